@@ -1,0 +1,1 @@
+"""Has orders picked and packed."""

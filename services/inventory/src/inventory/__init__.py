@@ -1,0 +1,1 @@
+"""Keeps the stock book of every location."""

@@ -1,0 +1,1 @@
+"""Books parcels with a carrier and follows them."""

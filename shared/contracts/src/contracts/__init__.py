@@ -1,0 +1,1 @@
+"""Every message and topic of Throughline, defined once."""

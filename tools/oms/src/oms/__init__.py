@@ -1,0 +1,1 @@
+"""oms: run Throughline, place orders, follow, replay and audit them."""
