@@ -1,0 +1,119 @@
+"""What a service's pure core is made of: documents in, a decision out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import ClassVar, Self, TypeVar
+
+from contracts.message import Message
+from pydantic import BaseModel, ConfigDict
+
+
+class Call(BaseModel):
+    """A call to the outside world that is still to be answered; a service adds what its gateway must know.
+
+    It is made after the decision that asked for it is journaled, and again after a crash: the gateway must take `id` as
+    its idempotency key.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    """The idempotency key, derived from the message that led to the call: every try of one call has the same."""
+    tries: int = 0
+    """How often the outcome stayed unknown so far."""
+    not_before: datetime | None = None
+    """When the next try may be made; now, if there is none."""
+
+
+class Document(BaseModel):
+    """One thing that a service remembers; it belongs to one partition and is changed only by deciding."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: ClassVar[str]
+    """What sort of thing it is: the name of its collection."""
+
+    id: str
+    """Unique within the kind."""
+    alarm: datetime | None = None
+    """When the document wants to hear AlarmRang next."""
+    calls: tuple[Call, ...] = ()
+    """The calls that are still to be answered."""
+
+    @classmethod
+    def key_of(cls, id: str) -> str:  # noqa: A002 - it is the field's name
+        return f"{cls.kind}/{id}"
+
+    @property
+    def key(self) -> str:
+        return f"{self.kind}/{self.id}"
+
+    def but(self, **changes: object) -> Self:
+        """The same document with these fields changed; the values are the caller's own and are not validated again."""
+        return self.model_copy(update=changes)
+
+
+D = TypeVar("D", bound=Document)
+
+
+class Documents:
+    """The documents a decision may look at: those it needs, present or known to be absent."""
+
+    def __init__(self, loaded: Mapping[str, Document | None]) -> None:
+        self._loaded = loaded
+
+    def get(self, model: type[D], id: str) -> D | None:  # noqa: A002 - it is the field's name
+        """The document, or None if there is none.
+
+        Raises KeyError if `needs` did not ask for it: that is a bug in the service.
+        """
+        document = self._loaded[model.key_of(id)]
+        if document is not None and not isinstance(document, model):
+            msg = f"{model.key_of(id)} holds a {type(document).__name__}"
+            raise TypeError(msg)
+        return document
+
+    def has(self, key: str) -> bool:
+        """Whether the document is loaded, even if only to know that it does not exist."""
+        return key in self._loaded
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmRang:
+    """The moment that a document set as its alarm has come."""
+
+    document: str
+    """The document's key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """A call that timed out or broke: nobody knows whether the other side did it."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallAnswered:
+    """What came of a call."""
+
+    document: str
+    """The key of the document that held the call."""
+    call: Call
+    """The call as it was made."""
+    answer: object
+    """What the gateway said, or Unknown."""
+
+
+Input = Message | AlarmRang | CallAnswered
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What one input changes and says."""
+
+    documents: tuple[Document, ...] = ()
+    """The changed documents, as they are now."""
+    messages: tuple[Message, ...] = ()
+    """The messages to send, in this order."""

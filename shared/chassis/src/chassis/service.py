@@ -1,0 +1,69 @@
+"""What makes a service: its pure core and the few things of the outside world that it needs."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from contracts.message import Message, Reason
+from contracts.wire import Received
+
+from chassis.decision import Call, Decision, Document, Documents, Input
+
+
+class Decide(Protocol):
+    """Pure and total: the same documents, input and time give the same decision, and nothing is refused by raising."""
+
+    def __call__(self, documents: Documents, message: Input, now: datetime, /) -> Decision: ...
+
+
+class Needs(Protocol):
+    """The keys of the documents that deciding this input needs.
+
+    It is asked again with what it asked for, until it asks for nothing new, so that one document may lead to the next.
+    """
+
+    def __call__(self, message: Input, documents: Documents, /) -> Iterable[str]: ...
+
+
+class Gateway(Protocol):
+    """The outside world. An exception or a time-out means that the outcome is unknown."""
+
+    async def perform(self, call: Call, /) -> object: ...
+
+
+class View(Protocol):
+    """What is shown of the state elsewhere, such as Redis; losing it loses nothing but speed."""
+
+    async def show(self, documents: Sequence[Document], /) -> None: ...
+
+
+class Salvage(Protocol):
+    """What can still be understood of a record that is no valid message, or None if it must become a dead letter."""
+
+    def __call__(self, record: Received, reasons: tuple[Reason, ...], /) -> Message | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """A query on documents of one kind that must be fast, as field names with 1 (ascending) or -1 (descending)."""
+
+    kind: str
+    fields: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A service, as the chassis runs it."""
+
+    name: str
+    topics: tuple[str, ...]
+    """The topics it listens to."""
+    documents: tuple[type[Document], ...]
+    """Every kind of document it keeps."""
+    needs: Needs
+    decide: Decide
+    gateway: Gateway | None = None
+    salvage: Salvage | None = None
+    view: View | None = None
+    indexes: tuple[Index, ...] = ()

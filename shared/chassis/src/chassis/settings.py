@@ -1,0 +1,43 @@
+"""What every service must be told, from environment variables, checked before anything starts."""
+
+from typing import Annotated
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class ChassisSettings(BaseSettings):
+    """The settings that all services share; a service's own settings extend them. Each name's ending says its unit."""
+
+    model_config = SettingsConfigDict(env_ignore_empty=True, frozen=True, use_attribute_docstrings=True)
+
+    kafka_brokers: str = "127.0.0.1:9092"
+    """Kafka's bootstrap servers, as `host:port[,host:port]`."""
+    mongo_url: str = "mongodb://127.0.0.1:27017/?replicaSet=rs0"
+    """MongoDB's connection string; it must name a replica set."""
+    mongo_database: str = ""
+    """The database of this service; by default the service's name."""
+    redis_url: str = "redis://127.0.0.1:6379/0"
+    """Redis, which holds copies only."""
+    http_host: str = "127.0.0.1"
+    """The address that the HTTP API listens on."""
+    http_port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    """The port that the HTTP API listens on; 0 takes a free one."""
+    log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = "info"
+    """How much is logged: debug, info, warning or error."""
+    batch_max_messages: Annotated[int, Field(ge=1, le=10_000)] = 200
+    """How many inputs a partition decides and journals at once, at most."""
+    inbox_max_messages: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    """How many records wait in memory for a partition before its topics are paused."""
+    documents_in_memory: Annotated[int, Field(ge=0, le=10_000_000)] = 5000
+    """How many documents a partition keeps in memory beyond those in flight."""
+    checkpoint_interval_s: Annotated[float, Field(gt=0, le=60)] = 1.0
+    """How often changed documents are written and the journal is pruned."""
+    call_timeout_s: Annotated[float, Field(gt=0, le=300)] = 10.0
+    """After how long a call to the outside world counts as unanswered."""
+    calls_at_once: Annotated[int, Field(ge=1, le=10_000)] = 64
+    """How many calls to the outside world a service makes at the same time."""
+    session_timeout_s: Annotated[float, Field(ge=6, le=300)] = 10.0
+    """After how long without a heartbeat Kafka gives a dead instance's partitions to another one."""
+    stop_deadline_s: Annotated[float, Field(gt=0, le=300)] = 10.0
+    """How long a graceful stop may take before the process ends anyway."""

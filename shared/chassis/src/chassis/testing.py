@@ -1,0 +1,76 @@
+"""A stage for a service's pure core: documents in memory, the time in hand, no I/O."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from contracts.message import Message
+
+from chassis.decision import AlarmRang, Call, CallAnswered, D, Decision, Document, Documents, Input
+from chassis.service import Decide, Needs
+
+NOON = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
+
+
+class Rehearsal:
+    """Feeds inputs to `decide` and keeps what it changes, as a partition would.
+
+    It loads only what `needs` asked for, so a document that was forgotten there shows up as a KeyError.
+    """
+
+    def __init__(self, needs: Needs, decide: Decide, now: datetime = NOON) -> None:
+        self.needs = needs
+        self.decide = decide
+        self.now = now
+        self.documents: dict[str, Document] = {}
+
+    def take(self, *inputs: Input) -> tuple[Message, ...]:
+        """Everything that is said in answer to the inputs, in order."""
+        said: list[Message] = []
+        for message in inputs:
+            decision = self._decide(message)
+            self.documents.update({document.key: document for document in decision.documents})
+            said.extend(decision.messages)
+        return tuple(said)
+
+    def _decide(self, message: Input) -> Decision:
+        loaded: dict[str, Document | None] = {}
+        if isinstance(message, AlarmRang | CallAnswered):
+            loaded[message.document] = self.documents.get(message.document)
+        while missing := [key for key in self.needs(message, Documents(loaded)) if key not in loaded]:
+            loaded.update({key: self.documents.get(key) for key in missing})
+        return self.decide(Documents(loaded), message, self.now)
+
+    def get(self, model: type[D], id: str) -> D | None:  # noqa: A002 - it is the field's name
+        """The document as it is now, or None."""
+        return Documents({model.key_of(id): self.documents.get(model.key_of(id))}).get(model, id)
+
+    def advance(self, by: timedelta) -> tuple[Message, ...]:
+        """Let time pass, ringing every alarm that comes due, the earliest first."""
+        until = self.now + by
+        said: list[Message] = []
+        while due := [
+            (document.alarm, document.key)
+            for document in self.documents.values()
+            if document.alarm is not None and document.alarm <= until
+        ]:
+            moment, key = min(due)
+            self.now = max(self.now, moment)
+            before = self.documents[key]
+            said.extend(self.take(AlarmRang(key)))
+            if self.documents[key].alarm == before.alarm:
+                msg = f"{key} heard its alarm and did not clear it"
+                raise AssertionError(msg)
+        self.now = until
+        return tuple(said)
+
+    @property
+    def calls(self) -> tuple[tuple[str, Call], ...]:
+        """The calls that are still to be answered, each with the key of the document that holds it."""
+        return tuple((document.key, call) for document in self.documents.values() for call in document.calls)
+
+    def answer(self, reply: Callable[[Call], object]) -> tuple[Message, ...]:
+        """Answer every pending call once, with what `reply` says to it."""
+        said: list[Message] = []
+        for key, call in self.calls:
+            said.extend(self.take(CallAnswered(key, call, reply(call))))
+        return tuple(said)

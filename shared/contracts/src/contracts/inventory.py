@@ -1,0 +1,272 @@
+"""The messages of the inventory service."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from contracts.message import (
+    Bin,
+    Count,
+    FromOutside,
+    Location,
+    Message,
+    Name,
+    Quantity,
+    Reason,
+    Reference,
+    SagaStep,
+    Sku,
+    SkuQuantity,
+    Text,
+    Value,
+)
+
+
+class ReserveStock(SagaStep):
+    """Set these units aside in this location."""
+
+    location: Location
+    """The stock book that is asked."""
+    lines: Annotated[tuple[SkuQuantity, ...], Field(min_length=1)]
+    """What the order needs; several lines of one SKU are counted together."""
+    when_short: Literal["refuse", "split", "backorder"] = "refuse"
+    """`refuse`: all or nothing. `split`: reserve what is there. `backorder`: take what is there, wait for the rest."""
+
+
+class ReleaseStock(SagaStep):
+    """Undo a reservation, whether it was made, waits, or has yet to arrive."""
+
+    location: Location
+    """The stock book that was asked."""
+
+
+class IssueStock(SagaStep):
+    """The reserved units left the building."""
+
+    location: Location
+    """The stock book that holds the reservation."""
+
+
+class BinQuantity(Value):
+    """So many units of one item, and where they lie."""
+
+    sku: Sku
+    """The item."""
+    quantity: Quantity
+    """How many units."""
+    bin: Bin = ""
+    """The shelf or bin."""
+
+
+class StockReserved(SagaStep):
+    """The units are set aside."""
+
+    location: Location
+    """Where."""
+    lines: tuple[BinQuantity, ...]
+    """What is set aside, one line an item; empty when a split found nothing."""
+    missing: tuple[SkuQuantity, ...] = ()
+    """After a `split`, what this location could not give."""
+
+
+class StockBackordered(SagaStep):
+    """The order waits in this location's queue."""
+
+    location: Location
+    """Where it waits."""
+    lines: tuple[SkuQuantity, ...]
+    """What is already set aside for it."""
+    missing: tuple[SkuQuantity, ...]
+    """What it waits for."""
+
+
+class Shortage(Value):
+    """An item that is short, and what could stand in for it."""
+
+    sku: Sku
+    """The item."""
+    requested: Quantity
+    """How many units were asked for."""
+    available: Count
+    """How many could be had."""
+    substitutes: tuple[Sku, ...] = ()
+    """Items that may stand in, available in this location in the requested quantity."""
+
+
+class StockRejected(SagaStep):
+    """Nothing was reserved."""
+
+    location: Location
+    """The stock book that was asked."""
+    shortages: tuple[Shortage, ...]
+    """Every item that is short; empty when the reservation had been released before it arrived."""
+
+
+class StockReleased(SagaStep):
+    """The reservation is undone."""
+
+    location: Location
+    """Where."""
+    lines: tuple[SkuQuantity, ...]
+    """What went back on the shelf; empty when nothing had been set aside."""
+
+
+class StockIssued(SagaStep):
+    """The reserved units left the book."""
+
+    location: Location
+    """Where."""
+    lines: tuple[SkuQuantity, ...]
+    """What left."""
+
+
+class ReceiveStock(FromOutside):
+    """Goods arrived."""
+
+    movement_id: Reference
+    """The sender's own id of the movement; a repeat changes nothing."""
+    location: Location
+    """Where they arrived."""
+    lines: Annotated[tuple[SkuQuantity, ...], Field(min_length=1, max_length=1000)]
+    """What arrived."""
+    reference: Text = ""
+    """The delivery, transfer or return it came with."""
+
+
+class Adjustment(FromOutside):
+    """A correction of one item."""
+
+    sku: Sku
+    """The item."""
+    change: Annotated[int, Field(ge=-10_000_000, le=10_000_000)]
+    """Units found (positive) or missing (negative)."""
+
+
+class AdjustStock(FromOutside):
+    """A count came out different."""
+
+    movement_id: Reference
+    """The sender's own id of the movement; a repeat changes nothing."""
+    location: Location
+    """Where."""
+    lines: Annotated[tuple[Adjustment, ...], Field(min_length=1, max_length=1000)]
+    """What is corrected; all of it or nothing."""
+    reason: Name
+    """Why."""
+
+
+class TransferStock(FromOutside):
+    """Send stock to another location."""
+
+    movement_id: Reference
+    """The sender's own id of the movement; a repeat changes nothing."""
+    location: Location
+    """The location that gives."""
+    to_location: Location
+    """The location that gets."""
+    lines: Annotated[tuple[SkuQuantity, ...], Field(min_length=1, max_length=1000)]
+    """What is sent; all of it or nothing."""
+
+
+class ConfigureItem(FromOutside):
+    """How one item is kept in one location."""
+
+    location: Location
+    """Where."""
+    sku: Sku
+    """The item."""
+    bin: Bin = ""
+    """The shelf or bin where it lies."""
+    low_threshold: Count = 0
+    """StockLow is said when fewer units than this are available; 0 never says it."""
+    substitutes: Annotated[tuple[Sku, ...], Field(max_length=20)] = ()
+    """Items that may stand in for this one, the best first."""
+
+
+class Movement(Message):
+    """A movement of stock that no order caused."""
+
+    movement_id: Reference
+    """The sender's own id of the movement."""
+    location: Location
+    """Where."""
+
+
+class StockReceived(Movement):
+    """Goods are on the shelf."""
+
+    lines: tuple[SkuQuantity, ...]
+    """What arrived."""
+    reference: Text = ""
+    """The delivery, transfer or return it came with."""
+
+
+class StockAdjusted(Movement):
+    """The book was corrected."""
+
+    lines: tuple[Adjustment, ...]
+    """What was corrected."""
+    reason: Name
+    """Why."""
+
+
+class StockTransferred(Movement):
+    """Stock left for another location, where it arrives as StockReceived."""
+
+    to_location: Location
+    """Where it goes."""
+    lines: tuple[SkuQuantity, ...]
+    """What left."""
+
+
+class MovementRefused(Movement):
+    """The movement would have taken more than is there; nothing moved."""
+
+    reasons: tuple[Reason, ...]
+    """Every item that is short."""
+
+
+class ItemConfigured(Message):
+    """An item is now kept so."""
+
+    location: Location
+    """Where."""
+    sku: Sku
+    """The item."""
+    bin: Bin
+    """The shelf or bin where it lies."""
+    low_threshold: Count
+    """StockLow is said when fewer units than this are available."""
+    substitutes: tuple[Sku, ...]
+    """Items that may stand in for this one."""
+
+
+class StockLow(Message):
+    """An item fell below its threshold."""
+
+    location: Location
+    """Where."""
+    sku: Sku
+    """The item."""
+    available: Count
+    """How many units can still be reserved."""
+    threshold: Count
+    """The threshold it fell below."""
+
+
+class StockLevel(Message):
+    """How much of an item a location holds now; the last one of a key is the state."""
+
+    location: Location
+    """Where."""
+    sku: Sku
+    """The item."""
+    available: Count
+    """Units that can be reserved."""
+    reserved: Count
+    """Units set aside for orders."""
+    shipped: Count
+    """Units that left with orders since the book began."""
+    received: Count
+    """Units that came in since the book began, less what was transferred or corrected away:
+    always available + reserved + shipped."""

@@ -1,0 +1,122 @@
+"""What every message is, and the values that messages are made of."""
+
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic_extra_types.country import CountryAlpha2
+from pydantic_extra_types.currency_code import Currency
+
+NO_CONTROL_CHARACTERS = r"^[^\x00-\x1f\x7f]*$"
+
+
+class Value(BaseModel):
+    """A part of a message: immutable, and read strictly, so that `"3"` is never taken for `3`.
+
+    Unknown fields are passed over, so that a reader outlives a writer that learned to say more.
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore", use_attribute_docstrings=True)
+
+
+class Message(Value):
+    """Something that happened (past tense) or is to be done (imperative)."""
+
+
+class FromOutside(Message):
+    """A message that channels and people write: a field we do not know is a mistake, and is refused by name."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class SagaStep(Message):
+    """A command of the saga to another service, or that service's answer.
+
+    The three fields name the saga (order and revision) and the attempt, so that a late answer is never taken for the
+    answer to something else.
+    """
+
+    order_id: "OrderId"
+    """The order, as `<channel>:<number>`."""
+    revision: "Revision"
+    """Which placing of the order this is; a rejected order is placed again with the next one."""
+    attempt: Annotated[int, Field(ge=1, le=1_000_000)]
+    """Which attempt at the step this is; an undo carries the attempt that it undoes."""
+
+
+def _utc(moment: datetime) -> datetime:
+    offset = moment.utcoffset()
+    if offset is None or offset.total_seconds() != 0:
+        msg = "must be in UTC"
+        raise ValueError(msg)
+    return moment
+
+
+Text = Annotated[str, Field(max_length=200, pattern=NO_CONTROL_CHARACTERS)]
+Name = Annotated[str, Field(min_length=1, max_length=200, pattern=NO_CONTROL_CHARACTERS)]
+LongText = Annotated[str, Field(max_length=2000, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]*$")]
+Moment = Annotated[AwareDatetime, AfterValidator(_utc)]
+Channel = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
+Number = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+OrderId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}:[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Revision = Annotated[int, Field(ge=1, le=1_000_000)]
+Sku = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Location = Annotated[str, Field(pattern=r"^[A-Z0-9][A-Z0-9-]{0,31}$")]
+Bin = Annotated[str, Field(max_length=32, pattern=r"^[A-Za-z0-9._-]*$")]
+Quantity = Annotated[int, Field(ge=1, le=10_000_000)]
+Count = Annotated[int, Field(ge=0, le=1_000_000_000_000)]
+Amount = Annotated[int, Field(ge=0, le=1_000_000_000_000)]
+Reference = Annotated[str, Field(min_length=1, max_length=128, pattern=NO_CONTROL_CHARACTERS)]
+Email = Annotated[str, Field(max_length=254, pattern=r"^[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+$")]
+Phone = Annotated[str, Field(max_length=32, pattern=r"^[0-9+() ./-]*$")]
+
+__all__ = [
+    "Amount",
+    "Bin",
+    "Channel",
+    "Count",
+    "CountryAlpha2",
+    "Currency",
+    "Email",
+    "FromOutside",
+    "Location",
+    "LongText",
+    "Message",
+    "Moment",
+    "Name",
+    "Number",
+    "OrderId",
+    "Phone",
+    "Quantity",
+    "Reason",
+    "Reference",
+    "Revision",
+    "SagaStep",
+    "Sku",
+    "SkuQuantity",
+    "Text",
+    "Value",
+]
+
+
+class Reason(Value):
+    """Why something was refused, in words for people and a code for programs."""
+
+    path: Annotated[str, Field(max_length=300)]
+    """The field it is about, as a path such as `lines[2].quantity`; empty when it is about the whole."""
+    code: Annotated[str, Field(max_length=64, pattern=r"^[a-z0-9_]+$")]
+    """A stable code, such as `not_positive`."""
+    message: Annotated[str, Field(max_length=1000)]
+    """The same for people."""
+
+
+class SkuQuantity(Value):
+    """So many units of one item."""
+
+    sku: Sku
+    """The item."""
+    quantity: Quantity
+    """How many units, at least one."""
+
+
+SagaStep.model_rebuild()

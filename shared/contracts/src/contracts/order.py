@@ -1,0 +1,230 @@
+"""The messages of the order service, and what channels send to it."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from contracts.message import (
+    Amount,
+    Channel,
+    CountryAlpha2,
+    Currency,
+    Email,
+    FromOutside,
+    Location,
+    LongText,
+    Message,
+    Moment,
+    Name,
+    Number,
+    OrderId,
+    Phone,
+    Quantity,
+    Reason,
+    Reference,
+    Revision,
+    Sku,
+    SkuQuantity,
+    Text,
+    Value,
+)
+from contracts.shipping import TrackedParcel
+
+
+class Customer(FromOutside):
+    """Who ordered."""
+
+    id: Reference
+    """The channel's own id of the customer."""
+    name: Name
+    """The name to address the customer by."""
+    email: Email | None = None
+    """Where to write to."""
+    phone: Phone | None = None
+    """Where to call."""
+
+
+class Address(FromOutside):
+    """A postal address."""
+
+    name: Name
+    """Who lives or works there."""
+    street: Name
+    """Street and house number."""
+    city: Name
+    """Town or city."""
+    postal_code: Annotated[Text, Field(max_length=16)] = ""
+    """Postal code, where the country has one."""
+    region: Text = ""
+    """State, province or county."""
+    country: CountryAlpha2
+    """ISO 3166-1 alpha-2 code of the country."""
+
+
+class OrderLine(FromOutside):
+    """One line of an order."""
+
+    sku: Sku
+    """The item."""
+    quantity: Quantity
+    """How many units, at least one."""
+    unit_price: Amount
+    """Price of one unit in the currency's minor unit, never negative."""
+
+
+class OrderPlaced(FromOutside):
+    """A channel took an order."""
+
+    channel: Channel
+    """The channel that took the order."""
+    number: Number
+    """The channel's own number for the order, unique within the channel."""
+    revision: Revision = 1
+    """1 at first; a rejected order that was corrected is placed again with the next number."""
+    placed_at: Moment | None = None
+    """When the customer placed it, in UTC, where the channel says so."""
+    customer: Customer
+    """Who ordered."""
+    shipping_address: Address
+    """Where the goods go."""
+    billing_address: Address
+    """Where the bill goes."""
+    lines: Annotated[tuple[OrderLine, ...], Field(min_length=1, max_length=2000)]
+    """What was ordered, at least one line."""
+    shipping_charge: Amount = 0
+    """What the customer pays for shipping, in the currency's minor unit."""
+    total: Amount
+    """What the customer pays: all lines and the shipping charge, in the currency's minor unit."""
+    currency: Currency
+    """ISO 4217 code of the currency of every amount here."""
+    payment_token: Annotated[Reference, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]*$")]
+    """The payment provider's token for the customer's means of payment; never card data."""
+    shipping_method: Literal["standard", "express", "pickup"] = "standard"
+    """How the customer wants it sent."""
+    special_instructions: LongText = ""
+    """What the customer wants the packers to know."""
+    allow_backorder: bool = False
+    """Whether the customer waits when an item is short."""
+    allow_split: bool = False
+    """Whether the order may come in several parcels, from several locations."""
+
+    @property
+    def order_id(self) -> str:
+        return f"{self.channel}:{self.number}"
+
+
+class CancelOrder(FromOutside):
+    """Somebody wants an order undone."""
+
+    order_id: OrderId
+    """The order, as `<channel>:<number>`."""
+    reason: Name
+    """Why."""
+    requested_by: Name
+    """Who asks."""
+
+
+class OrderEvent(Message):
+    """Something that happened to one placing of an order."""
+
+    order_id: OrderId
+    """The order, as `<channel>:<number>`."""
+    revision: Revision
+    """Which placing of the order this is."""
+
+
+class OrderValidated(OrderEvent):
+    """The order makes sense; the saga begins."""
+
+    total: Amount
+    """What the customer pays, in the currency's minor unit."""
+    currency: Currency
+    """ISO 4217 code."""
+    route: tuple[Location, ...]
+    """The locations that will be asked for stock, in this order."""
+
+
+class Substitutes(Value):
+    """Items that may stand in for one that is short."""
+
+    sku: Sku
+    """The item that is short."""
+    alternatives: tuple[Sku, ...]
+    """What could be ordered in its place."""
+
+
+class OrderRejected(OrderEvent):
+    """The order was not taken; everything that had been done for it is undone."""
+
+    reasons: tuple[Reason, ...]
+    """All reasons, each with the path of the field it is about."""
+    substitutes: tuple[Substitutes, ...] = ()
+    """What could be ordered in place of what is short."""
+
+
+class PlacementRefused(OrderEvent):
+    """The same placing came again with other content, or out of turn; the order itself goes on as it was."""
+
+    reason: Reason
+    """What was wrong with it."""
+
+
+class Allocation(Value):
+    """What one location holds for an order."""
+
+    location: Location
+    """Where."""
+    lines: tuple[SkuQuantity, ...]
+    """What and how much."""
+
+
+class OrderConfirmed(OrderEvent):
+    """Stock is reserved and payment authorized."""
+
+    allocations: tuple[Allocation, ...]
+    """Where the goods will come from."""
+
+
+class OrderBackordered(OrderEvent):
+    """The order waits for stock, and goes on by itself when it arrives."""
+
+    location: Location
+    """Where it waits."""
+    missing: tuple[SkuQuantity, ...]
+    """What it waits for."""
+    deadline: Moment
+    """Until when it waits."""
+
+
+class OrderShipped(OrderEvent):
+    """The carrier has taken the order on; from here on it only goes forward."""
+
+    parcels: tuple[TrackedParcel, ...]
+    """The parcels and their tracking numbers."""
+
+
+class OrderCompleted(OrderEvent):
+    """Shipped and paid."""
+
+    captured: Amount
+    """What was captured, in the currency's minor unit."""
+    currency: Currency
+    """ISO 4217 code."""
+
+
+class OrderCancelled(OrderEvent):
+    """The order was undone after it had been taken; nothing of it is left reserved or charged."""
+
+    reason: Reason
+    """Why."""
+    cancelled_by: Name
+    """Who or which step asked for it."""
+
+
+class CancellationRefused(OrderEvent):
+    """The order can no longer be cancelled, or never could."""
+
+    reason: Reason
+    """Why not."""
+    requested_by: Name
+    """Who had asked."""

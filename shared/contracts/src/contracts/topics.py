@@ -1,0 +1,158 @@
+"""The table of topics: the one place that says who writes what, where, and by which key.
+
+Topic creation, the AsyncAPI documents, the audit and the tests are derived from it.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from contracts import fulfillment, inventory, order, payment, shipping
+from contracts.message import Message
+
+PARTITIONS = 4
+"""How many partitions each topic has, unless the installation says otherwise. It is chosen once: changing it would move
+orders between partitions."""
+
+FOREVER = timedelta(days=36_500)
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One topic, its writer and what may be on it."""
+
+    name: str
+    owner: str
+    """The service that writes it."""
+    key: tuple[str, ...]
+    """The fields that make the key, joined by `/`: what has the same key meets in one partition, in order."""
+    messages: tuple[type[Message], ...]
+    open: bool = False
+    """Whether channels and people may write here, too."""
+    compacted: bool = False
+    """Whether only the last message of each key is kept."""
+    retention: timedelta = FOREVER
+
+    @property
+    def dead_letter(self) -> str:
+        """Where records go that could not be handled."""
+        return f"{self.name}.dead-letter"
+
+    def key_of(self, message: Message) -> str:
+        return "/".join(str(getattr(message, field)) for field in self.key)
+
+
+TOPICS: tuple[Topic, ...] = (
+    Topic("order.intake", "order", ("order_id",), (order.OrderPlaced, order.CancelOrder), open=True),
+    Topic(
+        "order.events",
+        "order",
+        ("order_id",),
+        (
+            order.OrderValidated,
+            order.OrderRejected,
+            order.PlacementRefused,
+            order.OrderConfirmed,
+            order.OrderBackordered,
+            order.OrderShipped,
+            order.OrderCompleted,
+            order.OrderCancelled,
+            order.CancellationRefused,
+        ),
+    ),
+    Topic(
+        "inventory.commands",
+        "order",
+        ("location",),
+        (inventory.ReserveStock, inventory.ReleaseStock, inventory.IssueStock),
+    ),
+    Topic(
+        "inventory.movements",
+        "inventory",
+        ("location",),
+        (inventory.ReceiveStock, inventory.AdjustStock, inventory.TransferStock, inventory.ConfigureItem),
+        open=True,
+    ),
+    Topic(
+        "inventory.events",
+        "inventory",
+        ("order_id",),
+        (
+            inventory.StockReserved,
+            inventory.StockBackordered,
+            inventory.StockRejected,
+            inventory.StockReleased,
+            inventory.StockIssued,
+        ),
+    ),
+    Topic(
+        "inventory.ledger",
+        "inventory",
+        ("location",),
+        (
+            inventory.StockReceived,
+            inventory.StockAdjusted,
+            inventory.StockTransferred,
+            inventory.MovementRefused,
+            inventory.ItemConfigured,
+            inventory.StockLow,
+        ),
+    ),
+    Topic("inventory.stock", "inventory", ("location", "sku"), (inventory.StockLevel,), compacted=True),
+    Topic(
+        "payment.commands",
+        "order",
+        ("order_id",),
+        (payment.AuthorizePayment, payment.CapturePayment, payment.VoidPayment, payment.RefundPayment),
+    ),
+    Topic(
+        "payment.events",
+        "payment",
+        ("order_id",),
+        (
+            payment.PaymentAuthorized,
+            payment.PaymentDeclined,
+            payment.PaymentCaptured,
+            payment.PaymentVoided,
+            payment.PaymentRefunded,
+        ),
+    ),
+    Topic(
+        "fulfillment.commands",
+        "order",
+        ("order_id",),
+        (fulfillment.FulfillOrder, fulfillment.CancelFulfillment),
+    ),
+    Topic(
+        "fulfillment.events",
+        "fulfillment",
+        ("order_id",),
+        (
+            fulfillment.OrderPicked,
+            fulfillment.OrderPacked,
+            fulfillment.FulfillmentFailed,
+            fulfillment.FulfillmentCancelled,
+        ),
+    ),
+    Topic(
+        "shipping.commands",
+        "order",
+        ("order_id",),
+        (shipping.CreateShipment, shipping.CancelShipment),
+    ),
+    Topic(
+        "shipping.events",
+        "shipping",
+        ("order_id",),
+        (
+            shipping.ShipmentCreated,
+            shipping.ShipmentRefused,
+            shipping.ShipmentCancelled,
+            shipping.ShipmentDispatched,
+            shipping.ShipmentDelivered,
+        ),
+    ),
+)
+
+BY_NAME: dict[str, Topic] = {topic.name: topic for topic in TOPICS}
+MESSAGES: dict[str, type[Message]] = {model.__name__: model for topic in TOPICS for model in topic.messages}
+TOPIC_OF: dict[type[Message], Topic] = {model: topic for topic in TOPICS for model in topic.messages}
