@@ -5,7 +5,20 @@ from typing import Annotated
 from pydantic import Field
 
 from contracts.inventory import BinQuantity
-from contracts.message import Location, LongText, Reason, SagaStep, Value
+from contracts.message import (
+    Bin,
+    Count,
+    FromOutside,
+    Location,
+    LongText,
+    Name,
+    OrderId,
+    Reason,
+    Revision,
+    SagaStep,
+    Sku,
+    Value,
+)
 
 
 class Pick(Value):
@@ -47,3 +60,51 @@ class FulfillmentFailed(SagaStep):
 
 class FulfillmentCancelled(SagaStep):
     """Nothing is being picked or packed any more."""
+
+
+class PickReport(FromOutside):
+    """What a person did about one pick list; it names the list by order, revision, attempt and location."""
+
+    order_id: OrderId
+    """The order, as `<channel>:<number>`."""
+    revision: Revision
+    """Which placing of the order the list is for."""
+    attempt: Annotated[int, Field(ge=1, le=1_000_000)]
+    """Which attempt at the fulfillment the list is for."""
+    location: Location
+    """Where the list is picked."""
+    reported_by: Name
+    """Who says so."""
+
+
+class PickedLine(FromOutside):
+    """How far the picking of one line is."""
+
+    sku: Sku
+    """The item."""
+    bin: Bin = ""
+    """The shelf or bin, as the list names it."""
+    picked: Count
+    """Units off the shelf so far, in all: saying it twice adds nothing."""
+
+
+class ReportPicked(PickReport):
+    """These units are off the shelf."""
+
+    lines: Annotated[tuple[PickedLine, ...], Field(max_length=2000)] = ()
+    """The lines that went on; without any, the whole list is picked."""
+
+
+class ReportShort(PickReport):
+    """A line cannot be picked in full; the fulfillment fails."""
+
+    sku: Sku
+    """The item that is short."""
+    bin: Bin = ""
+    """The shelf or bin, as the list names it."""
+    found: Count
+    """Units that were there."""
+
+
+class ReportPacked(PickReport):
+    """Everything on the list is in a parcel."""

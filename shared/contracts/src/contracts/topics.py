@@ -26,6 +26,8 @@ class Topic:
     key: tuple[str, ...]
     """The fields that make the key, joined by `/`: what has the same key meets in one partition, in order."""
     messages: tuple[type[Message], ...]
+    readers: tuple[str, ...] = ()
+    """The services that listen to it; channels, analysts and the audit may read any topic."""
     open: bool = False
     """Whether channels and people may write here, too."""
     compacted: bool = False
@@ -42,7 +44,14 @@ class Topic:
 
 
 TOPICS: tuple[Topic, ...] = (
-    Topic("order.intake", "order", ("order_id",), (order.OrderPlaced, order.CancelOrder), open=True),
+    Topic(
+        "order.intake",
+        "order",
+        ("order_id",),
+        (order.OrderPlaced, order.CancelOrder),
+        readers=("order",),
+        open=True,
+    ),
     Topic(
         "order.events",
         "order",
@@ -64,12 +73,14 @@ TOPICS: tuple[Topic, ...] = (
         "order",
         ("location",),
         (inventory.ReserveStock, inventory.ReleaseStock, inventory.IssueStock),
+        readers=("inventory",),
     ),
     Topic(
         "inventory.movements",
         "inventory",
         ("location",),
         (inventory.ReceiveStock, inventory.AdjustStock, inventory.TransferStock, inventory.ConfigureItem),
+        readers=("inventory",),
         open=True,
     ),
     Topic(
@@ -83,6 +94,7 @@ TOPICS: tuple[Topic, ...] = (
             inventory.StockReleased,
             inventory.StockIssued,
         ),
+        readers=("order",),
     ),
     Topic(
         "inventory.ledger",
@@ -103,6 +115,7 @@ TOPICS: tuple[Topic, ...] = (
         "order",
         ("order_id",),
         (payment.AuthorizePayment, payment.CapturePayment, payment.VoidPayment, payment.RefundPayment),
+        readers=("payment",),
     ),
     Topic(
         "payment.events",
@@ -115,12 +128,22 @@ TOPICS: tuple[Topic, ...] = (
             payment.PaymentVoided,
             payment.PaymentRefunded,
         ),
+        readers=("order",),
     ),
     Topic(
         "fulfillment.commands",
         "order",
         ("order_id",),
         (fulfillment.FulfillOrder, fulfillment.CancelFulfillment),
+        readers=("fulfillment",),
+    ),
+    Topic(
+        "fulfillment.work",
+        "fulfillment",
+        ("order_id",),
+        (fulfillment.ReportPicked, fulfillment.ReportShort, fulfillment.ReportPacked),
+        readers=("fulfillment",),
+        open=True,
     ),
     Topic(
         "fulfillment.events",
@@ -132,12 +155,14 @@ TOPICS: tuple[Topic, ...] = (
             fulfillment.FulfillmentFailed,
             fulfillment.FulfillmentCancelled,
         ),
+        readers=("order",),
     ),
     Topic(
         "shipping.commands",
         "order",
         ("order_id",),
         (shipping.CreateShipment, shipping.CancelShipment),
+        readers=("shipping",),
     ),
     Topic(
         "shipping.events",
@@ -150,9 +175,15 @@ TOPICS: tuple[Topic, ...] = (
             shipping.ShipmentDispatched,
             shipping.ShipmentDelivered,
         ),
+        readers=("order",),
     ),
 )
 
 BY_NAME: dict[str, Topic] = {topic.name: topic for topic in TOPICS}
 MESSAGES: dict[str, type[Message]] = {model.__name__: model for topic in TOPICS for model in topic.messages}
 TOPIC_OF: dict[type[Message], Topic] = {model: topic for topic in TOPICS for model in topic.messages}
+
+
+def topics_read_by(service: str) -> tuple[str, ...]:
+    """The names of the topics that a service listens to."""
+    return tuple(topic.name for topic in TOPICS if service in topic.readers)
