@@ -1,0 +1,1 @@
+"""The local stack: Kafka, MongoDB and Redis as ordinary processes, from package registries alone."""

@@ -1,0 +1,119 @@
+"""The whole local stack, started and stopped as one."""
+
+import asyncio
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from oms.stack import artifacts
+from oms.stack.errors import first_stack_error
+from oms.stack.kafka import Kafka
+from oms.stack.mongo import ReplicaSet
+from oms.stack.ports import claim, free_port
+from oms.stack.process import Child
+from oms.stack.redis import Redis
+from oms.stack.scratch import Scratch, remove
+
+KAFKA_VERSION = "4.3.0"
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Where the engines listen on loopback; 0 is any free port. More MongoDB nodes take the ports after the first."""
+
+    kafka: int = 19092
+    mongo: int = 19017
+    redis: int = 19379
+
+    @classmethod
+    def free(cls) -> Self:
+        return cls(0, 0, 0)
+
+
+class LocalStack:
+    """Kafka, MongoDB and Redis as processes of ours, with their data in a directory that goes when they go.
+
+    `async with LocalStack(Ports.free()) as stack` stops everything at the end, and also when this process is killed.
+    A `detached` stack outlives this process; `children` and `directory` say what has to be stopped and removed then.
+    """
+
+    kafka: Kafka
+    mongo: ReplicaSet
+    redis: Redis
+    directory: Path
+
+    def __init__(self, ports: Ports | None = None, *, mongo_nodes: int = 1, detached: bool = False) -> None:
+        self.ports = ports or Ports()
+        self.mongo_nodes = mongo_nodes
+        self.detached = detached
+        self.children: list[Child] = []
+        self._scratch: Scratch | None = None
+
+    @property
+    def kafka_bootstrap(self) -> str:
+        return self.kafka.bootstrap
+
+    @property
+    def mongo_url(self) -> str:
+        return self.mongo.url
+
+    @property
+    def redis_url(self) -> str:
+        return self.redis.url
+
+    async def start(self) -> None:
+        """Fetch what is missing, start everything and wait until it answers. Raises StackError; nothing runs then."""
+        kafka_port = claim(self.ports.kafka, "Kafka", "--kafka-port")
+        redis_port = claim(self.ports.redis, "Redis", "--redis-port")
+        first = self.ports.mongo
+        mongo_ports = [claim(first and first + number, "MongoDB", "--mongo-port") for number in range(self.mongo_nodes)]
+        self.directory = self._create_directory()
+        try:
+            self.mongo = ReplicaSet(self.directory / "mongo", mongo_ports, detached=self.detached)
+            self.redis = Redis(self.directory / "redis", redis_port, detached=self.detached)
+            self.children = [self.redis, *self.mongo.nodes]
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._start_kafka(kafka_port))
+                group.create_task(self.mongo.start())
+                group.create_task(self.redis.start())
+        except BaseException as error:
+            await self.stop()
+            if known := first_stack_error(error):
+                raise known from None
+            raise
+
+    async def _start_kafka(self, port: int) -> None:
+        jars = await artifacts.fetch(artifacts.kafka_jars(), artifacts.cache_dir() / f"kafka-{KAFKA_VERSION}")
+        self.kafka = Kafka(self.directory / "kafka", jars, port, free_port(), detached=self.detached)
+        self.children.append(self.kafka)
+        await self.kafka.start()
+
+    def _create_directory(self) -> Path:
+        parent = artifacts.cache_dir() / "stacks"
+        if self.detached:
+            parent.mkdir(parents=True, exist_ok=True)
+            return Path(tempfile.mkdtemp(dir=parent))
+        self._scratch = Scratch(parent)
+        return self._scratch.path
+
+    async def stop(self) -> None:
+        """Stop everything and remove its data."""
+        async with asyncio.TaskGroup() as group:
+            for child in self.children:
+                group.create_task(child.stop())
+        if self._scratch is not None:
+            self._scratch.close()
+            self._scratch = None
+        else:
+            remove(self.directory)
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.stop()

