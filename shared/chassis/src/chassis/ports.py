@@ -1,11 +1,55 @@
 """What the engine and the HTTP APIs know of the outside: ports, so that a test or a simulator can stand in for it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Protocol
 
 from contracts.message import Message
 
 from chassis.decision import D
+from chassis.entry import Change, Checkpoint, Entry, Outgoing, Recovered, Stored
+
+
+class Clock(Protocol):
+    """Tells the time; waiting is asyncio's business."""
+
+    def now(self) -> datetime:
+        """The time in UTC."""
+
+
+class Store(Protocol):
+    """Keeps the journal, the checkpoints and the documents of a service."""
+
+    async def recover(self, partition: int, writer: str, /) -> Recovered:
+        """Take the partition over, so that no earlier owner can write a checkpoint any more, and read its state."""
+
+    async def append(self, entry: Entry, /) -> None:
+        """Write an entry for good (majority, journaled).
+
+        A write whose outcome is unknown is read back. Raises Fenced if the number is already taken by somebody else.
+        """
+
+    async def load(self, keys: Collection[str], /) -> Mapping[str, Stored]:
+        """The documents of these keys that exist, as they were at the last checkpoint."""
+
+    async def checkpoint(self, checkpoint: Checkpoint, changes: Sequence[Change], /) -> None:
+        """Write the documents, none over a newer one, then the checkpoint, then prune the journal.
+
+        Raises Fenced if the partition has a new owner.
+        """
+
+
+class Log(Protocol):
+    """The topics, as a partition writes them."""
+
+    def partition_of(self, key: str, /) -> int:
+        """The partition where everything with this key meets."""
+
+    async def publish(self, records: Sequence[Outgoing], /) -> None:
+        """Publish all of them, in order within each topic partition; return when all replicas in sync have them.
+
+        It raises only when the records must be published again, all of them, in order.
+        """
 
 
 class Reader(Protocol):

@@ -1,0 +1,35 @@
+"""A record that could not be handled, as it came, with the reason why."""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+
+from contracts.message import Reason
+from contracts.topics import BY_NAME
+from contracts.wire import Received
+
+from chassis.entry import Outgoing
+
+MOST_BYTES = 1_048_576
+"""A longer body is left out of the dead letter; the record itself stays on its topic."""
+
+
+def dead_letter(
+    record: Received, service: str, reasons: Sequence[Reason], now: datetime, traceback: str = ""
+) -> Outgoing:
+    """The record for the dead-letter topic, in the partition that it came from."""
+    body = record.value
+    if body is not None and len(body) > MOST_BYTES:
+        body = None
+        reasons = [*reasons, Reason(path="", code="too_large", message="the body is left out; it is on its topic")]
+    why = json.dumps([reason.model_dump() for reason in reasons[:100]], ensure_ascii=False)
+    headers = [
+        *record.headers,
+        ("dead_letter_reasons", why.encode()),
+        ("dead_letter_from", f"{record.topic}/{record.partition}/{record.offset}".encode()),
+        ("dead_letter_service", service.encode()),
+        ("dead_letter_time", now.isoformat().encode()),
+    ]
+    if traceback:
+        headers.append(("dead_letter_traceback", traceback[-8000:].encode()))
+    return Outgoing(BY_NAME[record.topic].dead_letter, record.partition, record.key, body, headers)

@@ -1,0 +1,122 @@
+"""What is written and read: journal entries, checkpoints, documents as they are stored."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from chassis.decision import Document
+
+LinkIn = tuple[str, str]
+"""An incoming link, as the topic and the source."""
+LinkOut = tuple[str, int]
+"""An outgoing link, as the topic and its partition."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A record that is to be published, as it will be on Kafka."""
+
+    topic: str
+    partition: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A document as an entry left it."""
+
+    key: str
+    body: bytes
+    """The document as JSON."""
+    alarm: datetime | None
+    calling: bool
+    """Whether calls are pending."""
+    trace: str | None
+    """The traceparent of the input that changed it, for what an alarm or an answer will lead to."""
+    entry: int
+    """The number of the entry."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A document in memory."""
+
+    document: Document
+    trace: str | None
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a partition has come."""
+
+    positions: dict[str, int] = field(default_factory=dict)
+    """By topic, the offset of the next record to take."""
+    heard: dict[LinkIn, int] = field(default_factory=dict)
+    """By incoming link, the last sequence number taken."""
+    sent: dict[LinkOut, int] = field(default_factory=dict)
+    """By outgoing link, the last sequence number used."""
+
+    def copy(self) -> "Progress":
+        return Progress(dict(self.positions), dict(self.heard), dict(self.sent))
+
+    def since(self, before: "Progress") -> "Progress":
+        """Only what has changed."""
+        return Progress(
+            {topic: offset for topic, offset in self.positions.items() if before.positions.get(topic) != offset},
+            {link: number for link, number in self.heard.items() if before.heard.get(link) != number},
+            {link: number for link, number in self.sent.items() if before.sent.get(link) != number},
+        )
+
+    def update(self, later: "Progress") -> None:
+        self.positions.update(later.positions)
+        self.heard.update(later.heard)
+        self.sent.update(later.sent)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One batch of a partition: inserting it is the commit."""
+
+    partition: int
+    number: int
+    writer: str
+    """Who wrote it: the instance and the epoch in which it owned the partition."""
+    progress: Progress
+    """What changed of the partition's progress."""
+    changes: tuple[Change, ...]
+    outbox: tuple[Outgoing, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Up to where the journal is reflected in the documents and published."""
+
+    partition: int
+    number: int
+    """The last entry that is."""
+    incarnation: str
+    """Names this journal; a wiped or restored database gets another one, and so starts new links."""
+    epoch: int
+    """Counts the owners."""
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """All that a new owner must know to go on."""
+
+    checkpoint: Checkpoint
+    entries: tuple[Entry, ...]
+    """The entries after the checkpoint, without a gap."""
+    alarms: tuple[tuple[str, datetime], ...]
+    """Keys of stored documents, and when they want to be woken."""
+    calling: tuple[str, ...]
+    """Keys of stored documents whose calls are pending."""
+    parked: tuple[str, ...]
+    """The ids of the stored parking places."""
+
+
+class Fenced(Exception):  # noqa: N818 - named for what happened to the writer
+    """Somebody else owns the partition now, or wrote the entry first."""

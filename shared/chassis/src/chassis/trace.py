@@ -1,0 +1,21 @@
+"""W3C trace context: one trace an order, one span a message.
+
+Source: W3C Trace Context, section 3.2 (`traceparent`). Ids are derived from the messages' own ids, so that a message
+that is published again after a crash has the same.
+"""
+
+from hashlib import blake2b
+
+
+def child_of(parent: str | None, message_id: str, correlation_id: str) -> str:
+    """The traceparent of a message that follows from a parent, or begins the trace of its correlation id."""
+    trace = parent[3:35] if parent is not None and _well_formed(parent) else _hex(correlation_id, 16)
+    return f"00-{trace}-{_hex(message_id, 8)}-01"
+
+
+def _hex(text: str, size: int) -> str:
+    return blake2b(text.encode(), digest_size=size).hexdigest()
+
+
+def _well_formed(parent: str) -> bool:
+    return len(parent) >= 55 and parent[2] == parent[35] == "-" and all(c in "0123456789abcdef" for c in parent[3:35])
