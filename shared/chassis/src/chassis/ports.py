@@ -52,6 +52,22 @@ class Log(Protocol):
         """
 
 
+class Feed(Protocol):
+    """Where the records of one partition come from."""
+
+    async def start_at(self, positions: Mapping[str, int], /) -> None:
+        """Deliver from these offsets on, by topic; from the earliest where there is none."""
+
+    def pause(self) -> None:
+        """Deliver nothing until `resume` or `start_at`."""
+
+    def resume(self) -> None:
+        """Go on where it was paused."""
+
+    def commit(self, positions: Mapping[str, int], /) -> None:
+        """Tell lag monitors how far the partition has come; nothing else depends on it."""
+
+
 class Reader(Protocol):
     """Reads documents as they were at the last checkpoint, about a second ago at the most."""
 

@@ -1,0 +1,101 @@
+"""Calls to the outside world: made after they are journaled, bounded in time and number, answered as an input."""
+
+import asyncio
+import heapq
+from collections.abc import Callable, Sequence
+from itertools import count
+
+from chassis.decision import Call, CallAnswered, Unknown
+from chassis.ports import Clock
+from chassis.service import Gateway
+from chassis.telemetry import Meters, logger
+
+
+class Calls:
+    """The pending calls of one partition; `slots` bounds those that a whole service makes at once."""
+
+    def __init__(
+        self,
+        gateway: Gateway | None,
+        clock: Clock,
+        slots: asyncio.Semaphore,
+        timeout_s: float,
+        answer: Callable[[CallAnswered], None],
+        meters: Meters,
+    ) -> None:
+        self._gateway = gateway
+        self._clock = clock
+        self._slots = slots
+        self._timeout_s = timeout_s
+        self._answer = answer
+        self._meters = meters
+        self._pending: dict[str, dict[str, Call]] = {}
+        self._queue: list[tuple[float, int, str, Call]] = []
+        self._order = count()
+        self._changed = asyncio.Event()
+        self._under_way: set[asyncio.Task[None]] = set()
+
+    def want(self, key: str, calls: Sequence[Call]) -> None:
+        """The document now has these calls pending; those it no longer has are forgotten."""
+        if not calls:
+            self._pending.pop(key, None)
+            return
+        before = self._pending.get(key, {})
+        self._pending[key] = {call.id: call for call in calls}
+        for call in calls:
+            if before.get(call.id) != call:
+                when = call.not_before.timestamp() if call.not_before else 0.0
+                heapq.heappush(self._queue, (when, next(self._order), key, call))
+                self._changed.set()
+
+    async def run(self) -> None:
+        """Make the calls as they come due, until cancelled."""
+        try:
+            while True:
+                await self._next_due()
+                _, _, key, call = heapq.heappop(self._queue)
+                if self._pending.get(key, {}).get(call.id) != call:
+                    continue
+                await self._slots.acquire()
+                task = asyncio.create_task(self._perform(key, call))
+                self._under_way.add(task)
+                task.add_done_callback(self._done)
+        finally:
+            for task in self._under_way:
+                task.cancel()
+
+    async def _next_due(self) -> None:
+        """Wait until the first call of the queue is due."""
+        while True:
+            self._changed.clear()
+            wait_s = None
+            if self._queue:
+                wait_s = self._queue[0][0] - self._clock.now().timestamp()
+                if wait_s <= 0:
+                    return
+            try:
+                async with asyncio.timeout(wait_s):
+                    await self._changed.wait()
+            except TimeoutError:
+                continue
+
+    async def _perform(self, key: str, call: Call) -> None:
+        if self._gateway is None:
+            msg = f"{key} asks for a call, but the service has no gateway"
+            raise RuntimeError(msg)
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                answer = await self._gateway.perform(call)
+            self._meters.calls.labels("answered").inc()
+        except Exception as failure:  # noqa: BLE001 - whatever went wrong, the outcome is unknown
+            reason = f"no answer within {self._timeout_s} s" if isinstance(failure, TimeoutError) else repr(failure)
+            logger(document=key, call=call.id, tries=call.tries).warning("outcome unknown", reason=reason)
+            self._meters.calls.labels("unknown").inc()
+            answer = Unknown(reason)
+        self._answer(CallAnswered(key, call, answer))
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._under_way.discard(task)
+        self._slots.release()
+        if not task.cancelled() and (bug := task.exception()) is not None:
+            logger().error("a call could not be made", exc_info=bug)

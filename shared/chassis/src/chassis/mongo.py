@@ -1,0 +1,277 @@
+"""MongoDB: the journal, the checkpoints and the documents of a service. The only module that knows Motor.
+
+journal       one entry a batch, `_id` = `<partition>/<number>`: inserting it is the commit
+checkpoints   one a partition
+<kind>        the documents of a kind, as of the last checkpoint: `{_id, partition, entry, alarm, calling, trace, body}`
+"""
+
+import asyncio
+import json
+import secrets
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC
+from typing import Any
+
+from bson.codec_options import CodecOptions
+from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection
+from pymongo import ASCENDING, ReplaceOne, ReturnDocument, WriteConcern
+from pymongo.errors import BulkWriteError, ConnectionFailure, DuplicateKeyError, ExecutionTimeout, WTimeoutError
+from pymongo.read_concern import ReadConcern
+
+from chassis.decision import D, Document
+from chassis.entry import Change, Checkpoint, Entry, Fenced, Outgoing, Progress, Recovered, Stored
+from chassis.parking import Parked
+from chassis.service import Index, Service
+from chassis.telemetry import logger
+
+Raw = Mapping[str, Any]
+
+RETRY_S = 0.2
+UNKNOWN_OUTCOME = (ConnectionFailure, ExecutionTimeout, WTimeoutError)
+"""Errors after which nobody knows whether the write was done."""
+DUPLICATE_KEY = 11000
+
+
+def connect(url: str) -> AsyncIOMotorClient:
+    """A client whose answers can be trusted: majority writes that are in the journal, majority reads, times in UTC."""
+    return AsyncIOMotorClient(url, tz_aware=True, tzinfo=UTC, serverSelectionTimeoutMS=5000, socketTimeoutMS=20_000)
+
+
+def _entry_id(partition: int, number: int) -> str:
+    return f"{partition}/{number:012d}"
+
+
+class MongoStore:
+    """The store of one service, in one database; it also reads documents for the HTTP APIs."""
+
+    def __init__(self, client: AsyncIOMotorClient, database: str, service: Service) -> None:
+        self._models: dict[str, type[Document]] = {Parked.kind: Parked}
+        self._models.update({model.kind: model for model in service.documents})
+        self._indexes: tuple[Index, ...] = service.indexes
+        codec: CodecOptions[Raw] = CodecOptions(tz_aware=True, tzinfo=UTC)
+        self._database = client.get_database(
+            database,
+            codec_options=codec,
+            write_concern=WriteConcern(w="majority", j=True),
+            read_concern=ReadConcern("majority"),
+        )
+        self._journal = self._database["journal"]
+        self._checkpoints = self._database["checkpoints"]
+
+    async def prepare(self) -> None:
+        """Create the indexes that are not there yet."""
+        for kind in self._models:
+            collection = self._database[kind]
+            await collection.create_index(
+                [("partition", ASCENDING), ("alarm", ASCENDING)],
+                partialFilterExpression={"alarm": {"$type": "date"}},
+                name="alarms",
+            )
+            await collection.create_index(
+                [("partition", ASCENDING)], partialFilterExpression={"calling": True}, name="calls"
+            )
+        for index in self._indexes:
+            fields = [(_field(name), direction) for name, direction in index.fields]
+            await self._database[index.kind].create_index(fields)
+
+    # The journal.
+
+    async def append(self, entry: Entry) -> None:
+        """Insert the entry; see `chassis.ports.Store`."""
+        written = _raw_entry(entry)
+        while True:
+            try:
+                await self._journal.insert_one(written)
+            except DuplicateKeyError:
+                if await self._is_ours(entry):
+                    return
+                raise Fenced(f"entry {written['_id']} is somebody else's") from None
+            except UNKNOWN_OUTCOME as failure:
+                # Inserting it again tells: if it was done, the key is taken, and by us.
+                logger(partition=entry.partition).warning("journal: outcome unknown", reason=repr(failure))
+                await asyncio.sleep(RETRY_S)
+            else:
+                return
+
+    async def _is_ours(self, entry: Entry) -> bool:
+        while True:
+            try:
+                found = await self._journal.find_one({"_id": _entry_id(entry.partition, entry.number)}, {"writer": 1})
+            except UNKNOWN_OUTCOME:
+                await asyncio.sleep(RETRY_S)
+            else:
+                return found is not None and found["writer"] == entry.writer
+
+    async def recover(self, partition: int, writer: str) -> Recovered:
+        """Take over: from here on no earlier owner can write a checkpoint or prune, so what is read here is whole."""
+        claimed = await self._checkpoints.find_one_and_update(
+            {"_id": partition},
+            {
+                "$inc": {"epoch": 1},
+                "$set": {"owner": writer},
+                "$setOnInsert": {
+                    "number": 0,
+                    "incarnation": secrets.token_hex(4),
+                    "progress": _raw_progress(Progress()),
+                },
+            },
+            upsert=True,
+            return_document=ReturnDocument.AFTER,
+        )
+        checkpoint = Checkpoint(
+            partition=partition,
+            number=claimed["number"],
+            incarnation=claimed["incarnation"],
+            epoch=claimed["epoch"],
+            progress=_progress(claimed["progress"]),
+        )
+        after = {"$gt": _entry_id(partition, checkpoint.number), "$lt": f"{partition}0"}  # "0" follows "/"
+        entries = [_entry(raw) async for raw in self._journal.find({"_id": after}).sort("_id", ASCENDING)]
+        for place, entry in enumerate(entries):
+            if entry.number != checkpoint.number + 1 + place:
+                missing = _entry_id(partition, checkpoint.number + 1 + place)
+                raise RuntimeError(f"the journal lacks entry {missing}: it was changed from outside, or not restored")
+        alarms, calling = [], []
+        for kind in self._models:
+            collection = self._database[kind]
+            waiting = collection.find({"partition": partition, "alarm": {"$type": "date"}}, {"alarm": 1})
+            alarms += [(f"{kind}/{raw['_id']}", raw["alarm"]) async for raw in waiting]
+            pending = collection.find({"partition": partition, "calling": True}, {"_id": 1})
+            calling += [f"{kind}/{raw['_id']}" async for raw in pending]
+        parked = [raw["_id"] async for raw in self._database[Parked.kind].find({"partition": partition}, {"_id": 1})]
+        return Recovered(checkpoint, tuple(entries), tuple(alarms), tuple(calling), tuple(parked))
+
+    # Documents.
+
+    async def load(self, keys: Collection[str]) -> Mapping[str, Stored]:
+        """The stored documents among these keys: one read a kind."""
+        by_kind: dict[str, list[str]] = {}
+        for key in keys:
+            kind, _, id_ = key.partition("/")
+            by_kind.setdefault(kind, []).append(id_)
+        found: dict[str, Stored] = {}
+        for kind, ids in by_kind.items():
+            async for raw in self._database[kind].find({"_id": {"$in": ids}}, {"body": 1, "trace": 1}):
+                document = self._models[kind].model_validate(raw["body"], strict=False)
+                found[document.key] = Stored(document, raw["trace"])
+        return found
+
+    async def checkpoint(self, checkpoint: Checkpoint, changes: Sequence[Change]) -> None:
+        """Write documents, checkpoint, and prune, in this order; see `chassis.ports.Store`."""
+        by_kind: dict[str, list[ReplaceOne[Raw]]] = {}
+        for change in changes:
+            kind, _, id_ = change.key.partition("/")
+            replacement = {
+                "_id": id_,
+                "partition": checkpoint.partition,
+                "entry": change.entry,
+                "alarm": change.alarm,
+                "calling": change.calling,
+                "trace": change.trace,
+                "body": json.loads(change.body),
+            }
+            # An upsert that meets a newer document does not match it and fails on its key: that is the guard.
+            guarded = ReplaceOne[Raw]({"_id": id_, "entry": {"$lt": change.entry}}, replacement, upsert=True)
+            by_kind.setdefault(kind, []).append(guarded)
+        for kind, writes in by_kind.items():
+            await self._write_unless_newer(self._database[kind], writes)
+        claim = {"_id": checkpoint.partition, "epoch": checkpoint.epoch}
+        now = {"number": checkpoint.number, "progress": _raw_progress(checkpoint.progress)}
+        done = await self._checkpoints.update_one(claim, {"$set": now})
+        if not done.matched_count:
+            raise Fenced(f"partition {checkpoint.partition} has a new owner since epoch {checkpoint.epoch}")
+        pruned = {
+            "$gte": _entry_id(checkpoint.partition, 0),
+            "$lte": _entry_id(checkpoint.partition, checkpoint.number),
+        }
+        await self._journal.with_options(write_concern=WriteConcern(w=1)).delete_many({"_id": pruned})
+
+    @staticmethod
+    async def _write_unless_newer(collection: AsyncIOMotorCollection, writes: list[ReplaceOne[Raw]]) -> None:
+        try:
+            await collection.bulk_write(writes, ordered=False)
+        except BulkWriteError as error:
+            others = [e for e in error.details["writeErrors"] if e["code"] != DUPLICATE_KEY]
+            if others or error.details.get("writeConcernErrors"):
+                raise
+
+    # Reading for the APIs.
+
+    async def get(self, model: type[D], id: str) -> D | None:  # noqa: A002 - it is the field's name
+        """One document; see `chassis.ports.Reader`."""
+        raw = await self._database[model.kind].find_one({"_id": id}, {"body": 1})
+        return model.model_validate(raw["body"], strict=False) if raw else None
+
+    async def find(
+        self,
+        model: type[D],
+        where: Mapping[str, object],
+        *,
+        sort: Sequence[tuple[str, int]] = (("id", 1),),
+        limit: int = 100,
+    ) -> list[D]:
+        """Some documents; see `chassis.ports.Reader`."""
+        cursor = self._database[model.kind].find(_query(where), {"body": 1})
+        cursor = cursor.sort([(_field(name), direction) for name, direction in sort]).limit(limit)
+        return [model.model_validate(raw["body"], strict=False) async for raw in cursor]
+
+
+def _field(name: str) -> str:
+    return "_id" if name == "id" else f"body.{name}"
+
+
+def _query(where: Mapping[str, object]) -> Raw:
+    """The document's own field names become those that they are stored under, also inside `$and` and `$or`."""
+    query: dict[str, Any] = {}
+    for name, condition in where.items():
+        if name.startswith("$") and isinstance(condition, list | tuple):
+            query[name] = [_query(part) for part in condition]
+        else:
+            query[_field(name)] = condition
+    return query
+
+
+def _raw_progress(progress: Progress) -> Raw:
+    # As lists: topics and sources have dots, which MongoDB would take for paths.
+    return {
+        "positions": list(progress.positions.items()),
+        "heard": [[topic, source, number] for (topic, source), number in progress.heard.items()],
+        "sent": [[topic, partition, number] for (topic, partition), number in progress.sent.items()],
+    }
+
+
+def _progress(raw: Raw) -> Progress:
+    return Progress(
+        positions=dict(raw["positions"]),
+        heard={(topic, source): number for topic, source, number in raw["heard"]},
+        sent={(topic, partition): number for topic, partition, number in raw["sent"]},
+    )
+
+
+def _raw_entry(entry: Entry) -> Raw:
+    return {
+        "_id": _entry_id(entry.partition, entry.number),
+        "number": entry.number,
+        "writer": entry.writer,
+        "progress": _raw_progress(entry.progress),
+        "changes": [[c.key, c.body, c.alarm, c.calling, c.trace] for c in entry.changes],
+        "outbox": [[r.topic, r.partition, r.key, r.value, [list(h) for h in r.headers]] for r in entry.outbox],
+    }
+
+
+def _entry(raw: Raw) -> Entry:
+    partition = int(raw["_id"].split("/", 1)[0])
+    number = raw["number"]
+    return Entry(
+        partition=partition,
+        number=number,
+        writer=raw["writer"],
+        progress=_progress(raw["progress"]),
+        changes=tuple(
+            Change(key, body, alarm, calling, trace, number) for key, body, alarm, calling, trace in raw["changes"]
+        ),
+        outbox=tuple(
+            Outgoing(topic, target, key, value, [(name, content) for name, content in headers])
+            for topic, target, key, value, headers in raw["outbox"]
+        ),
+    )
