@@ -13,10 +13,13 @@ NO_CONTROL_CHARACTERS = r"^[^\x00-\x1f\x7f]*$"
 class Value(BaseModel):
     """A part of a message: immutable, and read strictly, so that `"3"` is never taken for `3`.
 
-    Unknown fields are passed over, so that a reader outlives a writer that learned to say more.
+    Unknown fields are passed over, so that a reader outlives a writer that learned to say more. An error does not
+    repeat the input: it may be personal, and errors are logged.
     """
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="ignore", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, strict=True, extra="ignore", use_attribute_docstrings=True, hide_input_in_errors=True
+    )
 
 
 class Message(Value):

@@ -28,6 +28,7 @@ from contracts.message import (
     Text,
     Value,
 )
+from contracts.payment import PaymentToken
 from contracts.shipping import TrackedParcel
 
 
@@ -97,7 +98,7 @@ class OrderPlaced(FromOutside):
     """What the customer pays: all lines and the shipping charge, in the currency's minor unit."""
     currency: Currency
     """ISO 4217 code of the currency of every amount here."""
-    payment_token: Annotated[Reference, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]*$")]
+    payment_token: PaymentToken
     """The payment provider's token for the customer's means of payment; never card data."""
     shipping_method: Literal["standard", "express", "pickup"] = "standard"
     """How the customer wants it sent."""

@@ -1,6 +1,31 @@
 """The messages of the payment service."""
 
+import re
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticCustomError
+from pydantic_extra_types.payment import PaymentCardNumber
+
 from contracts.message import Amount, Currency, Name, Reference, SagaStep, Text
+
+
+def _refuse_card_number(token: object) -> object:
+    """Keep card data out: what is written like a card number is refused, and the error does not repeat it."""
+    if isinstance(token, str) and re.fullmatch(r"[0-9]{13,19}", digits := re.sub(r"[\s._:-]", "", token)):
+        try:
+            PaymentCardNumber.validate_luhn_check_digit(digits)
+        except PydanticCustomError:
+            return token  # no card number has a wrong check digit
+        raise PydanticCustomError(
+            "card_number", "this is written like a card number; send the payment provider's token for it"
+        )
+    return token
+
+
+PaymentToken = Annotated[
+    Reference, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]*$"), BeforeValidator(_refuse_card_number)
+]
 
 
 class AuthorizePayment(SagaStep):
@@ -10,7 +35,7 @@ class AuthorizePayment(SagaStep):
     """In the currency's minor unit."""
     currency: Currency
     """ISO 4217 code."""
-    payment_token: Reference
+    payment_token: PaymentToken
     """The provider's token for the customer's means of payment; never card data."""
 
 
@@ -49,7 +74,7 @@ class PaymentDeclined(SagaStep):
     """The provider does not hold the money."""
 
     code: Reference
-    """The provider's code, such as `insufficient_funds`; `voided` when it was undone before it began."""
+    """The provider's code, such as `insufficient_funds`, or ours: `voided` when it was undone before it began."""
     message: Text
     """The same for people."""
 
@@ -61,6 +86,8 @@ class PaymentCaptured(SagaStep):
     """In the currency's minor unit."""
     currency: Currency
     """ISO 4217 code."""
+    capture_id: Text = ""
+    """The provider's name for this movement of money: when it is said again, the money did not move again."""
 
 
 class PaymentVoided(SagaStep):
@@ -71,6 +98,8 @@ class PaymentRefunded(SagaStep):
     """The money went back."""
 
     amount: Amount
-    """In the currency's minor unit; 0 when nothing had been captured."""
+    """In the currency's minor unit; 0 when there was nothing to give back."""
     currency: Currency
     """ISO 4217 code."""
+    refund_id: Text = ""
+    """The provider's name for this movement of money, as with a capture; empty when none moved."""
