@@ -12,6 +12,8 @@ from chassis.entry import Outgoing
 
 MOST_BYTES = 1_048_576
 """A longer body is left out of the dead letter; the record itself stays on its topic."""
+CARD_NUMBER = "card_number"
+"""The code of the reason that somebody sent card data: it must not be copied any further."""
 
 
 def dead_letter(
@@ -22,6 +24,9 @@ def dead_letter(
     if body is not None and len(body) > MOST_BYTES:
         body = None
         reasons = [*reasons, Reason(path="", code="too_large", message="the body is left out; it is on its topic")]
+    if any(reason.code == CARD_NUMBER for reason in reasons):
+        body = None
+        reasons = [*reasons, Reason(path="", code="withheld", message="the body is left out; it holds card data")]
     why = json.dumps([reason.model_dump() for reason in reasons[:100]], ensure_ascii=False)
     headers = [
         *record.headers,
