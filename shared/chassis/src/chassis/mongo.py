@@ -15,12 +15,20 @@ from typing import Any
 from bson.codec_options import CodecOptions
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection
 from pymongo import ASCENDING, ReplaceOne, ReturnDocument, WriteConcern
-from pymongo.errors import BulkWriteError, ConnectionFailure, DuplicateKeyError, ExecutionTimeout, WTimeoutError
+from pymongo.errors import (
+    BulkWriteError,
+    ConnectionFailure,
+    DuplicateKeyError,
+    ExecutionTimeout,
+    PyMongoError,
+    WTimeoutError,
+)
 from pymongo.read_concern import ReadConcern
 
 from chassis.decision import D, Document
 from chassis.entry import Change, Checkpoint, Entry, Fenced, Outgoing, Progress, Recovered, Stored
 from chassis.parking import Parked
+from chassis.ports import Unavailable
 from chassis.service import Index, Service
 from chassis.telemetry import logger
 
@@ -59,7 +67,13 @@ class MongoStore:
         self._checkpoints = self._database["checkpoints"]
 
     async def prepare(self) -> None:
-        """Create the indexes that are not there yet."""
+        """Create the indexes that are not there yet. Raises Unavailable when MongoDB does not answer."""
+        try:
+            await self._create_indexes()
+        except PyMongoError as failure:
+            raise Unavailable(f"MongoDB: {failure}") from failure
+
+    async def _create_indexes(self) -> None:
         for kind in self._models:
             collection = self._database[kind]
             await collection.create_index(

@@ -66,7 +66,7 @@ class Partition:
     ) -> None:
         self.number = number
         self.state = "recovering"
-        self.progressed_at = clock.now()
+        self._progressed_at = clock.now()
         self._writer = writer
         self._service = service
         self._store = store
@@ -134,6 +134,10 @@ class Partition:
         """How many inputs wait to be decided on."""
         return len(self._inbox)
 
+    def stalled_s(self) -> float:
+        """For how many seconds inputs have waited without any being taken; 0 when none waits."""
+        return (self._clock.now() - self._progressed_at).total_seconds() if self._inbox else 0.0
+
     # The life of the partition.
 
     async def run(self) -> None:
@@ -194,7 +198,7 @@ class Partition:
         await self._feed.start_at(self._progress.positions)
         self._paused = False
         self.state = "running"
-        self.progressed_at = self._clock.now()
+        self._progressed_at = self._clock.now()
         self._logger.info("recovered", entry=self._head, republishing=len(recovered.entries), epoch=self._base.epoch)
 
     def _remember(self, stored: Stored, change: Change) -> None:
@@ -244,7 +248,7 @@ class Partition:
                 self._commit(folded, folded.entry)
             else:
                 self._progress = folded.progress
-            self.progressed_at = self._clock.now()
+            self._progressed_at = self._clock.now()
             if folded.gap is not None:
                 self._meters.gaps.labels(folded.gap.topic).inc()
                 raise GapSeen(folded.gap)

@@ -1,0 +1,152 @@
+"""The HTTP shell of a service: health, metrics, and errors of one shape; the routes come from its api.py."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from contracts.message import Reason
+from contracts.wire import Unreadable, path_of, refuse_ambiguous
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from chassis.ports import Unavailable
+from chassis.problem import Problem
+from chassis.telemetry import Meters, logger
+
+MOST_BODY_BYTES = 1_048_576
+STREAMED = "application/x-ndjson"
+"""A body of this type is read line by line by its route, which bounds each line."""
+
+Health = Callable[[], tuple[bool, dict[str, Any]]]
+
+
+def problem(status: int, title: str, detail: str = "", reasons: tuple[Reason, ...] = ()) -> JSONResponse:
+    """An error as `application/problem+json` (RFC 9457)."""
+    body: dict[str, Any] = {"type": "about:blank", "title": title, "status": status}
+    if detail:
+        body["detail"] = detail
+    if reasons:
+        body["errors"] = [reason.model_dump() for reason in reasons]
+    return JSONResponse(body, status, media_type="application/problem+json")
+
+
+class StrictBody:
+    """Refuses a body that is too long, or JSON that two readers could understand differently, before any route runs."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = dict(scope.get("headers", ()))
+        content_type = headers.get(b"content-type", b"").decode("latin-1").split(";")[0].strip().lower()
+        if scope["type"] != "http" or content_type == STREAMED or scope["method"] in {"GET", "HEAD"}:
+            await self._app(scope, receive, send)
+            return
+        body = b""
+        more = True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+            if len(body) > MOST_BODY_BYTES:
+                refusal = problem(413, "Body too large", f"at most {MOST_BODY_BYTES} bytes are read here")
+                await refusal(scope, receive, send)
+                return
+        if body and (content_type.endswith("json") or not content_type):
+            try:
+                refuse_ambiguous(body)
+            except Unreadable as unreadable:
+                await problem(400, "Malformed JSON", str(unreadable), unreadable.reasons)(scope, receive, send)
+                return
+        await self._app(scope, _again(body, receive), send)
+
+
+def _again(body: bytes, receive: Receive) -> Callable[[], Awaitable[Message]]:
+    """Give the body that was read, then whatever else comes."""
+    given = False
+
+    async def replay() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replay
+
+
+def create_app(
+    title: str,
+    description: str,
+    routes: APIRouter,
+    health: Health,
+    measure: Callable[[], Awaitable[None]],
+    meters: Meters,
+) -> FastAPI:
+    """The service's HTTP application."""
+    app = FastAPI(title=title, description=description, docs_url="/docs", redoc_url=None)
+    app.add_middleware(StrictBody)
+    app.include_router(routes)
+
+    @app.get("/healthz", tags=["operation"], summary="Alive: the process answers")
+    async def healthz() -> dict[str, str]:
+        return {"status": "alive"}
+
+    @app.get("/readyz", tags=["operation"], summary="Ready: every partition that is ours progresses")
+    async def readyz() -> JSONResponse:
+        ready, details = health()
+        return JSONResponse({"ready": ready, **details}, 200 if ready else 503)
+
+    @app.get("/metrics", tags=["operation"], summary="Metrics for Prometheus")
+    async def metrics() -> Response:
+        health()
+        await measure()
+        return Response(generate_latest(meters.registry), media_type=CONTENT_TYPE_LATEST)
+
+    _handle_errors(app)
+    return app
+
+
+def _handle_errors(app: FastAPI) -> None:
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+        reasons = tuple(
+            Reason(
+                path=path_of(_without_place(found["loc"])),
+                code=str(found["type"]).lower()[:64],
+                message=str(found["msg"])[:1000],
+            )
+            for found in error.errors()
+        )
+        return problem(422, "Invalid request", "one or more fields are wrong", reasons)
+
+    @app.exception_handler(Problem)
+    async def known(_: Request, error: Problem) -> JSONResponse:
+        return problem(error.status, error.title, error.detail, error.reasons)
+
+    @app.exception_handler(Unavailable)
+    async def unavailable(_: Request, error: Unavailable) -> JSONResponse:
+        response = problem(503, "Unavailable", str(error))
+        response.headers["Retry-After"] = "1"
+        return response
+
+    @app.exception_handler(HTTPException)
+    async def plain(_: Request, error: HTTPException) -> JSONResponse:
+        response = problem(error.status_code, str(error.detail))
+        response.headers.update(error.headers or {})
+        return response
+
+    @app.exception_handler(Exception)
+    async def bug(request: Request, error: Exception) -> JSONResponse:
+        logger(path=request.url.path).error("a request failed", exc_info=error)
+        return problem(500, "Internal error", "this is a bug; it is in the service's log")
+
+
+def _without_place(location: tuple[Any, ...]) -> tuple[Any, ...]:
+    """FastAPI puts where a field was found (`body`, `query`, `path`) before its path."""
+    return location[1:] if location and location[0] in {"body", "query", "path", "header"} else location

@@ -1,0 +1,163 @@
+"""Kafka as a partition writes it, and as the HTTP APIs do."""
+
+import asyncio
+from collections.abc import Sequence
+from functools import lru_cache
+from uuid import uuid4
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+from aiokafka.partitioner import murmur2
+from aiokafka.producer.message_accumulator import BatchBuilder
+from contracts.message import Message
+from contracts.topics import TOPIC_OF, TOPICS
+from contracts.wire import Envelope, encode
+
+from chassis.entry import Outgoing
+from chassis.ports import Clock, Unavailable
+from chassis.telemetry import logger
+from chassis.trace import child_of
+
+BATCH_BYTES = 262_144
+SEND_TIMEOUT_S = 10.0
+LARGEST_RECORD_BYTES = 2_097_152
+"""Room for a dead letter of the largest record that Kafka takes by default, with its reasons."""
+
+
+@lru_cache(maxsize=100_000)
+def _hash(key: str) -> int:
+    return int(murmur2(key.encode())) & 0x7FFFFFFF
+
+
+class KafkaLog:
+    """Publishes with an idempotent producer; everything is acknowledged by all replicas in sync."""
+
+    def __init__(self, brokers: str, client_id: str) -> None:
+        self._brokers = brokers
+        self._client_id = client_id
+        self._partitions = 0
+        self._producer: AIOKafkaProducer | None = None
+        self._renewing = asyncio.Lock()
+
+    async def start(self) -> None:
+        """Connect and count the partitions. Raises Unavailable when Kafka or the topics are not there."""
+        try:
+            self._producer = await self._connect()
+            cluster = await self._producer.client.fetch_all_metadata()
+        except KafkaError as failure:
+            raise Unavailable(f"Kafka at {self._brokers}: {failure}") from failure
+        counts = {topic.name: len(cluster.partitions_for_topic(topic.name) or ()) for topic in TOPICS}
+        if 0 in counts.values() or len(set(counts.values())) != 1:
+            await self.stop()
+            raise Unavailable(f"every topic must exist, all with as many partitions; found {counts}")
+        self._partitions = counts[TOPICS[0].name]
+
+    async def _connect(self) -> AIOKafkaProducer:
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self._brokers,
+            client_id=self._client_id,
+            acks="all",
+            enable_idempotence=True,
+            max_batch_size=BATCH_BYTES,
+            max_request_size=LARGEST_RECORD_BYTES,
+            compression_type="lz4",
+        )
+        try:
+            await producer.start()
+        except BaseException:
+            await producer.stop()
+            raise
+        return producer
+
+    def _running(self) -> AIOKafkaProducer:
+        if self._producer is None:
+            raise Unavailable("Kafka is not connected yet")
+        return self._producer
+
+    async def stop(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await producer.stop()
+
+    def partition_of(self, key: str) -> int:
+        """As Kafka's own clients and aiokafka do it: murmur2 of the key."""
+        return _hash(key) % self._partitions
+
+    async def publish(self, records: Sequence[Outgoing]) -> None:
+        """Publish in batches, one topic partition at a time in order; see `chassis.ports.Log`."""
+        producer = self._running()
+        try:
+            sent = []
+            for (topic, partition), batch in _by_partition(records).items():
+                builder = producer.create_batch()
+                for record in batch:
+                    if not _append(builder, record):
+                        sent.append(await producer.send_batch(builder, topic, partition=partition))
+                        builder = producer.create_batch()
+                        _append(builder, record)
+                sent.append(await producer.send_batch(builder, topic, partition=partition))
+            await asyncio.gather(*sent)
+        except KafkaError:
+            # An idempotent producer retries by itself; what reaches us ends its sequence, and it takes a new one.
+            await self._renew(producer)
+            raise
+
+    async def _renew(self, broken: AIOKafkaProducer) -> None:
+        async with self._renewing:
+            if self._producer is broken:
+                logger().warning("the producer failed and is replaced")
+                self._producer = await self._connect()
+                await broken.stop()  # type: ignore[union-attr] # mypy takes the untyped producer for an optional
+
+    async def send(self, record: Outgoing, timeout_s: float) -> None:
+        """Send one record. Raises Unavailable when Kafka did not take it in time; it may still have."""
+        producer = self._running()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await producer.send_and_wait(
+                    record.topic, record.value, record.key, record.partition, headers=list(record.headers)
+                )
+        except (KafkaError, TimeoutError) as failure:
+            raise Unavailable("Kafka does not take messages at the moment; try again") from failure
+
+
+class KafkaPublisher:
+    """The HTTP APIs' way in; see `chassis.ports.Publisher`."""
+
+    def __init__(self, log: KafkaLog, service: str, clock: Clock) -> None:
+        self._log = log
+        self._source = f"{service}/api"
+        self._clock = clock
+
+    async def publish(self, message: Message) -> str:
+        """Send it and return its id; nobody numbers what comes from here, its business id tells a repeat."""
+        topic = TOPIC_OF[type(message)]
+        key = topic.key_of(message)
+        message_id = str(uuid4())
+        correlation = str(getattr(message, "order_id", key))
+        value, headers = encode(
+            Envelope(
+                message=message,
+                id=message_id,
+                source=self._source,
+                time=self._clock.now(),
+                correlation_id=correlation,
+                causation_id="",
+                traceparent=child_of(None, message_id, correlation),
+            )
+        )
+        record = Outgoing(topic.name, self._log.partition_of(key), key.encode(), value, headers)
+        await self._log.send(record, SEND_TIMEOUT_S)
+        return message_id
+
+
+def _by_partition(records: Sequence[Outgoing]) -> dict[tuple[str, int], list[Outgoing]]:
+    grouped: dict[tuple[str, int], list[Outgoing]] = {}
+    for record in records:
+        grouped.setdefault((record.topic, record.partition), []).append(record)
+    return grouped
+
+
+def _append(builder: BatchBuilder, record: Outgoing) -> bool:
+    appended = builder.append(timestamp=None, key=record.key, value=record.value, headers=list(record.headers))
+    return appended is not None

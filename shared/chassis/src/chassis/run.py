@@ -1,0 +1,158 @@
+"""Runs a service: wires the engine to Kafka, MongoDB and HTTP, and stops it gracefully inside a deadline."""
+
+import asyncio
+import contextlib
+import gc
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from uuid import uuid4
+
+import uvicorn
+from fastapi import APIRouter
+
+from chassis.clock import WallClock
+from chassis.edge import Edge
+from chassis.http import create_app
+from chassis.kafka import KafkaLog, KafkaPublisher
+from chassis.mongo import MongoStore, connect
+from chassis.partition import Limits, Partition
+from chassis.ports import Feed, Publisher, Reader, Unavailable
+from chassis.service import Service
+from chassis.settings import ChassisSettings
+from chassis.telemetry import Meters, configure_logging, logger
+
+Routes = Callable[[Reader, Publisher], APIRouter]
+
+RETRY_S = 1.0
+
+
+def run(service: Service, settings: ChassisSettings, routes: Routes) -> None:
+    """Run the service until SIGTERM or SIGINT; exits with 1 when it could not stop inside its deadline."""
+    configure_logging(service.name, settings.log_level)
+    sys.exit(asyncio.run(_run(service, settings, routes)))
+
+
+async def _run(service: Service, settings: ChassisSettings, routes: Routes) -> int:
+    asked_to_stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked_to_stop.set)
+    stopping = _Stopping(settings.stop_deadline_s)
+    async with _serving(service, settings, routes, asked_to_stop):
+        # What lives as long as the process need not be looked at by every garbage collection.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 50)
+        logger().info("started", http_port=settings.http_port)
+        await asked_to_stop.wait()
+        stopping.begin()
+    stopping.done()
+    logger().info("stopped")
+    return 0
+
+
+class _Stopping:
+    """Ends the process when stopping takes too long: the journal makes that safe."""
+
+    def __init__(self, deadline_s: float) -> None:
+        self._deadline_s = deadline_s
+        self._handle: asyncio.TimerHandle | None = None
+
+    def begin(self) -> None:
+        self._handle = asyncio.get_running_loop().call_later(self._deadline_s, self._give_up)
+
+    def done(self) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+
+    def _give_up(self) -> None:
+        logger().error("did not stop in time; the next owner goes on from the journal", deadline_s=self._deadline_s)
+        sys.stdout.flush()
+        os._exit(1)
+
+
+@asynccontextmanager
+async def _serving(
+    service: Service, settings: ChassisSettings, routes: Routes, asked_to_stop: asyncio.Event
+) -> AsyncIterator[None]:
+    clock, meters = WallClock(), Meters()
+    writer = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
+    client = connect(settings.mongo_url)
+    store = MongoStore(client, settings.mongo_database or service.name, service)
+    log = KafkaLog(settings.kafka_brokers, service.name)
+    slots = asyncio.Semaphore(settings.calls_at_once)
+    limits = Limits(
+        batch_max_messages=settings.batch_max_messages,
+        inbox_max_messages=settings.inbox_max_messages,
+        documents_in_memory=settings.documents_in_memory,
+        checkpoint_interval_s=settings.checkpoint_interval_s,
+        call_timeout_s=settings.call_timeout_s,
+    )
+
+    def open_partition(number: int, feed: Feed) -> Partition:
+        return Partition(
+            number,
+            writer,
+            service,
+            store=store,
+            log=log,
+            clock=clock,
+            feed=feed,
+            slots=slots,
+            limits=limits,
+            meters=meters,
+        )
+
+    edge = Edge(service.name, service.topics, settings, open_partition, meters)
+    app = create_app(
+        f"Throughline {service.name}",
+        service.__doc__ or "",
+        routes(store, KafkaPublisher(log, service.name, clock)),
+        edge.health,
+        edge.measure_lag,
+        meters,
+    )
+    server = _Server(
+        uvicorn.Config(app, host=settings.http_host, port=settings.http_port, log_config=None, access_log=False)
+    )
+    http = asyncio.create_task(server.serve(), name="http")
+    http.add_done_callback(lambda _: asked_to_stop.set())
+    try:
+        if await _connected(store, log, asked_to_stop):
+            await edge.start()
+            yield
+            await edge.stop()
+        else:
+            yield
+    finally:
+        server.should_exit = True
+        await http
+        await log.stop()
+        client.close()
+
+
+class _Server(uvicorn.Server):
+    """Leaves the signals to us."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def _connected(store: MongoStore, log: KafkaLog, asked_to_stop: asyncio.Event) -> bool:
+    """Wait until MongoDB and Kafka are there, saying what is missing; False when asked to stop before that."""
+    while not asked_to_stop.is_set():
+        try:
+            await store.prepare()
+            await log.start()
+        except Unavailable as missing:
+            logger().warning("waiting for what we depend on", reason=str(missing))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(asked_to_stop.wait(), RETRY_S)
+        else:
+            return True
+    return False
