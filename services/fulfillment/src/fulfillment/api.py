@@ -1,0 +1,257 @@
+"""The HTTP API: what is to be picked, and what pickers and packers have done."""
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Annotated
+
+from chassis.body import AsJson
+from chassis.ports import Publisher, Reader
+from chassis.problem import Problem
+from contracts.fulfillment import PickedLine, PickReport, ReportPacked, ReportPicked, ReportShort
+from contracts.message import Bin, Count, FromOutside, Location, Name, OrderId, Reason, Revision, Sku
+from fastapi import APIRouter, Depends, Query, Response, status
+from pydantic import BaseModel, Field, TypeAdapter
+
+from fulfillment.state import Fulfillment, ListState, Names, PickLine, PickList, State, fulfillment_id
+
+
+class PickListShown(BaseModel):
+    """What a picker needs to know, bin by bin in walk order."""
+
+    order_id: str
+    revision: int
+    attempt: int
+    location: str
+    state: ListState
+    requested_at: datetime
+    special_instructions: str
+    lines: tuple[PickLine, ...]
+
+
+class PickListPage(BaseModel):
+    pick_lists: list[PickListShown]
+    next: str | None = None
+    """The cursor of the next page; absent on the last one."""
+
+
+class FulfillmentShown(BaseModel):
+    """One attempt and what became of it."""
+
+    revision: int
+    attempt: int
+    state: State
+    requested_at: datetime
+    failure: Reason | None
+    pick_lists: list[PickListShown]
+
+
+class FulfillmentsShown(BaseModel):
+    order_id: str
+    fulfillments: list[FulfillmentShown]
+
+
+class Picked(FromOutside):
+    """Units that are off the shelf."""
+
+    reported_by: Name
+    """Who says so."""
+    lines: Annotated[tuple[PickedLine, ...], Field(max_length=2000)] = ()
+    """The lines that went on; without any, the whole list is picked."""
+
+
+class Short(FromOutside):
+    """A line that cannot be picked in full."""
+
+    reported_by: Name
+    """Who says so."""
+    sku: Sku
+    """The item that is short."""
+    bin: Bin = ""
+    """The shelf or bin, as the list names it."""
+    found: Count
+    """Units that were there."""
+
+
+class Packed(FromOutside):
+    """Everything on the list is in a parcel."""
+
+    reported_by: Name
+    """Who says so."""
+
+
+class Accepted(BaseModel):
+    """The report is on its way."""
+
+    message_id: str
+    """The id of the message that carries it."""
+
+
+class ListName(Names):
+    """What names one pick list."""
+
+    location: str
+
+
+def _list_name(
+    order_id: OrderId, revision: Revision, attempt: Annotated[int, Field(ge=1, le=1_000_000)], location: Location
+) -> ListName:
+    return ListName(order_id=order_id, revision=revision, attempt=attempt, location=location)
+
+
+PathName = Annotated[ListName, Depends(_list_name)]
+CURSOR = TypeAdapter(tuple[str, str])
+PICK_LIST = "/pick-lists/{order_id}/{revision}/{attempt}/{location}"
+
+
+def router(reader: Reader, publisher: Publisher) -> APIRouter:
+    routes = APIRouter(tags=["fulfillment"])
+    _add_reads(routes, reader)
+    _add_reports(routes, reader, publisher)
+    return routes
+
+
+def _add_reads(routes: APIRouter, reader: Reader) -> None:
+    @routes.get("/pick-lists")
+    async def pick_lists(
+        location: Location | None = None,
+        state: ListState | None = None,
+        limit: Annotated[int, Query(ge=1, le=200)] = 50,
+        cursor: str | None = None,
+    ) -> PickListPage:
+        """Pick lists, the oldest first: those still to be picked or packed, unless a state is asked for.
+
+        `limit` counts orders; an order with several locations has several lists.
+        """
+        states: tuple[ListState, ...] = ("picking", "picked") if state is None else (state,)
+        found = await reader.find(
+            Fulfillment,
+            _where(location, states, cursor),
+            sort=(("requested_at", 1), ("id", 1)),
+            limit=limit + 1,
+        )
+        page = found[:limit]
+        return PickListPage(
+            pick_lists=[
+                _shown(fulfillment, pick_list)
+                for fulfillment in page
+                for pick_list in fulfillment.lists
+                if location in {None, pick_list.location} and pick_list.state in states
+            ],
+            next=_cursor_after(page[-1]) if len(found) > limit else None,
+        )
+
+    @routes.get("/fulfillments/{order_id}")
+    async def fulfillments(order_id: OrderId) -> FulfillmentsShown:
+        """Every attempt at picking and packing an order."""
+        found = await reader.find(Fulfillment, {"order_id": order_id}, sort=(("requested_at", 1), ("id", 1)))
+        if not found:
+            raise Problem(404, "Unknown order", f"Nobody has asked to fulfill {order_id}.")
+        return FulfillmentsShown(
+            order_id=order_id,
+            fulfillments=[
+                FulfillmentShown(
+                    revision=fulfillment.revision,
+                    attempt=fulfillment.attempt,
+                    state=fulfillment.state,
+                    requested_at=fulfillment.requested_at,
+                    failure=fulfillment.failure,
+                    pick_lists=[_shown(fulfillment, pick_list) for pick_list in fulfillment.lists],
+                )
+                for fulfillment in found
+            ],
+        )
+
+
+def _add_reports(routes: APIRouter, reader: Reader, publisher: Publisher) -> None:
+    @routes.post(f"{PICK_LIST}/picked", status_code=status.HTTP_202_ACCEPTED)
+    async def picked(name: PathName, body: Annotated[Picked, AsJson], response: Response) -> Accepted:
+        """Say that these units, or without lines all of the list, are off the shelf."""
+        pick_list = await _open_list(reader, name)
+        unknown = [
+            _unknown_line(f"lines[{place}].sku", line.sku, line.bin)
+            for place, line in enumerate(body.lines)
+            if pick_list.line(line.sku, line.bin) is None
+        ]
+        if unknown:
+            raise Problem(422, "No such line on the list", reasons=tuple(unknown))
+        return await _publish(publisher, ReportPicked(**name, **dict(body)), response)
+
+    @routes.post(f"{PICK_LIST}/short", status_code=status.HTTP_202_ACCEPTED)
+    async def short(name: PathName, body: Annotated[Short, AsJson], response: Response) -> Accepted:
+        """Say that a line cannot be picked in full; the fulfillment fails and the order is undone."""
+        line = (await _open_list(reader, name)).line(body.sku, body.bin)
+        if line is None:
+            raise Problem(422, "No such line on the list", reasons=(_unknown_line("sku", body.sku, body.bin),))
+        if body.found >= line.quantity:
+            enough = Reason(path="found", code="not_short", message=f"{line.quantity} are all that is wanted")
+            raise Problem(422, "Not short", reasons=(enough,))
+        return await _publish(publisher, ReportShort(**name, **dict(body)), response)
+
+    @routes.post(f"{PICK_LIST}/packed", status_code=status.HTTP_202_ACCEPTED)
+    async def packed(name: PathName, body: Annotated[Packed, AsJson], response: Response) -> Accepted:
+        """Say that everything on the list is in a parcel, and so off the shelf, too."""
+        await _open_list(reader, name)
+        return await _publish(publisher, ReportPacked(**name, **dict(body)), response)
+
+
+def _shown(fulfillment: Fulfillment, pick_list: PickList) -> PickListShown:
+    return PickListShown(
+        **fulfillment.names,
+        location=pick_list.location,
+        state=pick_list.state,
+        requested_at=fulfillment.requested_at,
+        special_instructions=fulfillment.special_instructions,
+        lines=pick_list.lines,
+    )
+
+
+async def _open_list(reader: Reader, name: ListName) -> PickList:
+    """The list as it was a moment ago. Raises Problem if there is none, or if it is no longer worked on."""
+    fulfillment = await reader.get(Fulfillment, fulfillment_id(name["order_id"], name["revision"], name["attempt"]))
+    pick_list = fulfillment.list_at(name["location"]) if fulfillment is not None else None
+    if fulfillment is None or pick_list is None:
+        raise Problem(404, "Unknown pick list", f"{name['location']} has no such list for {name['order_id']}.")
+    if not fulfillment.at_work or pick_list.state == "packed":
+        state = pick_list.state if fulfillment.at_work else fulfillment.state
+        raise Problem(409, "No longer worked on", f"The list is {state}.")
+    return pick_list
+
+
+def _unknown_line(path: str, sku: str, bin_: str) -> Reason:
+    return Reason(path=path, code="unknown_line", message=f"the list has no {sku} in bin {bin_!r}")
+
+
+async def _publish(publisher: Publisher, report: PickReport, response: Response) -> Accepted:
+    message_id = await publisher.publish(report)
+    response.headers["Location"] = f"/fulfillments/{report.order_id}"
+    return Accepted(message_id=message_id)
+
+
+def _where(location: str | None, states: Sequence[ListState], cursor: str | None) -> Mapping[str, object]:
+    """The fulfillments after the cursor that have such lists."""
+    wanted: dict[str, object] = {"state": {"$in": list(states)}}
+    if location is not None:
+        wanted["location"] = location
+    where: dict[str, object] = {"state": {"$in": ["picking", "picked", "packed"]}, "lists": {"$elemMatch": wanted}}
+    if "packed" not in states:
+        where["state"] = {"$in": ["picking", "picked"]}
+    if cursor is not None:
+        requested_at, last = _read_cursor(cursor)
+        where["$or"] = [{"requested_at": {"$gt": requested_at}}, {"requested_at": requested_at, "id": {"$gt": last}}]
+    return where
+
+
+def _cursor_after(fulfillment: Fulfillment) -> str:
+    at = fulfillment.model_dump(mode="json", include={"requested_at", "id"})
+    return base64.urlsafe_b64encode(json.dumps([at["requested_at"], at["id"]]).encode()).decode()
+
+
+def _read_cursor(cursor: str) -> tuple[str, str]:
+    try:
+        requested_at, last = CURSOR.validate_json(base64.urlsafe_b64decode(cursor))
+    except ValueError:
+        reason = Reason(path="cursor", code="malformed", message="take the cursor from `next` of the page before")
+        raise Problem(422, "Malformed cursor", reasons=(reason,)) from None
+    return requested_at, last

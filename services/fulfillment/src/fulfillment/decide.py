@@ -1,0 +1,167 @@
+"""How an order is picked and packed, message by message."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from chassis.decision import AlarmRang, Decision, Documents, Input
+from chassis.service import Decide
+from contracts.fulfillment import (
+    CancelFulfillment,
+    FulfillmentCancelled,
+    FulfillmentFailed,
+    FulfillOrder,
+    OrderPacked,
+    OrderPicked,
+    PickReport,
+    ReportPacked,
+    ReportPicked,
+    ReportShort,
+)
+from contracts.message import Message, Reason, SagaStep
+
+from fulfillment.state import Fulfillment, PickLine, PickList, fulfillment_id, pick_lists
+
+SHORT_PICK = "[simulate: short pick]"
+"""In the special instructions: the simulated pickers find one unit less than the first line asks for."""
+NOBODY_PICKS = "[simulate: nobody picks]"
+"""In the special instructions: the simulated pickers never come."""
+
+CANCELLED = Reason(path="", code="cancelled", message="the fulfillment was cancelled")
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedPickers:
+    """Pickers who need no hands: they tell at a fixed pace that a list is picked, then packed."""
+
+    pick_after: timedelta
+    """From the command until everything is off the shelves."""
+    pack_after: timedelta
+    """From there until everything is in parcels."""
+
+
+def needs(message: Input, _: Documents) -> Iterable[str]:
+    match message:
+        case FulfillOrder() | CancelFulfillment() | ReportPicked() | ReportShort() | ReportPacked():
+            return (Fulfillment.key_of(_id(message)),)
+        case AlarmRang(document=key):
+            return (key,)
+        case _:
+            return ()
+
+
+def decider(pickers: SimulatedPickers | None) -> Decide:
+    """`decide` with these simulated pickers, or with none when people pick."""
+
+    def decide(documents: Documents, message: Input, now: datetime) -> Decision:
+        match message:
+            case FulfillOrder():
+                return _fulfill(documents.get(Fulfillment, _id(message)), message, now, pickers)
+            case CancelFulfillment():
+                return _cancel(documents.get(Fulfillment, _id(message)), message, now)
+            case ReportPicked() | ReportShort() | ReportPacked():
+                return _report(documents.get(Fulfillment, _id(message)), message)
+            case AlarmRang(document=key):
+                return _simulate(documents.get(Fulfillment, key.partition("/")[2]), now, pickers)
+            case _:
+                return Decision()
+
+    return decide
+
+
+def _id(message: SagaStep | PickReport) -> str:
+    return fulfillment_id(message.order_id, message.revision, message.attempt)
+
+
+def _fulfill(
+    known: Fulfillment | None, command: FulfillOrder, now: datetime, pickers: SimulatedPickers | None
+) -> Decision:
+    if known is not None:
+        return Decision(messages=_outcome(known))
+    begun = Fulfillment.begin(command, "picking", now).but(
+        lists=pick_lists(command.picks), special_instructions=command.special_instructions
+    )
+    if pickers is not None and NOBODY_PICKS not in command.special_instructions:
+        begun = begun.but(alarm=now + pickers.pick_after)
+    return Decision((begun,))
+
+
+def _outcome(known: Fulfillment) -> tuple[Message, ...]:
+    """What became of it so far, said again to whoever asks again."""
+    match known.state:
+        case "picking":
+            return ()
+        case "picked":
+            return (OrderPicked(**known.names),)
+        case "packed":
+            return OrderPicked(**known.names), OrderPacked(**known.names)
+        case "failed" | "cancelled" | "tombstone":
+            return (FulfillmentFailed(**known.names, reason=known.failure or CANCELLED),)
+
+
+def _cancel(known: Fulfillment | None, command: CancelFulfillment, now: datetime) -> Decision:
+    if known is None:
+        known = Fulfillment.begin(command, "tombstone", now)
+        changed: tuple[Fulfillment, ...] = (known,)
+    elif known.state in {"picking", "picked", "packed"}:
+        changed = (known.but(state="cancelled", alarm=None),)
+    else:
+        changed = ()
+    return Decision(changed, (FulfillmentCancelled(**known.names),))
+
+
+def _report(known: Fulfillment | None, report: ReportPicked | ReportShort | ReportPacked) -> Decision:
+    """A report on a list that is no longer worked on, or on a line that it does not have, changes nothing."""
+    before = known.list_at(report.location) if known is not None and known.at_work else None
+    if known is None or before is None or before.state == "packed":
+        return Decision()
+    match report:
+        case ReportShort():
+            line = before.line(report.sku, report.bin)
+            return _short(known, before, line, report.found) if line is not None else Decision()
+        case ReportPicked():
+            after = before.with_picked(report.lines) if report.lines else before.all_picked()
+        case ReportPacked():
+            after = before.all_packed()
+    if after == before:
+        return Decision()
+    return _progress(known, tuple(after if pick_list is before else pick_list for pick_list in known.lists))
+
+
+def _simulate(known: Fulfillment | None, now: datetime, pickers: SimulatedPickers | None) -> Decision:
+    """A simulated picker has something to tell, unless people have taken over since."""
+    if known is None or known.alarm is None:
+        return Decision()
+    if pickers is None:
+        return Decision((known.but(alarm=None),))
+    if known.state == "picked":
+        return _progress(known, tuple(pick_list.all_packed() for pick_list in known.lists))
+    first = next(((pick_list, line) for pick_list in known.lists for line in pick_list.lines), None)
+    if first is not None and SHORT_PICK in known.special_instructions:
+        return _short(known, *first, found=first[1].quantity - 1)
+    later = known.but(alarm=now + pickers.pack_after)
+    return _progress(later, tuple(pick_list.all_picked() for pick_list in known.lists))
+
+
+def _short(known: Fulfillment, pick_list: PickList, line: PickLine, found: int) -> Decision:
+    """Fail, naming what is short; finding enough is no shortage."""
+    if found >= line.quantity:
+        return Decision()
+    place = f"{pick_list.location}, bin {line.bin}" if line.bin else pick_list.location
+    reason = Reason(
+        path="picks", code="short_pick", message=f"{place}: {found} of {line.quantity} {line.sku} were there"
+    )
+    failed = known.but(state="failed", failure=reason, alarm=None)
+    return Decision((failed,), (FulfillmentFailed(**known.names, reason=reason),))
+
+
+def _progress(known: Fulfillment, lists: tuple[PickList, ...]) -> Decision:
+    """The fulfillment is as far as its last list is."""
+    states = {pick_list.state for pick_list in lists}
+    if "picking" in states:
+        return Decision((known.but(lists=lists),))
+    said: tuple[Message, ...] = (OrderPicked(**known.names),) if known.state == "picking" else ()
+    if "picked" in states:
+        return Decision((known.but(lists=lists, state="picked"),), said)
+    packed = known.but(lists=lists, state="packed", alarm=None)
+    return Decision((packed,), (*said, OrderPacked(**known.names)))

@@ -1,0 +1,26 @@
+"""Wires the fulfillment service."""
+
+from chassis.run import run
+from chassis.service import Index, Service
+from contracts.topics import topics_read_by
+
+from fulfillment.api import router
+from fulfillment.decide import decider, needs
+from fulfillment.settings import Settings
+from fulfillment.state import Fulfillment
+
+
+def main() -> None:
+    settings = Settings()
+    service = Service(
+        name="fulfillment",
+        topics=topics_read_by("fulfillment"),
+        documents=(Fulfillment,),
+        needs=needs,
+        decide=decider(settings.simulated_pickers),
+        indexes=(
+            Index(Fulfillment.kind, (("order_id", 1),)),
+            Index(Fulfillment.kind, (("state", 1), ("requested_at", 1), ("id", 1))),
+        ),
+    )
+    run(service, settings, router)

@@ -1,0 +1,148 @@
+"""What the fulfillment service remembers: one document an attempt, with a pick list for each location."""
+
+import re
+from collections.abc import Iterable
+from datetime import datetime
+from typing import ClassVar, Literal, Self, TypedDict
+
+from chassis.decision import Document
+from contracts.fulfillment import Pick, PickedLine
+from contracts.message import Reason, SagaStep, Value
+
+ListState = Literal["picking", "picked", "packed"]
+State = Literal["picking", "picked", "packed", "failed", "cancelled", "tombstone"]
+
+
+class Names(TypedDict):
+    """The three fields that every message about a fulfillment carries."""
+
+    order_id: str
+    revision: int
+    attempt: int
+
+
+class PickLine(Value):
+    """One item in one bin."""
+
+    sku: str
+    """The item."""
+    bin: str
+    """The shelf or bin; empty when nobody knows."""
+    quantity: int
+    """Units to pick."""
+    picked: int = 0
+    """Units off the shelf so far."""
+
+
+class PickList(Value):
+    """What is picked and packed in one location."""
+
+    location: str
+    """Where."""
+    lines: tuple[PickLine, ...]
+    """One line an item and bin, in the order in which a picker walks past the bins."""
+    state: ListState = "picking"
+    """How far it is."""
+
+    def line(self, sku: str, bin: str) -> PickLine | None:  # noqa: A002 - it is the field's name
+        return next((line for line in self.lines if (line.sku, line.bin) == (sku, bin)), None)
+
+    def with_picked(self, progress: Iterable[PickedLine]) -> Self:
+        """The list after these lines went on. A total never goes back, so late and repeated reports change nothing."""
+        reported = {(line.sku, line.bin): line.picked for line in sorted(progress, key=lambda line: line.picked)}
+        lines = tuple(
+            line.model_copy(
+                update={"picked": max(line.picked, min(line.quantity, reported.get((line.sku, line.bin), 0)))}
+            )
+            for line in self.lines
+        )
+        done = all(line.picked == line.quantity for line in lines)
+        return self.model_copy(update={"lines": lines, "state": "picked" if done else self.state})
+
+    def all_picked(self) -> Self:
+        return self if self.state == "packed" else self._complete("picked")
+
+    def all_packed(self) -> Self:
+        """What is in a parcel has been picked, whether or not somebody said so."""
+        return self._complete("packed")
+
+    def _complete(self, state: ListState) -> Self:
+        lines = tuple(line.model_copy(update={"picked": line.quantity}) for line in self.lines)
+        return self.model_copy(update={"lines": lines, "state": state})
+
+
+class Fulfillment(Document):
+    """One attempt at having one placing of an order picked and packed."""
+
+    kind: ClassVar[str] = "fulfillments"
+
+    order_id: str
+    """The order, as `<channel>:<number>`."""
+    revision: int
+    """Which placing of the order this is."""
+    attempt: int
+    """Which attempt at its fulfillment this is."""
+    state: State
+    """`tombstone`: it was cancelled before anybody asked for it."""
+    requested_at: datetime
+    """When it was asked for, or cancelled if that came first."""
+    lists: tuple[PickList, ...] = ()
+    """The pick lists, one a location."""
+    special_instructions: str = ""
+    """What the customer wants the packers to know."""
+    failure: Reason | None = None
+    """Why it failed."""
+
+    @classmethod
+    def begin(cls, command: SagaStep, state: State, now: datetime) -> Self:
+        return cls(
+            id=fulfillment_id(command.order_id, command.revision, command.attempt),
+            order_id=command.order_id,
+            revision=command.revision,
+            attempt=command.attempt,
+            state=state,
+            requested_at=now,
+        )
+
+    @property
+    def names(self) -> Names:
+        return {"order_id": self.order_id, "revision": self.revision, "attempt": self.attempt}
+
+    @property
+    def at_work(self) -> bool:
+        """Whether people have still to pick or pack."""
+        return self.state in {"picking", "picked"}
+
+    def list_at(self, location: str) -> PickList | None:
+        return next((pick_list for pick_list in self.lists if pick_list.location == location), None)
+
+
+def fulfillment_id(order_id: str, revision: int, attempt: int) -> str:
+    return f"{order_id}/{revision}/{attempt}"
+
+
+def pick_lists(picks: Iterable[Pick]) -> tuple[PickList, ...]:
+    """One list a location and one line an item and bin, however the command spread them, each in walk order."""
+    wanted: dict[str, dict[tuple[str, str], int]] = {}
+    for pick in picks:
+        lines = wanted.setdefault(pick.location, {})
+        for line in pick.lines:
+            lines[line.bin, line.sku] = lines.get((line.bin, line.sku), 0) + line.quantity
+    return tuple(
+        PickList(
+            location=location,
+            lines=tuple(
+                PickLine(sku=sku, bin=bin_, quantity=quantity)
+                for (bin_, sku), quantity in sorted(lines.items(), key=lambda item: _walk_order(*item[0]))
+            ),
+        )
+        for location, lines in wanted.items()
+    )
+
+
+def _walk_order(bin_: str, sku: str) -> tuple[bool, list[str | int], str]:
+    """Bins by their names with numbers read as numbers, so that A-2 comes before A-10; what has no bin comes last."""
+    parts: list[str | int] = [
+        int(part) if place % 2 else part for place, part in enumerate(re.split(r"([0-9]+)", bin_))
+    ]
+    return not bin_, parts, sku

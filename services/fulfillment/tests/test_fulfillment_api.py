@@ -1,0 +1,301 @@
+"""What pickers see, and what becomes of what they say."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+from chassis.decision import D
+from chassis.problem import Problem
+from chassis.testing import Rehearsal
+from contracts.fulfillment import CancelFulfillment, FulfillOrder, Pick, PickedLine, ReportPacked, ReportPicked
+from contracts.inventory import BinQuantity
+from contracts.message import Message, Reason
+from fastapi import FastAPI
+from fulfillment.api import router
+from fulfillment.decide import decider, needs
+
+MUGS = BinQuantity(sku="mug", quantity=3, bin="A-10")
+LAMP = BinQuantity(sku="lamp", quantity=1, bin="A-2")
+
+
+class Shelf:
+    """Reads a rehearsal's documents as MongoDB would, and passes what is published on to it."""
+
+    def __init__(self) -> None:
+        self.stage = Rehearsal(needs, decider(None))
+        self.published: list[Message] = []
+
+    async def get(self, model: type[D], id: str, /) -> D | None:  # noqa: A002 - as in the port
+        return self.stage.get(model, id)
+
+    async def find(
+        self,
+        model: type[D],
+        where: Mapping[str, object],
+        /,
+        *,
+        sort: Sequence[tuple[str, int]] = (("id", 1),),
+        limit: int = 100,
+    ) -> list[D]:
+        found = [
+            (document.model_dump(mode="json"), document)
+            for document in self.stage.documents.values()
+            if isinstance(document, model) and matches(document.model_dump(mode="json"), where)
+        ]
+        found.sort(key=lambda pair: [pair[0][name] for name, _ in sort])
+        return [document for _, document in found[:limit]]
+
+    async def publish(self, message: Message, /) -> str:
+        self.published.append(message)
+        self.stage.take(message)
+        return f"id-{len(self.published)}"
+
+
+def matches(document: Mapping[str, Any], where: Mapping[str, Any]) -> bool:
+    """The part of MongoDB's query language that the API speaks."""
+
+    def holds(name: str, condition: Any) -> bool:  # noqa: ANN401 - whatever a query compares with
+        if name == "$or":
+            return any(matches(document, part) for part in condition)
+        match condition:
+            case {"$in": values}:
+                return document[name] in values
+            case {"$gt": bound}:
+                return bool(document[name] > bound)
+            case {"$elemMatch": part}:
+                return any(matches(element, part) for element in document[name])
+            case _:
+                return bool(document[name] == condition)
+
+    return all(holds(name, condition) for name, condition in where.items())
+
+
+@pytest.fixture
+def shelf() -> Shelf:
+    return Shelf()
+
+
+@pytest.fixture
+async def api(shelf: Shelf) -> AsyncIterator[httpx.AsyncClient]:
+    app = FastAPI()
+    app.include_router(router(shelf, shelf))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://fulfillment") as client:
+        yield client
+
+
+def ask(shelf: Shelf, number: int, *locations: str, instructions: str = "") -> None:
+    """An order a second."""
+    shelf.stage.now += timedelta(seconds=1)
+    picks = tuple(Pick(location=location, lines=(MUGS, LAMP)) for location in locations or ("LEEDS",))
+    shelf.stage.take(
+        FulfillOrder(order_id=f"shop:{number}", revision=1, attempt=1, picks=picks, special_instructions=instructions)
+    )
+
+
+async def listed(api: httpx.AsyncClient, **filters: str | int) -> list[tuple[str, str]]:
+    """Order and location of every pick list, page by page."""
+    found: list[tuple[str, str]] = []
+    while True:
+        page = (await api.get("/pick-lists", params=filters)).raise_for_status().json()
+        found += [(shown["order_id"], shown["location"]) for shown in page["pick_lists"]]
+        if page["next"] is None:
+            return found
+        filters["cursor"] = page["next"]
+
+
+async def problem(api: httpx.AsyncClient, path: str, body: Mapping[str, object]) -> Problem:
+    with pytest.raises(Problem) as caught:
+        await api.post(path, json=body)
+    return caught.value
+
+
+async def test_a_pick_list_says_all_that_a_picker_needs(shelf: Shelf, api: httpx.AsyncClient) -> None:
+    ask(shelf, 1, instructions="Wrap the mugs.")
+    page = (await api.get("/pick-lists", params={"location": "LEEDS"})).json()
+    (shown,) = page["pick_lists"]
+    assert shown == {
+        "order_id": "shop:1",
+        "revision": 1,
+        "attempt": 1,
+        "location": "LEEDS",
+        "state": "picking",
+        "requested_at": "2026-01-05T12:00:01Z",
+        "special_instructions": "Wrap the mugs.",
+        "lines": [
+            {"sku": "lamp", "bin": "A-2", "quantity": 1, "picked": 0},
+            {"sku": "mug", "bin": "A-10", "quantity": 3, "picked": 0},
+        ],
+    }
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 200])
+async def test_pages_hold_every_list_once_and_the_oldest_first(
+    shelf: Shelf, api: httpx.AsyncClient, limit: int
+) -> None:
+    for number in (3, 1, 2):
+        ask(shelf, number, "LEEDS", "YORK")
+    everything = [(f"shop:{number}", location) for number in (3, 1, 2) for location in ("LEEDS", "YORK")]
+    assert await listed(api, limit=limit) == everything
+    assert await listed(api, limit=limit, location="YORK") == everything[1::2]
+
+
+async def test_lists_asked_for_in_the_same_moment_are_all_shown(shelf: Shelf, api: httpx.AsyncClient) -> None:
+    ask(shelf, 1)
+    for number in (2, 3, 4):
+        shelf.stage.now -= timedelta(seconds=1)
+        ask(shelf, number)
+    assert len(await listed(api, limit=1)) == 4
+
+
+async def test_only_what_is_still_to_be_done_is_shown_unless_a_state_is_asked_for(
+    shelf: Shelf, api: httpx.AsyncClient
+) -> None:
+    for number in (1, 2, 3, 4):
+        ask(shelf, number, "LEEDS", "YORK")
+    report = {"revision": 1, "attempt": 1, "reported_by": "Ann"}
+    for location in ("LEEDS", "YORK"):
+        shelf.stage.take(ReportPacked.model_validate(report | {"order_id": "shop:1", "location": location}))
+    shelf.stage.take(ReportPacked.model_validate(report | {"order_id": "shop:2", "location": "LEEDS"}))
+    shelf.stage.take(ReportPicked.model_validate(report | {"order_id": "shop:3", "location": "YORK"}))
+    shelf.stage.take(CancelFulfillment(order_id="shop:4", revision=1, attempt=1))
+    assert await listed(api) == [("shop:2", "YORK"), ("shop:3", "LEEDS"), ("shop:3", "YORK")]
+    assert await listed(api, state="picking") == [("shop:2", "YORK"), ("shop:3", "LEEDS")]
+    assert await listed(api, state="picked") == [("shop:3", "YORK")]
+    assert await listed(api, state="packed") == [("shop:1", "LEEDS"), ("shop:1", "YORK"), ("shop:2", "LEEDS")]
+
+
+@pytest.mark.parametrize("cursor", ["", "x", "bm9wZQ==", "WzEsMl0=", "é"])
+async def test_a_cursor_of_ones_own_making_is_refused_by_name(api: httpx.AsyncClient, cursor: str) -> None:
+    with pytest.raises(Problem) as caught:
+        await api.get("/pick-lists", params={"cursor": cursor})
+    assert caught.value.status == 422
+    assert [reason.path for reason in caught.value.reasons] == ["cursor"]
+
+
+@pytest.mark.parametrize(
+    ("filters", "path"),
+    [
+        ({"limit": 0}, "limit"),
+        ({"limit": 201}, "limit"),
+        ({"location": "leeds"}, "location"),
+        ({"state": "x"}, "state"),
+    ],
+)
+async def test_a_filter_that_makes_no_sense_is_refused_by_name(
+    api: httpx.AsyncClient, filters: Mapping[str, str | int], path: str
+) -> None:
+    answer = await api.get("/pick-lists", params=filters)
+    assert answer.status_code == 422
+    assert [error["loc"] for error in answer.json()["detail"]] == [["query", path]]
+
+
+async def test_people_pick_and_pack_through_the_api(shelf: Shelf, api: httpx.AsyncClient) -> None:
+    ask(shelf, 1)
+    part = {"reported_by": "Ann", "lines": [{"sku": "mug", "bin": "A-10", "picked": 2}]}
+    answer = await api.post("/pick-lists/shop:1/1/1/LEEDS/picked", json=part)
+    assert answer.status_code == 202
+    assert answer.headers["Location"] == "/fulfillments/shop:1"
+    assert answer.json() == {"message_id": "id-1"}
+    await api.post("/pick-lists/shop:1/1/1/LEEDS/picked", json={"reported_by": "Ann"})
+    await api.post("/pick-lists/shop:1/1/1/LEEDS/packed", json={"reported_by": "Ben"})
+    names = {"order_id": "shop:1", "revision": 1, "attempt": 1, "location": "LEEDS"}
+    line = PickedLine(sku="mug", bin="A-10", picked=2)
+    assert shelf.published == [
+        ReportPicked.model_validate(names | {"reported_by": "Ann", "lines": (line,)}),
+        ReportPicked.model_validate(names | {"reported_by": "Ann"}),
+        ReportPacked.model_validate(names | {"reported_by": "Ben"}),
+    ]
+    shown = (await api.get("/fulfillments/shop:1")).json()
+    assert [attempt["state"] for attempt in shown["fulfillments"]] == ["packed"]
+
+
+async def test_a_short_pick_fails_the_fulfillment_and_the_api_says_why(shelf: Shelf, api: httpx.AsyncClient) -> None:
+    ask(shelf, 1)
+    body = {"reported_by": "Ann", "sku": "mug", "bin": "A-10", "found": 1}
+    assert (await api.post("/pick-lists/shop:1/1/1/LEEDS/short", json=body)).status_code == 202
+    (attempt,) = (await api.get("/fulfillments/shop:1")).json()["fulfillments"]
+    assert attempt["state"] == "failed"
+    assert Reason.model_validate(attempt["failure"]).code == "short_pick"
+
+
+async def test_every_attempt_at_an_order_is_shown(shelf: Shelf, api: httpx.AsyncClient) -> None:
+    ask(shelf, 1)
+    ask(shelf, 2)
+    for attempt in (1, 2):
+        shelf.stage.take(CancelFulfillment(order_id="shop:1", revision=1, attempt=attempt))
+    shown = (await api.get("/fulfillments/shop:1")).json()
+    assert shown["order_id"] == "shop:1"
+    assert [(attempt["attempt"], attempt["state"]) for attempt in shown["fulfillments"]] == [
+        (1, "cancelled"),
+        (2, "tombstone"),
+    ]
+
+
+async def test_an_unknown_order_is_not_found(api: httpx.AsyncClient) -> None:
+    with pytest.raises(Problem) as caught:
+        await api.get("/fulfillments/shop:9")
+    assert caught.value.status == 404
+
+
+@pytest.mark.parametrize("path", ["shop:9/1/1/LEEDS", "shop:1/2/1/LEEDS", "shop:1/1/2/LEEDS", "shop:1/1/1/YORK"])
+async def test_a_report_on_an_unknown_list_is_not_found(shelf: Shelf, api: httpx.AsyncClient, path: str) -> None:
+    ask(shelf, 1)
+    refused = await problem(api, f"/pick-lists/{path}/packed", {"reported_by": "Ann"})
+    assert refused.status == 404
+    assert shelf.published == []
+
+
+async def test_a_report_on_a_list_that_is_no_longer_worked_on_is_a_conflict(
+    shelf: Shelf, api: httpx.AsyncClient
+) -> None:
+    ask(shelf, 1, "LEEDS", "YORK")
+    ask(shelf, 2)
+    await api.post("/pick-lists/shop:1/1/1/LEEDS/packed", json={"reported_by": "Ann"})
+    refused = await problem(api, "/pick-lists/shop:1/1/1/LEEDS/picked", {"reported_by": "Ann"})
+    assert (refused.status, refused.detail) == (409, "The list is packed.")
+    shelf.stage.take(CancelFulfillment(order_id="shop:2", revision=1, attempt=1))
+    refused = await problem(api, "/pick-lists/shop:2/1/1/LEEDS/packed", {"reported_by": "Ann"})
+    assert (refused.status, refused.detail) == (409, "The list is cancelled.")
+
+
+@pytest.mark.parametrize(
+    ("report", "body", "path"),
+    [
+        (
+            "picked",
+            {"lines": [{"sku": "lamp", "bin": "A-2", "picked": 1}, {"sku": "rug", "picked": 1}]},
+            "lines[1].sku",
+        ),
+        ("short", {"sku": "mug", "bin": "Z-9", "found": 0}, "sku"),
+        ("short", {"sku": "mug", "bin": "A-10", "found": 3}, "found"),
+    ],
+)
+async def test_a_report_that_does_not_fit_the_list_is_refused_by_field(
+    shelf: Shelf, api: httpx.AsyncClient, report: str, body: Mapping[str, object], path: str
+) -> None:
+    ask(shelf, 1)
+    refused = await problem(api, f"/pick-lists/shop:1/1/1/LEEDS/{report}", {"reported_by": "Ann", **body})
+    assert refused.status == 422
+    assert [reason.path for reason in refused.reasons] == [path]
+    assert shelf.published == []
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, ["reported_by"]),
+        ({"reported_by": "Ann", "picked_by": "Ben"}, ["picked_by"]),
+        ({"reported_by": "Ann\u0000"}, ["reported_by"]),
+        ({"reported_by": "Ann", "lines": [{"sku": "mug", "picked": "2"}]}, ["lines", 0, "picked"]),
+        ({"reported_by": "Ann", "lines": [{"sku": "mug", "picked": 10**30}]}, ["lines", 0, "picked"]),
+    ],
+)
+async def test_a_malformed_report_is_refused_by_field(
+    shelf: Shelf, api: httpx.AsyncClient, body: Mapping[str, object], field: Sequence[str | int]
+) -> None:
+    ask(shelf, 1)
+    answer = await api.post("/pick-lists/shop:1/1/1/LEEDS/picked", json=body)
+    assert answer.status_code == 422
+    assert [error["loc"] for error in answer.json()["detail"]] == [["body", *field]]

@@ -1,0 +1,283 @@
+"""What becomes of a pick list, message by message."""
+
+from datetime import timedelta
+
+import pytest
+from chassis.decision import AlarmRang
+from chassis.testing import Rehearsal
+from contracts.fulfillment import (
+    CancelFulfillment,
+    FulfillmentCancelled,
+    FulfillmentFailed,
+    FulfillOrder,
+    OrderPacked,
+    OrderPicked,
+    Pick,
+    PickedLine,
+    ReportPacked,
+    ReportPicked,
+    ReportShort,
+)
+from contracts.inventory import BinQuantity
+from contracts.message import Message, Reason
+from fulfillment.decide import NOBODY_PICKS, SHORT_PICK, SimulatedPickers, decider, needs
+from fulfillment.state import Fulfillment
+
+PACE = SimulatedPickers(pick_after=timedelta(seconds=2), pack_after=timedelta(seconds=1))
+STEP = {"order_id": "webshop:1001", "revision": 1, "attempt": 1}
+ID = "webshop:1001/1/1"
+LEEDS = Pick(
+    location="LEEDS",
+    lines=(BinQuantity(sku="mug", quantity=3, bin="A-10"), BinQuantity(sku="lamp", quantity=1, bin="A-2")),
+)
+YORK = Pick(location="YORK", lines=(BinQuantity(sku="rug", quantity=2, bin="C-1"),))
+
+
+def fulfill(*picks: Pick, instructions: str = "") -> FulfillOrder:
+    return FulfillOrder.model_validate(STEP | {"picks": picks or (LEEDS,), "special_instructions": instructions})
+
+
+def cancel() -> CancelFulfillment:
+    return CancelFulfillment.model_validate(STEP)
+
+
+def picked(location: str = "LEEDS", **units: int) -> ReportPicked:
+    bins = {"mug": "A-10", "lamp": "A-2", "rug": "C-1"}
+    lines = tuple(PickedLine(sku=sku, bin=bins[sku], picked=count) for sku, count in units.items())
+    return ReportPicked.model_validate(STEP | {"location": location, "reported_by": "Ann", "lines": lines})
+
+
+def packed(location: str = "LEEDS") -> ReportPacked:
+    return ReportPacked.model_validate(STEP | {"location": location, "reported_by": "Ann"})
+
+
+def short(sku: str = "mug", bin: str = "A-10", found: int = 1) -> ReportShort:  # noqa: A002 - the field's name
+    return ReportShort.model_validate(
+        STEP | {"location": "LEEDS", "reported_by": "Ann", "sku": sku, "bin": bin, "found": found}
+    )
+
+
+def said(*models: type[Message]) -> tuple[Message, ...]:
+    return tuple(model.model_validate(STEP) for model in models)
+
+
+def with_people() -> Rehearsal:
+    return Rehearsal(needs, decider(None))
+
+
+def with_simulated_pickers() -> Rehearsal:
+    return Rehearsal(needs, decider(PACE))
+
+
+def now(stage: Rehearsal) -> Fulfillment:
+    fulfillment = stage.get(Fulfillment, ID)
+    assert fulfillment is not None
+    return fulfillment
+
+
+def failure(messages: tuple[Message, ...]) -> Reason:
+    (message,) = messages
+    assert isinstance(message, FulfillmentFailed)
+    return message.reason
+
+
+def test_simulated_pickers_pick_then_pack_at_their_pace() -> None:
+    stage = with_simulated_pickers()
+    assert stage.take(fulfill(LEEDS, YORK)) == ()
+    assert stage.advance(timedelta(seconds=1.9)) == ()
+    assert stage.advance(timedelta(seconds=0.2)) == said(OrderPicked)
+    assert stage.advance(timedelta(seconds=1)) == said(OrderPacked)
+    assert now(stage).state == "packed"
+    assert now(stage).alarm is None
+
+
+def test_simulated_pickers_come_up_short_when_the_instructions_say_so() -> None:
+    stage = with_simulated_pickers()
+    stage.take(fulfill(instructions=f"Ring twice. {SHORT_PICK}"))
+    reason = failure(stage.advance(timedelta(seconds=10)))
+    assert reason.code == "short_pick"
+    assert reason.message == "LEEDS, bin A-2: 0 of 1 lamp were there"
+    assert now(stage).alarm is None
+
+
+def test_simulated_pickers_never_come_when_the_instructions_say_so() -> None:
+    stage = with_simulated_pickers()
+    stage.take(fulfill(instructions=NOBODY_PICKS))
+    assert stage.advance(timedelta(days=1)) == ()
+    assert now(stage).state == "picking"
+
+
+def test_simulated_pickers_finish_a_list_with_nothing_on_it() -> None:
+    stage = with_simulated_pickers()
+    stage.take(fulfill(Pick(location="LEEDS", lines=()), instructions=SHORT_PICK))
+    assert stage.advance(timedelta(seconds=10)) == said(OrderPicked, OrderPacked)
+
+
+def test_nothing_happens_by_itself_when_people_pick() -> None:
+    stage = with_people()
+    stage.take(fulfill(instructions=SHORT_PICK))
+    assert stage.advance(timedelta(days=1)) == ()
+
+
+def test_people_take_over_what_simulated_pickers_had_begun() -> None:
+    stage = with_simulated_pickers()
+    stage.take(fulfill())
+    stage.decide = decider(None)
+    assert stage.advance(timedelta(days=1)) == ()
+    assert stage.take(packed()) == said(OrderPicked, OrderPacked)
+
+
+def test_simulated_pickers_do_not_unpack_what_people_have_packed() -> None:
+    stage = with_simulated_pickers()
+    stage.take(fulfill(LEEDS, YORK), packed("LEEDS"))
+    assert stage.advance(timedelta(seconds=2)) == said(OrderPicked)
+    assert [pick_list.state for pick_list in now(stage).lists] == ["packed", "picked"]
+
+
+def test_bins_are_listed_in_walk_order_with_numbers_read_as_numbers() -> None:
+    stage = with_people()
+    bins = ["B-1", "A-10-2", "", "A-2", "A-10-1"]
+    stage.take(fulfill(Pick(location="LEEDS", lines=tuple(BinQuantity(sku="mug", quantity=1, bin=b) for b in bins))))
+    (pick_list,) = now(stage).lists
+    assert [line.bin for line in pick_list.lines] == ["A-2", "A-10-1", "A-10-2", "B-1", ""]
+
+
+def test_lines_of_one_item_in_one_bin_are_picked_together() -> None:
+    stage = with_people()
+    stage.take(fulfill(LEEDS, YORK, LEEDS))
+    assert [(pick_list.location, len(pick_list.lines)) for pick_list in now(stage).lists] == [("LEEDS", 2), ("YORK", 1)]
+    assert [line.quantity for line in now(stage).lists[0].lines] == [2, 6]
+
+
+def test_an_order_is_picked_once_every_list_is() -> None:
+    stage = with_people()
+    stage.take(fulfill(LEEDS, YORK))
+    assert stage.take(picked("LEEDS")) == ()
+    assert stage.take(picked("YORK")) == said(OrderPicked)
+    assert stage.take(packed("YORK")) == ()
+    assert stage.take(packed("LEEDS")) == said(OrderPacked)
+
+
+def test_a_list_can_be_picked_line_by_line() -> None:
+    stage = with_people()
+    stage.take(fulfill())
+    assert stage.take(picked(mug=2)) == ()
+    assert stage.take(picked(lamp=1)) == ()
+    assert [line.picked for line in now(stage).lists[0].lines] == [1, 2]
+    assert stage.take(picked(mug=3)) == said(OrderPicked)
+
+
+def test_what_was_picked_so_far_never_goes_back() -> None:
+    stage = with_people()
+    stage.take(fulfill(), picked(mug=2), picked(mug=1))
+    assert now(stage).lists[0].line("mug", "A-10") == now(stage).lists[0].lines[1]
+    assert now(stage).lists[0].lines[1].picked == 2
+
+
+def test_more_than_is_wanted_is_never_counted() -> None:
+    stage = with_people()
+    stage.take(fulfill(), picked(mug=50))
+    assert now(stage).lists[0].lines[1].picked == 3
+
+
+def test_what_is_packed_has_been_picked() -> None:
+    stage = with_people()
+    stage.take(fulfill())
+    assert stage.take(packed()) == said(OrderPicked, OrderPacked)
+
+
+def test_a_short_pick_fails_the_fulfillment_and_names_the_place_and_the_item() -> None:
+    stage = with_people()
+    stage.take(fulfill())
+    reason = failure(stage.take(short(found=1)))
+    assert reason == Reason(path="picks", code="short_pick", message="LEEDS, bin A-10: 1 of 3 mug were there")
+    assert now(stage).state == "failed"
+
+
+@pytest.mark.parametrize("report", [short(found=3), short(sku="kettle"), short(bin="Z-9")])
+def test_a_shortage_that_is_none_changes_nothing(report: ReportShort) -> None:
+    stage = with_people()
+    stage.take(fulfill())
+    before = now(stage)
+    assert stage.take(report) == ()
+    assert now(stage) == before
+
+
+def test_reports_on_a_list_that_nobody_asked_for_change_nothing() -> None:
+    stage = with_people()
+    assert stage.take(picked(), packed(), short()) == ()
+    assert stage.documents == {}
+    stage.take(fulfill(LEEDS))
+    assert stage.take(picked("YORK"), packed("YORK")) == ()
+
+
+@pytest.mark.parametrize("ended", [short(), cancel()])
+def test_reports_after_the_end_change_nothing(ended: Message) -> None:
+    stage = with_people()
+    stage.take(fulfill(), ended)
+    before = now(stage)
+    assert stage.take(picked(), packed(), short()) == ()
+    assert now(stage) == before
+
+
+def test_nothing_is_packed_after_a_cancel() -> None:
+    stage = with_simulated_pickers()
+    stage.take(fulfill())
+    assert stage.take(cancel()) == said(FulfillmentCancelled)
+    assert stage.advance(timedelta(days=1)) == ()
+    assert now(stage).state == "cancelled"
+
+
+def test_a_packed_order_can_still_be_cancelled() -> None:
+    stage = with_people()
+    stage.take(fulfill(), packed())
+    assert stage.take(cancel()) == said(FulfillmentCancelled)
+    assert now(stage).state == "cancelled"
+
+
+def test_a_cancel_that_overtakes_its_fulfill_leaves_a_tombstone() -> None:
+    stage = with_simulated_pickers()
+    assert stage.take(cancel()) == said(FulfillmentCancelled)
+    assert failure(stage.take(fulfill())).code == "cancelled"
+    assert stage.advance(timedelta(days=1)) == ()
+    assert now(stage).state == "tombstone"
+
+
+def test_a_failed_fulfillment_is_cancelled_without_forgetting_why_it_failed() -> None:
+    stage = with_people()
+    stage.take(fulfill(), short())
+    assert stage.take(cancel(), cancel()) == said(FulfillmentCancelled, FulfillmentCancelled)
+    assert failure(stage.take(fulfill())).code == "short_pick"
+
+
+def test_a_repeated_command_hears_what_is_known_so_far() -> None:
+    stage = with_people()
+    assert stage.take(fulfill(), fulfill()) == ()
+    stage.take(picked())
+    assert stage.take(fulfill()) == said(OrderPicked)
+    stage.take(packed())
+    assert stage.take(fulfill()) == said(OrderPicked, OrderPacked)
+    stage.take(cancel())
+    assert failure(stage.take(fulfill())).code == "cancelled"
+
+
+def test_a_repeated_command_does_not_start_the_pickers_again() -> None:
+    stage = with_simulated_pickers()
+    stage.take(fulfill())
+    stage.now += timedelta(seconds=1)
+    stage.take(fulfill())
+    assert stage.advance(timedelta(seconds=1)) == said(OrderPicked)
+
+
+def test_another_attempt_is_a_fulfillment_of_its_own() -> None:
+    stage = with_people()
+    stage.take(cancel())
+    stage.take(fulfill().model_copy(update={"attempt": 2}))
+    assert now(stage).state == "tombstone"
+    second = stage.get(Fulfillment, "webshop:1001/1/2")
+    assert second is not None
+    assert second.state == "picking"
+
+
+def test_an_alarm_of_something_unknown_changes_nothing() -> None:
+    assert with_simulated_pickers().take(AlarmRang(f"fulfillments/{ID}")) == ()
