@@ -1,0 +1,24 @@
+"""`oms`: the command line of Throughline."""
+
+import typer
+
+from oms.commands import import_, place, setup, stock, up
+
+app = typer.Typer(
+    name="oms",
+    help="Run Throughline on this machine, place orders, follow, replay and audit them.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(up.up)
+app.command()(up.down)
+app.command()(up.status)
+app.command()(setup.setup)
+app.add_typer(stock.app, name="stock")
+app.command()(place.place)
+app.add_typer(import_.app, name="import")
+
+
+def main() -> None:
+    app()

@@ -1,0 +1,37 @@
+"""`oms setup`: make somebody's Kafka and MongoDB ready."""
+
+import asyncio
+from typing import Annotated
+
+import typer
+from aiokafka.errors import KafkaError
+from contracts.topics import PARTITIONS
+
+from oms import setup as making
+from oms.commands import NOTES, Brokers, Json, print_json, said_plainly
+from oms.connection import Unreachable
+from oms.connection import brokers as find_brokers
+
+
+def setup(
+    *,
+    brokers: Brokers = None,
+    partitions: Annotated[
+        int, typer.Option(min=1, max=1024, help="Partitions of every topic; chosen once, it cannot be changed later.")
+    ] = PARTITIONS,
+    replicas: Annotated[int, typer.Option(min=1, max=16, help="Replicas of every partition.")] = 1,
+    mongo_host: Annotated[
+        str | None, typer.Option(help="A single mongod, HOST:PORT, to make a replica set of, where it is none yet.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Create the topics, and the replica set where one is asked for. Doing it again changes nothing."""
+    with said_plainly(Unreachable, KafkaError):
+        initiated = mongo_host is not None and asyncio.run(making.initiate_replica_set(mongo_host))
+        created = asyncio.run(making.create_topics(find_brokers(brokers), partitions, replicas))
+    if as_json:
+        print_json({"created": created.new, "known": created.known, "replica_set_initiated": initiated})
+    else:
+        NOTES.print(f"{len(created.new)} topics created, {len(created.known)} were there", highlight=False)
+        if initiated:
+            NOTES.print(f"{mongo_host} is a replica set now", highlight=False)

@@ -1,0 +1,115 @@
+"""`oms up`, `oms down`, `oms status`: all of Throughline on this machine."""
+
+import asyncio
+from typing import Annotated, Any
+
+import httpx
+import psutil
+import typer
+from rich.table import Table
+
+from oms.commands import NOTES, SHOWN, Json, print_json, said_plainly
+from oms.connection import Unreachable
+from oms.fleet import HTTP_PORT, Addresses, read_scale
+from oms.stack.errors import StackError
+from oms.stack.local import Ports
+from oms.stack.state import RunningProcess, RunningStack
+from oms.system import Plan, start_detached
+
+
+def up(
+    *,
+    scale: Annotated[
+        list[str] | None, typer.Option(metavar="SERVICE=N", help="How many instances; repeatable.")
+    ] = None,
+    brokers: Annotated[str | None, typer.Option(help="Use this Kafka; needs --mongo and --redis, too.")] = None,
+    mongo: Annotated[str | None, typer.Option(help="Use this MongoDB (a replica set).")] = None,
+    redis: Annotated[str | None, typer.Option(help="Use this Redis.")] = None,
+    kafka_port: Annotated[int, typer.Option(envvar="THROUGHLINE_KAFKA_PORT", help="Kafka's port; 0: any.")] = 19092,
+    mongo_port: Annotated[int, typer.Option(envvar="THROUGHLINE_MONGO_PORT", help="MongoDB's port; 0: any.")] = 19017,
+    redis_port: Annotated[int, typer.Option(envvar="THROUGHLINE_REDIS_PORT", help="Redis's port; 0: any.")] = 19379,
+    http_port: Annotated[
+        int,
+        typer.Option(
+            envvar="THROUGHLINE_HTTP_PORT",
+            help="The order service's port; the others take those after it, further instances ten higher; 0: any.",
+        ),
+    ] = HTTP_PORT,
+    as_json: Json = False,
+) -> None:
+    """Start Kafka, MongoDB, Redis and the five services on this machine, and return when they are ready.
+
+    Settings of the services are read from the environment (their READMEs list them). `oms down` stops everything.
+    """
+    with said_plainly(StackError, Unreachable):
+        named = [brokers, mongo, redis]
+        if any(named) and not all(named):
+            raise StackError("--brokers, --mongo and --redis go together: name all three, or none to start them here")
+        plan = Plan(
+            Ports(kafka_port, mongo_port, redis_port),
+            http_port=http_port,
+            scale=read_scale(scale or []),
+            engines=Addresses(brokers, mongo, redis) if brokers and mongo and redis else None,
+        )
+        with NOTES.status("starting") as status:
+            running = asyncio.run(start_detached(plan, status.update))
+    _show(running, as_json=as_json)
+
+
+def down() -> None:
+    """Stop what `oms up` started, and remove its data."""
+    with said_plainly(StackError):
+        running = RunningStack.load()
+        if running is None:
+            NOTES.print("nothing runs")
+            return
+        with NOTES.status("stopping"):
+            asyncio.run(running.stop())
+    NOTES.print(f"stopped {len(running.services)} service processes and {len(running.engines)} engines")
+
+
+def status(*, as_json: Json = False) -> None:
+    """Show what runs here. The exit status is 1 when something does not run or is not ready, 2 when nothing runs."""
+    with said_plainly(StackError):
+        running = RunningStack.load()
+        if running is None:
+            raise StackError("nothing runs here; start everything with `oms up`")
+    if not _show(running, as_json=as_json):
+        raise typer.Exit(1)
+
+
+def _show(running: RunningStack, *, as_json: bool) -> bool:
+    """Print the processes; whether all of them are fine."""
+    described = [_described(process) for process in (*running.engines, *running.services)]
+    if as_json:
+        addresses = {"kafka": running.kafka_bootstrap, "mongo": running.mongo_url, "redis": running.redis_url}
+        print_json({"addresses": addresses, "processes": described})
+    else:
+        table = Table("process", "pid", "state", "memory", "address", box=None)
+        for one in described:
+            color = "green" if one["state"] in {"ready", "running"} else "red"
+            memory = f"{one['rss_mb']:.0f} MB" if one["rss_mb"] else ""
+            table.add_row(one["name"], str(one["pid"]), f"[{color}]{one['state']}[/]", memory, one["url"] or "")
+        SHOWN.print(table)
+        SHOWN.print(f"Kafka {running.kafka_bootstrap}   MongoDB {running.mongo_url}   Redis {running.redis_url}")
+    return all(one["state"] in {"ready", "running"} for one in described)
+
+
+def _described(process: RunningProcess) -> dict[str, Any]:
+    alive = process.alive
+    state, details = "running" if alive else "dead", None
+    if alive and process.url is not None:
+        try:
+            answer = httpx.get(f"{process.url}/readyz", timeout=2)
+            state, details = ("ready" if answer.is_success else "not ready"), answer.json()
+        except (httpx.HTTPError, ValueError):
+            state = "not answering"
+    return {
+        "name": process.name,
+        "pid": process.id.pid,
+        "state": state,
+        "rss_mb": psutil.Process(process.id.pid).memory_info().rss / 1e6 if alive else 0.0,
+        "url": process.url,
+        "log": str(process.log),
+        "health": details,
+    }

@@ -1,0 +1,95 @@
+"""Makes Kafka and MongoDB ready: the topics of the table, the replica set. Doing it again changes nothing."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from contracts.topics import FOREVER, PARTITIONS, TOPICS
+from pymongo import AsyncMongoClient
+from pymongo.errors import NotPrimaryError, PyMongoError
+
+from oms.connection import Unreachable
+
+POLL_S = 0.2
+DEAD_LETTER_BYTES = 2_097_152
+"""A dead letter is its record with the reasons added, so it may be larger than any record."""
+
+
+@dataclass(frozen=True)
+class Created:
+    """Which topics were created, and which were there before."""
+
+    new: list[str]
+    known: list[str]
+
+
+async def create_topics(brokers: str, partitions: int = PARTITIONS, replicas: int = 1) -> Created:
+    """Create every topic of the table, and its dead-letter topic where somebody reads it.
+
+    Raises Unreachable when Kafka does not answer, and KafkaError when it refuses a topic.
+    """
+    admin = AIOKafkaAdminClient(bootstrap_servers=brokers, request_timeout_ms=10_000)
+    try:
+        await admin.start()
+    except KafkaError as error:
+        raise Unreachable.kafka(brokers, error) from error
+    try:
+        answer = await admin.create_topics(_new_topics(partitions, replicas))
+    finally:
+        await admin.close()
+    created = Created([], [])
+    for name, code, *why in answer.topic_errors:
+        if code == 0:
+            created.new.append(name)
+        elif for_code(code) is TopicAlreadyExistsError:
+            created.known.append(name)
+        else:
+            raise for_code(code)(f"{name}: {why[0] if why else ''}")
+    return created
+
+
+def _new_topics(partitions: int, replicas: int) -> list[NewTopic]:
+    durable = {"min.insync.replicas": str(max(1, replicas - 1))}
+    new = []
+    for topic in TOPICS:
+        keep = {"cleanup.policy": "compact"} if topic.compacted else {"retention.ms": _retention_ms(topic.retention)}
+        new.append(NewTopic(topic.name, partitions, replicas, topic_configs={**durable, **keep}))
+        if topic.readers:
+            large = {"max.message.bytes": str(DEAD_LETTER_BYTES), "retention.ms": "-1"}
+            new.append(NewTopic(topic.dead_letter, partitions, replicas, topic_configs={**durable, **large}))
+    return new
+
+
+def _retention_ms(retention: timedelta) -> str:
+    return "-1" if retention >= FOREVER else str(int(retention.total_seconds() * 1000))
+
+
+async def initiate_replica_set(host: str, name: str = "rs0", timeout_s: float = 60.0) -> bool:
+    """Make one mongod at `host:port` a replica set of its own, and wait until it is primary.
+
+    Returns whether it had to be initiated. Raises Unreachable when there is no primary in time.
+    """
+    client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(
+        host, directConnection=True, serverSelectionTimeoutMS=2000
+    )
+    initiated = False
+    failure: PyMongoError = NotPrimaryError("it does not become primary")
+    deadline = asyncio.get_running_loop().time() + timeout_s
+    async with client:
+        while asyncio.get_running_loop().time() < deadline:
+            try:
+                hello = await client.admin.command("hello")
+                if hello.get("isWritablePrimary"):
+                    return initiated
+                if "setName" not in hello:
+                    members = [{"_id": 0, "host": host}]
+                    await client.admin.command("replSetInitiate", {"_id": name, "members": members})
+                    initiated = True
+            except PyMongoError as error:
+                # It may not listen yet, or somebody else is initiating it: either way, the next hello tells.
+                failure = error
+            await asyncio.sleep(POLL_S)
+    raise Unreachable.mongo(host, failure)
