@@ -2,7 +2,7 @@
 
 import typer
 
-from oms.commands import import_, place, setup, stock, up
+from oms.commands import bench, import_, place, setup, stock, up
 
 app = typer.Typer(
     name="oms",
@@ -15,6 +15,7 @@ app.command()(up.up)
 app.command()(up.down)
 app.command()(up.status)
 app.command()(setup.setup)
+app.command()(bench.bench)
 app.add_typer(stock.app, name="stock")
 app.command()(place.place)
 app.add_typer(import_.app, name="import")

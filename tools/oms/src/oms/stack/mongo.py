@@ -17,7 +17,7 @@ ELECTION_TIMEOUT_S = 30
 
 
 class Node(Child):
-    """One mongod. Ready when it answers; started again, it joins its replica set by itself."""
+    """One mongod. Ready when it waits to be put into a replica set, or has found its role in it again."""
 
     def __init__(self, directory: Path, port: int, *, detached: bool) -> None:
         self.address = f"{HOST}:{port}"
@@ -40,12 +40,13 @@ class Node(Child):
                 *(part for name, value in settings.items() for part in ("--setParameter", f"{name}={value}")),
             ],
             log=directory / "mongod.log",
-            ready=self.answers,
+            ready=self._has_a_role,
             detached=detached,
         )
 
-    async def answers(self) -> bool:
-        return await self.hello() is not None
+    async def _has_a_role(self) -> bool:
+        hello = await self.hello() or {}
+        return any(hello.get(role) for role in ("isreplicaset", "isWritablePrimary", "secondary"))
 
     async def hello(self) -> dict[str, object] | None:
         """Ask the node about itself; None when it does not answer."""

@@ -9,6 +9,8 @@ from oms.stack.errors import StackError
 HOST = "127.0.0.1"
 FREE_PORTS = range(20_000, 32_000)  # below the ports that Linux gives to outgoing connections
 
+_given: set[int] = set()
+
 
 class PortTakenError(StackError):
     """Somebody listens on a port already."""
@@ -32,9 +34,11 @@ def claim(port: int, owner: str, option: str) -> int:
 
 
 def free_port() -> int:
-    """Find a port nobody listens on."""
-    candidates = random.sample(FREE_PORTS, k=100)
-    return next(port for port in candidates if is_free(port))
+    """Find a port nobody listens on, and none that was given before: it may not be listened on yet."""
+    candidates = random.sample(FREE_PORTS, k=1_000)
+    port = next(port for port in candidates if port not in _given and is_free(port))
+    _given.add(port)
+    return port
 
 
 def is_free(port: int) -> bool:

@@ -105,7 +105,7 @@ class Child:
         self.name = name
         self.command = [str(part) for part in command]
         self.log = log
-        self.env = env
+        self.env = env or {}
         self.start_timeout_s = start_timeout_s
         self.stop_timeout_s = stop_timeout_s
         self.detached = detached
@@ -127,20 +127,23 @@ class Child:
             raise
 
     def spawn(self) -> None:
-        """Start without waiting."""
+        """Start without waiting. Raises StartFailedError when there is no such program."""
         if self.alive:
             raise RuntimeError(f"{self.name} runs already")
         self.log.parent.mkdir(parents=True, exist_ok=True)
         command = self.command if self.detached else [*tether.command(os.getpid()), *self.command]
         with self.log.open("ab") as log:
-            self._popen = subprocess.Popen(  # noqa: S603  # the command is ours
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=None if self.env is None else {**os.environ, **self.env},
-                start_new_session=True,
-            )
+            try:
+                self._popen = subprocess.Popen(  # noqa: S603  # the command is ours
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    env={**os.environ, **self.env},
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise StartFailedError(f"{self.name}: cannot run {command[0]}: {error.strerror}") from error
         self.id = ProcessId.of(self._popen.pid)
 
     async def wait_ready(self) -> None:

@@ -14,20 +14,25 @@ REMOVAL_TIMEOUT_S = 30
 
 
 class Scratch:
-    """A new directory below `parent`, removed by `close()` or by the death of this process."""
+    """A new directory below `parent`, removed by `close()` and, unless `detached`, by the death of this process."""
 
-    def __init__(self, parent: Path) -> None:
+    def __init__(self, parent: Path, *, detached: bool = False) -> None:
         parent.mkdir(parents=True, exist_ok=True)
         self.path = Path(tempfile.mkdtemp(dir=parent))
-        self._remover = subprocess.Popen(  # noqa: S603  # this very file
-            [sys.executable, "-I", "-S", __file__, str(self.path)],
-            stdin=subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C is for the owner
-        )
+        self._remover: subprocess.Popen[bytes] | None = None
+        if not detached:
+            self._remover = subprocess.Popen(  # noqa: S603  # this very file
+                [sys.executable, "-I", "-S", __file__, str(self.path)],
+                stdin=subprocess.PIPE,
+                start_new_session=True,  # Ctrl-C is for the owner
+            )
 
     def close(self) -> None:
         """Remove the directory and wait until it is gone."""
-        self._remover.communicate(timeout=REMOVAL_TIMEOUT_S)
+        if self._remover is None:
+            remove(self.path)
+        else:
+            self._remover.communicate(timeout=REMOVAL_TIMEOUT_S)
 
 
 def remove(directory: Path) -> None:

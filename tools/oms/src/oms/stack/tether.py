@@ -24,7 +24,10 @@ def main() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != int(parent_pid):
             sys.exit("the parent ended first")
-    os.execvp(argv[0], argv)  # noqa: S606  # becoming the command, without a shell, is the point
+    try:
+        os.execvp(argv[0], argv)  # noqa: S606  # becoming the command, without a shell, is the point
+    except OSError as error:
+        sys.exit(f"cannot run {argv[0]}: {error.strerror}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,58 @@
+"""The commands of `oms`, one module each: what is asked for, how it is shown, and with which status it ends."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, TextIO
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+NOTES = Console(stderr=True)
+"""Where progress and errors go, so that what is asked for can be piped on."""
+
+SHOWN = Console()
+"""Where answers for people go."""
+
+Brokers = Annotated[
+    str | None,
+    typer.Option(help="Kafka, as host:port[,host:port]; by default KAFKA_BROKERS, or the stack that runs here."),
+]
+Mongo = Annotated[
+    str | None,
+    typer.Option(help="MongoDB's connection string; by default MONGO_URL, or the stack that runs here."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@contextmanager
+def said_plainly(*errors: type[Exception]) -> Iterator[None]:
+    """These errors are the user's to read: their message is printed, and the command ends with status 2."""
+    try:
+        yield
+    except errors as error:
+        NOTES.print(f"[red]error:[/red] {escape(str(error))}", soft_wrap=True, highlight=False)
+        raise typer.Exit(2) from None
+
+
+def print_json(answer: object, stream: TextIO | None = None) -> None:
+    """One JSON document, on standard output unless told otherwise."""
+    typer.echo(json.dumps(answer, indent=2, ensure_ascii=False, default=str), file=stream)
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[TextIO]:
+    """A file that appears under its name only once all of it is written; `-` is standard output."""
+    if path == Path("-"):
+        yield sys.stdout
+        return
+    part = path.with_name(f"{path.name}.part")
+    try:
+        with part.open("w", encoding="utf-8", newline="") as text:
+            yield text
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

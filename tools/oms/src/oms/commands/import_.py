@@ -1,0 +1,109 @@
+"""`oms import`: other people's data, made into orders."""
+
+import gzip
+import io
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Annotated, Any, TextIO, cast
+
+import typer
+from contracts.message import Currency, Location
+from contracts.wire import reasons_of
+from pydantic import TypeAdapter, ValidationError
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from oms import retail, stock_file
+from oms.commands import NOTES, Json, print_json, said_plainly, written_whole
+
+app = typer.Typer(help="Turn other people's data into orders.", no_args_is_help=True)
+GZIP = b"\x1f\x8b"
+
+
+@app.callback()
+def _group() -> None:
+    """Keep the group a group: typer would fold its only command into it."""
+
+
+@app.command("online-retail")
+def online_retail(
+    file: Annotated[Path, typer.Argument(help="The data set's CSV, plain or gzipped.", exists=True, dir_okay=False)],
+    *,
+    out: Annotated[Path, typer.Option(help="Where the orders go, one JSON object a line; - is standard output.")] = (
+        Path("-")
+    ),
+    stock: Annotated[
+        Path | None, typer.Option(help="Write a stock file, too, with exactly what these orders take.")
+    ] = None,
+    location: Annotated[str, typer.Option(help="The location of that stock.")] = "LON",
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many orders.")] = None,
+    currency: Annotated[str, typer.Option(help="ISO 4217 code of the currency the prices are in.")] = "GBP",
+    as_json: Json = False,
+) -> None:
+    """Turn the UCI "Online Retail" data set into orders: one invoice an order, every line accounted for.
+
+    Charges such as POST and DOT become the shipping charge. Lines that are in no order (cancellations, adjustments,
+    fees, ...) are counted by reason. What the data lacks (names, addresses, payment tokens) is synthetic and says so.
+    The report goes to standard output, or to standard error when the orders go there.
+    """
+    _check("--currency", Currency, currency)
+    _check("--location", Location, location)
+    report = retail.Report()
+    taken: Counter[str] = Counter()
+    with said_plainly(retail.NotRetail, OSError, EOFError):
+        with _opened(file) as text:
+            invoices = retail.read_invoices(text, report)
+        with written_whole(out) as lines:
+            for order in retail.to_orders(invoices, report, currency=currency, limit=limit):
+                lines.write(order.model_dump_json(exclude_defaults=True) + "\n")
+                for line in order.lines:
+                    taken[line.sku] += line.quantity
+        report.check()
+        if stock is not None:
+            with written_whole(stock) as text:
+                rows = (stock_file.StockRow(location=location, sku=sku, quantity=taken[sku]) for sku in sorted(taken))
+                stock_file.write(text, rows)
+    stream = sys.stderr if Path("-") in {out, stock} else sys.stdout
+    if as_json:
+        print_json(report.as_json(), stream)
+    else:
+        _show(report, Console(file=stream))
+
+
+def _check(option: str, kind: Any, text: str) -> None:  # noqa: ANN401 - types are no type
+    try:
+        TypeAdapter(kind).validate_python(text)
+    except ValidationError as error:
+        raise typer.BadParameter(reasons_of(error)[0].message, param_hint=option) from None
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[TextIO]:
+    """The file's text, unpacked if need be, with a bar that shows how much of it is read."""
+    with Progress(console=NOTES, transient=True) as progress, progress.open(path, "rb", description=path.name) as raw:
+        packed = raw.read(len(GZIP)) == GZIP
+        raw.seek(0)
+        binary = gzip.GzipFile(fileobj=raw) if packed else raw
+        # What cannot be read as UTF-8 shows up as a malformed code, where it matters, and is reported with its line.
+        yield io.TextIOWrapper(cast("IO[bytes]", binary), encoding="utf-8-sig", errors="replace", newline="")
+
+
+def _show(report: retail.Report, console: Console) -> None:
+    table = Table(title=f"{report.orders:,} orders of {report.lines_read:,} lines")
+    table.add_column("lines", justify="right")
+    table.add_column("what became of them")
+    table.add_column("the first one", justify="right")
+    table.add_row(f"{report.goods_lines:,}", "goods in orders")
+    table.add_row(f"{report.charge_lines:,}", "shipping charges of orders", end_section=True)
+    for reason, count in report.left_out.most_common():
+        explanation = f"left out: {retail.EXPLANATIONS[reason]}"
+        table.add_row(f"{count:,}", explanation, f"line {report.examples[reason]:,}")
+    console.print(table)
+    if report.guests:
+        console.print(f"{report.guests:,} orders name no customer: a guest was made up for each.")
+    for name, count in report.guessed_countries.most_common():
+        console.print(f'{count:,} orders go to "{name}": taken for {retail.COUNTRIES[name]}.')

@@ -1,0 +1,162 @@
+"""`oms place` and `oms cancel`: what a channel sends."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from contracts.message import Message
+from contracts.order import CancelOrder, OrderPlaced
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+
+from oms import connection, orders_file
+from oms.commands import NOTES, SHOWN, Brokers, Json, print_json, said_plainly
+from oms.log import LogReader, NoLog
+from oms.orders_file import BadLine, Line
+from oms.place import STATES, Tally, follow, send
+from oms.sending import Sender
+
+File = Annotated[
+    Path, typer.Argument(help="One JSON object a line; - reads standard input.", allow_dash=True, dir_okay=False)
+]
+Rate = Annotated[float | None, typer.Option(min=0.001, help="At most so many a second; as fast as it goes otherwise.")]
+MOST_NAMED = 10
+
+
+@dataclass(slots=True)
+class Sent:
+    """What was sent, and what became of it."""
+
+    count: int = 0
+    bad: list[BadLine] = field(default_factory=list)
+    tally: Tally = field(default_factory=Tally)
+
+    def on_sent(self, line: Line, message_id: str) -> None:
+        self.count += 1
+        self.tally.placed(line, message_id)
+
+
+def place(
+    file: File,
+    *,
+    rate: Rate = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Show what becomes of the orders until each has come to an end.")
+    ] = False,
+    patience: Annotated[
+        float, typer.Option(min=1, help="With --follow: give up after so many seconds without any news.")
+    ] = 60.0,
+    brokers: Brokers = None,
+    as_json: Json = False,
+) -> None:
+    """Place orders, as a channel does: each line becomes an OrderPlaced on order.intake.
+
+    Lines that are no JSON object are reported and not sent. Whether an order makes sense is for the order service to
+    say. Ends with status 1 if a line could not be sent, or if an order that was followed came to no end.
+    """
+    sent = Sent()
+    with said_plainly(connection.Unreachable, NoLog, OSError):
+        address = connection.brokers(brokers)
+        if follow:
+            asyncio.run(_send_and_follow(file, address, rate, patience, sent))
+        else:
+            asyncio.run(_send(file, address, OrderPlaced, rate, sent))
+    _report(sent, "orders", followed=follow, as_json=as_json)
+    if sent.bad or (follow and sent.tally.open):
+        raise typer.Exit(1)
+
+
+def cancel(
+    file: File,
+    *,
+    rate: Rate = None,
+    brokers: Brokers = None,
+    as_json: Json = False,
+) -> None:
+    """Ask for orders to be cancelled: each line, with order_id, reason and requested_by, becomes a CancelOrder."""
+    sent = Sent()
+    with said_plainly(connection.Unreachable, OSError):
+        asyncio.run(_send(file, connection.brokers(brokers), CancelOrder, rate, sent))
+    _report(sent, "cancellations", followed=False, as_json=as_json)
+    if sent.bad:
+        raise typer.Exit(1)
+
+
+async def _send(file: Path, brokers: str, model: type[Message], rate: float | None, sent: Sent) -> None:
+    async with Sender(brokers) as sender:
+        await send(_lines(file), sender, model, rate=rate, on_sent=sent.on_sent, on_bad=sent.bad.append)
+
+
+async def _send_and_follow(file: Path, brokers: str, rate: float | None, patience_s: float, sent: Sent) -> None:
+    begun, all_sent = asyncio.Event(), asyncio.Event()
+
+    async def place_all() -> None:
+        await begun.wait()
+        await _send(file, brokers, OrderPlaced, rate, sent)
+        all_sent.set()
+
+    async with LogReader(brokers) as log:
+        with Live(console=NOTES, transient=True, auto_refresh=False) as live:
+            following = follow(
+                log,
+                sent.tally,
+                begun=begun,
+                all_sent=all_sent,
+                patience_s=patience_s,
+                on_look=lambda: live.update(_states(sent), refresh=True),
+            )
+            tasks = [asyncio.create_task(following), asyncio.create_task(place_all())]
+            try:
+                await asyncio.gather(*tasks)
+            finally:
+                for task in tasks:
+                    task.cancel()
+
+
+async def _lines(path: Path) -> AsyncIterator[Line | BadLine]:
+    with sys.stdin.buffer if path == Path("-") else path.open("rb") as file:
+        lines = orders_file.read(file)
+        if file.seekable():
+            for line in lines:
+                yield line
+        else:
+            # A pipe may be slow: waiting for it must not keep what was sent before from being followed.
+            while (next_line := await asyncio.to_thread(next, lines, None)) is not None:
+                yield next_line
+
+
+def _states(sent: Sent) -> Table:
+    states = sent.tally.states
+    table = Table(title=f"{sent.count:,} orders placed, {len(sent.tally.open):,} still on their way")
+    table.add_column("state")
+    table.add_column("orders", justify="right")
+    for state in STATES:
+        if states[state]:
+            table.add_row(state, f"{states[state]:,}")
+    return table
+
+
+def _report(sent: Sent, what: str, *, followed: bool, as_json: bool) -> None:
+    unfinished = sent.tally.open if followed else []
+    if as_json:
+        answer: dict[str, object] = {
+            "sent": sent.count,
+            "not_sent": [{"line": bad.number, "reason": bad.reason} for bad in sent.bad],
+        }
+        if followed:
+            answer |= {"states": dict(sent.tally.states), "unfinished": unfinished}
+        print_json(answer)
+        return
+    for bad in sent.bad:
+        NOTES.print(f"line {bad.number} was not sent: {escape(bad.reason)}", style="red", highlight=False)
+    SHOWN.print(f"{sent.count:,} {what} sent")
+    if followed:
+        SHOWN.print(_states(sent))
+    if unfinished:
+        more = f" and {len(unfinished) - MOST_NAMED:,} more" if len(unfinished) > MOST_NAMED else ""
+        NOTES.print(f"came to no end so far: {', '.join(unfinished[:MOST_NAMED])}{more}", style="yellow")

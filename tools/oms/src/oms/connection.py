@@ -1,0 +1,47 @@
+"""Where Kafka and MongoDB are: as told, as the environment says, or the local stack that runs here."""
+
+import os
+from typing import Self
+
+from oms.stack.state import RunningStack
+
+
+class Unreachable(Exception):  # noqa: N818 - named for the state
+    """Something does not answer, or nobody said where it is; the message says what helps."""
+
+    @classmethod
+    def kafka(cls, brokers: str, error: Exception) -> Self:
+        return cls(
+            f"Kafka does not answer at {brokers} ({type(error).__name__}: {error}). `oms status` shows what runs here, "
+            "`oms up` starts everything, and --brokers names a Kafka that runs elsewhere."
+        )
+
+    @classmethod
+    def mongo(cls, url: str, error: Exception) -> Self:
+        return cls(
+            f"MongoDB does not answer at {url} ({type(error).__name__}: {error}). `oms status` shows what runs here, "
+            "and --mongo names a MongoDB that runs elsewhere."
+        )
+
+
+def brokers(told: str | None) -> str:
+    """Kafka's bootstrap servers. Raises Unreachable if nobody says where they are."""
+    return _first(told, "KAFKA_BROKERS", "kafka_bootstrap", "Kafka", "--brokers")
+
+
+def mongo_url(told: str | None) -> str:
+    """MongoDB's connection string. Raises Unreachable if nobody says where it is."""
+    return _first(told, "MONGO_URL", "mongo_url", "MongoDB", "--mongo")
+
+
+def _first(told: str | None, variable: str, field: str, name: str, option: str) -> str:
+    address = told or os.environ.get(variable)
+    if address:
+        return address
+    running = RunningStack.load()
+    if running is not None and running.alive:
+        return str(getattr(running, field))
+    raise Unreachable(
+        f"nothing runs here and nobody says where {name} is: start everything with `oms up`, or name one that runs "
+        f"elsewhere with {option} or the environment variable {variable}"
+    )

@@ -1,0 +1,51 @@
+"""Files of orders: NDJSON, one message a line, as a channel would send it."""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line that holds a JSON object; whether it makes sense is for the order service to say."""
+
+    number: int
+    """Where it stands, from 1."""
+    body: bytes
+    """The line as it came."""
+    fields: dict[str, Any]
+    """The same, read."""
+
+    @property
+    def order_id(self) -> str | None:
+        """Which order it is about, if it says so."""
+        channel, number, order_id = (self.fields.get(name) for name in ("channel", "number", "order_id"))
+        if isinstance(channel, str) and isinstance(number, str):
+            return f"{channel}:{number}"
+        return order_id if isinstance(order_id, str) else None
+
+
+@dataclass(frozen=True, slots=True)
+class BadLine:
+    """A line that cannot be sent."""
+
+    number: int
+    reason: str
+
+
+def read(lines: Iterable[bytes]) -> Iterator[Line | BadLine]:
+    """Each line that is not blank, without reading ahead, so that it can come from a pipe."""
+    for number, raw in enumerate(lines, start=1):
+        body = raw.strip()
+        if not body:
+            continue
+        try:
+            fields = json.loads(body)
+        except (ValueError, RecursionError) as error:
+            yield BadLine(number, f"no JSON: {error}")
+            continue
+        if isinstance(fields, dict):
+            yield Line(number, body, fields)
+        else:
+            yield BadLine(number, "a JSON object is wanted, one order a line")

@@ -1,0 +1,156 @@
+"""Places orders as a channel does, at a pace, and follows them until each has come to an end."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass, field
+
+from contracts.message import Message
+from contracts.order import (
+    OrderBackordered,
+    OrderCancelled,
+    OrderCompleted,
+    OrderConfirmed,
+    OrderEvent,
+    OrderPlaced,
+    OrderRejected,
+    OrderShipped,
+    OrderValidated,
+    PlacementRefused,
+)
+from contracts.topics import BY_NAME, TOPIC_OF
+from contracts.wire import Unreadable, decode
+
+from oms.log import LogReader, Record
+from oms.orders_file import BadLine, Line
+from oms.sending import Sender, TooLarge, letter_of
+
+STATES = (
+    "placed",
+    "validated",
+    "backordered",
+    "confirmed",
+    "shipped",
+    "completed",
+    "rejected",
+    "cancelled",
+    "refused",
+    "dead letter",
+)
+ENDS = frozenset(STATES[5:])
+STATE_AFTER: dict[type[Message], str] = {
+    OrderValidated: "validated",
+    OrderBackordered: "backordered",
+    OrderConfirmed: "confirmed",
+    OrderShipped: "shipped",
+    OrderCompleted: "completed",
+    OrderRejected: "rejected",
+    OrderCancelled: "cancelled",
+}
+EVENTS = TOPIC_OF[OrderValidated].name
+DEAD_LETTERS = TOPIC_OF[OrderPlaced].dead_letter
+
+
+@dataclass(slots=True)
+class Tally:
+    """Where each of the orders that were placed stands, as its events say."""
+
+    state: dict[str, str] = field(default_factory=dict)
+    """By order, or by message where a line does not say which order it is."""
+    sent: dict[str, str] = field(default_factory=dict)
+    """By id of the message, the order."""
+
+    def placed(self, line: Line, message_id: str) -> None:
+        order = line.order_id or message_id
+        self.sent[message_id] = order
+        self.state.setdefault(order, "placed")
+
+    def see(self, record: Record) -> bool:
+        """Take in a record of the order's events or of the dead letters; true if it was news of one of our orders."""
+        if record.topic not in BY_NAME:
+            order = self.sent.get(dict(record.headers).get("ce_id", b"").decode(errors="replace"))
+            return order is not None and self._is_now(order, "dead letter")
+        try:
+            message = decode(record).message
+        except Unreadable:
+            return False
+        if not isinstance(message, OrderEvent) or message.order_id not in self.state:
+            return False
+        if isinstance(message, PlacementRefused):
+            # The order that was there before goes on as it was; if it has nothing to say, this is the end of ours.
+            return self.state[message.order_id] == "placed" and self._is_now(message.order_id, "refused")
+        state = STATE_AFTER.get(type(message))
+        return state is not None and self._is_now(message.order_id, state)
+
+    def _is_now(self, order: str, state: str) -> bool:
+        self.state[order] = state
+        return True
+
+    @property
+    def states(self) -> Counter[str]:
+        return Counter(self.state.values())
+
+    @property
+    def open(self) -> list[str]:
+        """The orders that have not come to an end."""
+        return [order for order, state in self.state.items() if state not in ENDS]
+
+
+async def send(
+    lines: AsyncIterator[Line | BadLine],
+    sender: Sender,
+    model: type[Message],
+    *,
+    rate: float | None = None,
+    on_sent: Callable[[Line, str], None],
+    on_bad: Callable[[BadLine], None],
+) -> None:
+    """Send each line as a message of this type, at most `rate` a second, and wait until Kafka has them all.
+
+    `on_sent` hears of each line with its message id, `on_bad` of each line that could not be sent. Raises Unreachable.
+    """
+    begun = asyncio.get_running_loop().time()
+    count = 0
+    async for line in lines:
+        if isinstance(line, BadLine):
+            on_bad(line)
+            continue
+        if rate is not None:
+            await asyncio.sleep(begun + count / rate - asyncio.get_running_loop().time())
+        try:
+            message = letter_of(model, line.body, line.order_id)
+        except TooLarge as error:
+            on_bad(BadLine(line.number, str(error)))
+            continue
+        count += 1
+        # Before it is sent: its first event may come back before Kafka's answer does.
+        on_sent(line, message.id)
+        await sender.send(message)
+    await sender.flush()
+
+
+async def follow(
+    log: LogReader,
+    tally: Tally,
+    *,
+    begun: asyncio.Event,
+    all_sent: asyncio.Event,
+    patience_s: float,
+    on_look: Callable[[], None] = lambda: None,
+) -> None:
+    """Keep the tally until every order came to an end, or nothing has been heard of any for `patience_s`.
+
+    `begun` is set once nothing can be missed any more; `on_look` is called at least twice a second.
+    """
+    clock = asyncio.get_running_loop().time
+    last_news = clock()
+    async with aclosing(log.news([EVENTS, DEAD_LETTERS])) as news:
+        async for records in news:
+            begun.set()
+            on_look()
+            heard = [tally.see(record) for record in records]
+            if any(heard) or not all_sent.is_set():
+                last_news = clock()
+            elif not tally.open or clock() - last_news > patience_s:
+                return
