@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from contracts.message import Reason
-from contracts.wire import Unreadable, path_of, refuse_ambiguous
+from contracts.wire import Unreadable, reasons_from, refuse_ambiguous
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -115,14 +115,7 @@ def create_app(
 def _handle_errors(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
-        reasons = tuple(
-            Reason(
-                path=path_of(_without_place(found["loc"])),
-                code=str(found["type"]).lower()[:64],
-                message=str(found["msg"])[:1000],
-            )
-            for found in error.errors()
-        )
+        reasons = reasons_from([{**found, "loc": _without_place(found["loc"])} for found in error.errors()])
         return problem(422, "Invalid request", "one or more fields are wrong", reasons)
 
     @app.exception_handler(Problem)

@@ -4,31 +4,47 @@ Source: CloudEvents 1.0.2, Kafka Protocol Binding 1.0.2, section 3.2; distribute
 """
 
 import json
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NoReturn, Protocol
 
 from pydantic import ValidationError
 
-from contracts.message import Message, Reason
+from contracts.message import FromOutside, Message, Reason
 from contracts.topics import BY_NAME, MESSAGES, TOPIC_OF, Topic
 
 Headers = Sequence[tuple[str, bytes]]
 
 JSON = b"application/json"
+REQUIRED_HEADERS = ("ce_specversion", "ce_type", "ce_id", "ce_source")
+MOST_HEADER_CHARACTERS = 512
+MOST_OPEN_BODY_BYTES = 1_048_576
+"""How long a body may be that channels and people write: a thousand times an ordinary order."""
+MOST_REASONS = 100
+PARTITION = re.compile(rb"([a-z]+)/[0-9]+@[0-9a-z]+")
+NUMBER = re.compile(rb"[0-9]{1,18}")
+TRACEPARENT = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 class Received(Protocol):
     """A record as a Kafka client hands it over."""
 
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Headers
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
+    @property
+    def timestamp(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Headers: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +93,9 @@ def encode(envelope: Envelope) -> tuple[bytes, list[tuple[str, bytes]]]:
         headers.append(("ce_sequence", b"%d" % envelope.sequence))
     if envelope.traceparent is not None:
         headers.append(("traceparent", envelope.traceparent.encode()))
-    return envelope.message.__pydantic_serializer__.to_json(envelope.message), headers
+    # A reader that is not upgraded yet refuses fields from outside that it does not know: none is written needlessly.
+    sparse = isinstance(envelope.message, FromOutside)
+    return envelope.message.__pydantic_serializer__.to_json(envelope.message, exclude_unset=sparse), headers
 
 
 def decode(record: Received) -> Envelope:
@@ -87,53 +105,90 @@ def decode(record: Received) -> Envelope:
     body that is no JSON or does not fit the type.
     """
     topic = BY_NAME[record.topic]
-    headers = {name: value for name, value in record.headers}  # noqa: C416 - faster than dict() on aiokafka's tuples
+    headers = dict(record.headers)
     model = _model(topic, headers)
-    body = record.value or b""
-    if topic.open:
-        _refuse_ambiguous(body)
+    return Envelope(
+        message=_message(model, topic, record.value or b""),
+        id=_text(headers, "ce_id"),
+        source=_text(headers, "ce_source"),
+        time=_time(headers, record.timestamp),
+        correlation_id=_text(headers, "ce_correlationid"),
+        causation_id=_text(headers, "ce_causationid"),
+        sequence=_sequence(topic, headers.get("ce_source"), headers.get("ce_sequence")),
+        traceparent=_traceparent(headers.get("traceparent")),
+    )
+
+
+def link_of(record: Received) -> tuple[str, int] | None:
+    """The source that numbered the record and its number on the link, or None where nobody counts."""
+    source = number = None
+    for name, value in record.headers:
+        if name == "ce_sequence":
+            number = value
+        elif name == "ce_source":
+            source = value
+    sequence = _sequence(BY_NAME[record.topic], source, number)
+    return (source.decode(), sequence) if source is not None and sequence is not None else None
+
+
+def _sequence(topic: Topic, source: bytes | None, number: bytes | None) -> int | None:
+    """Only partitions of the topic's owner count; a number that a channel gives its events means nothing here."""
+    if source is None or number is None or NUMBER.fullmatch(number) is None:
+        return None
+    signed = PARTITION.fullmatch(source)
+    return int(number) if signed is not None and signed[1] == topic.owner.encode() else None
+
+
+def _message(model: type[Message], topic: Topic, body: bytes) -> Message:
+    if topic.open and len(body) > MOST_OPEN_BODY_BYTES:
+        _unreadable("", "too_large", f"the body has {len(body)} bytes; at most {MOST_OPEN_BODY_BYTES} are read here")
     try:
-        message = model.__pydantic_validator__.validate_json(body)
+        message: Message = model.__pydantic_validator__.validate_json(body)
     except ValidationError as error:
         raise Unreadable(reasons_of(error)) from None
+    if topic.open:
+        refuse_ambiguous(body)
+    return message
+
+
+def _text(headers: Mapping[str, bytes | None], name: str) -> str:
     try:
-        when = headers.get("ce_time")
-        sequence = headers.get("ce_sequence")
-        traceparent = headers.get("traceparent")
-        return Envelope(
-            message=message,
-            id=headers["ce_id"].decode(),
-            source=headers["ce_source"].decode(),
-            time=_time(when.decode()) if when else datetime.fromtimestamp(record.timestamp / 1000, UTC),
-            correlation_id=headers.get("ce_correlationid", b"").decode(),
-            causation_id=headers.get("ce_causationid", b"").decode(),
-            sequence=int(sequence) if sequence is not None else None,
-            traceparent=traceparent.decode() if traceparent is not None else None,
-        )
-    except ValueError as error:
-        _unreadable("headers", "malformed_header", f"a header is malformed: {error}")
+        text = (headers.get(name) or b"").decode()
+    except UnicodeDecodeError:
+        _unreadable(name, "malformed_header", "this header is not UTF-8")
+    if len(text) > MOST_HEADER_CHARACTERS or not text.isprintable():
+        _unreadable(name, "malformed_header", f"at most {MOST_HEADER_CHARACTERS} printable characters are read here")
+    return text
 
 
-def _time(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        msg = f"ce_time has no UTC offset: {text!r}"
-        raise ValueError(msg)
-    return moment.astimezone(UTC)
+def _time(headers: Mapping[str, bytes | None], timestamp_ms: int) -> datetime:
+    """When the writer says it happened, or else when Kafka got it."""
+    text = _text(headers, "ce_time")
+    try:
+        moment = datetime.fromisoformat(text) if text else datetime.fromtimestamp(timestamp_ms / 1000, UTC)
+        if moment.tzinfo is None:
+            _unreadable("ce_time", "malformed_header", "this header lacks its offset from UTC")
+        return moment.astimezone(UTC)
+    except (ValueError, OverflowError, OSError):
+        _unreadable("ce_time", "malformed_header", f"this is no RFC 3339 time of our age: {text or timestamp_ms!r}")
 
 
-def _model(topic: Topic, headers: dict[str, bytes]) -> type[Message]:
-    missing = [name for name in ("ce_specversion", "ce_type", "ce_id", "ce_source") if not headers.get(name)]
+def _traceparent(value: bytes | None) -> str | None:
+    """As W3C Trace Context asks for, one that cannot be read is taken for none."""
+    return value.decode() if value is not None and TRACEPARENT.fullmatch(value) is not None else None
+
+
+def _model(topic: Topic, headers: Mapping[str, bytes | None]) -> type[Message]:
+    missing = tuple(
+        Reason(path=name, code="missing", message="this header is required (CloudEvents 1.0, binary mode)")
+        for name in REQUIRED_HEADERS
+        if not headers.get(name)
+    )
     if missing:
-        raise Unreadable(
-            tuple(
-                Reason(path=name, code="missing", message="this header is required (CloudEvents 1.0, binary mode)")
-                for name in missing
-            )
-        )
+        raise Unreadable(missing)
     if headers["ce_specversion"] != b"1.0":
         _unreadable("ce_specversion", "unknown_version", "only CloudEvents 1.0 is read here")
-    written = headers["ce_type"][:64].decode(errors="replace")
+    written = (headers["ce_type"] or b"")[:64].decode(errors="replace")
     model = MESSAGES.get(written)
     if model is None or TOPIC_OF[model] is not topic:
         known = ", ".join(model.__name__ for model in topic.messages)
@@ -145,8 +200,11 @@ def _unreadable(path: str, code: str, message: str) -> NoReturn:
     raise Unreadable((Reason(path=path, code=code, message=message[:1000]),)) from None
 
 
-def _refuse_ambiguous(body: bytes) -> None:
-    """Refuse JSON that two readers could understand differently (RFC 8259, section 4): duplicate names, NaN."""
+def refuse_ambiguous(body: bytes) -> None:
+    """Refuse JSON that two readers could understand differently (RFC 8259, section 4): duplicate names, NaN.
+
+    Raises Unreadable, also where the body is no JSON at all.
+    """
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         read = dict(pairs)
@@ -160,7 +218,8 @@ def _refuse_ambiguous(body: bytes) -> None:
         _unreadable("", "malformed_json", f"{name} is no JSON number")
 
     try:
-        json.loads(body, object_pairs_hook=unique, parse_constant=no_constant)
+        # Numbers are left as they are written: how large one may be is for its field to say.
+        json.loads(body, object_pairs_hook=unique, parse_constant=no_constant, parse_int=str, parse_float=str)
     except ValueError as error:
         _unreadable("", "malformed_json", f"the body is no JSON: {error}")
     except RecursionError:
@@ -176,8 +235,26 @@ def path_of(location: Iterable[str | int]) -> str:
 
 
 def reasons_of(error: ValidationError) -> tuple[Reason, ...]:
-    """Every reason why a body did not fit its type, each with the path of the field."""
-    return tuple(
+    """Why a body did not fit its type, each reason with the path of the field."""
+    return reasons_from(error.errors(include_url=False, include_input=False, include_context=False))
+
+
+def reasons_from(problems: Sequence[Mapping[str, Any]]) -> tuple[Reason, ...]:
+    """Pydantic's problems in our words; of very many, the first hundred."""
+    problems = [problem for problem in problems if not _is_echo(problem, problems)]
+    reasons = [
         Reason(path=path_of(problem["loc"]), code=problem["type"].lower()[:64], message=problem["msg"][:1000])
-        for problem in error.errors(include_url=False, include_input=False, include_context=False)
-    )
+        for problem in problems[:MOST_REASONS]
+    ]
+    if len(problems) > MOST_REASONS:
+        left_out = f"and {len(problems) - MOST_REASONS} more fields are wrong"
+        reasons.append(Reason(path="", code="more", message=left_out))
+    return tuple(reasons)
+
+
+def _is_echo(problem: Mapping[str, Any], problems: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a list counts as too short only because its elements are wrong, which is said already."""
+    if problem["type"] != "too_short":
+        return False
+    place = problem["loc"]
+    return any(len(other["loc"]) > len(place) and other["loc"][: len(place)] == place for other in problems)
