@@ -1,0 +1,182 @@
+"""A location's book while one input is written into it."""
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+
+from chassis.decision import Decision, Document, Documents
+from contracts.inventory import (
+    BinQuantity,
+    StockBackordered,
+    StockIssued,
+    StockLevel,
+    StockLow,
+    StockRejected,
+    StockReleased,
+    StockReserved,
+)
+from contracts.message import Message, SkuQuantity
+
+from inventory.state import (
+    Book,
+    LedgerEntry,
+    LevelChange,
+    Reservation,
+    ReservedLine,
+    Stock,
+    What,
+    servings,
+    step_of,
+)
+
+MOST_IN_A_LINE = 10_000_000
+"""So many units fit in one line of a message, as `contracts.message.Quantity` says."""
+
+SOON = timedelta(milliseconds=1)
+
+
+class OpenBook:
+    """Collects what one input changes and says, until it is closed."""
+
+    def __init__(self, documents: Documents, location: str, now: datetime) -> None:
+        self._documents = documents
+        self._book = documents.get(Book, location) or Book(id=location)
+        self._stocks: dict[str, Stock] = {}
+        self._others: dict[str, Document] = {}
+        self._changes: list[LevelChange] = []
+        self._said: list[Message] = []
+        self.location = location
+        self.number = self._book.number + 1
+        self.now = now
+
+    def stock(self, sku: str) -> Stock:
+        """The item as it is now, even if nobody has heard of it yet."""
+        known = self._stocks.get(sku) or self._documents.get(Stock, Stock.place(self.location, sku))
+        return known or Stock.at(self.location, sku)
+
+    def put(self, document: Document) -> None:
+        if isinstance(document, Stock):
+            self._stocks[document.sku] = document
+        else:
+            self._others[document.key] = document
+
+    def say(self, message: Message) -> None:
+        self._said.append(message)
+
+    def move(
+        self, sku: str, *, available: int = 0, reserved: int = 0, shipped: int = 0, allocated_to: str = ""
+    ) -> None:
+        """Change an item's levels and write it down."""
+        if available or reserved or shipped:
+            self.put(self.stock(sku).moved(available=available, reserved=reserved, shipped=shipped))
+            self._changes.append(
+                LevelChange(sku=sku, available=available, reserved=reserved, shipped=shipped, allocated_to=allocated_to)
+            )
+
+    def serve(self, skus: Iterable[str]) -> None:
+        """Hand what is available of these items to the orders that wait for them, in order of arrival."""
+        for sku, place, units in tuple(servings(self.stock(sku) for sku in skus)):
+            self.move(sku, available=-units, reserved=units, allocated_to=place)
+            self.put(stock := self.stock(sku).with_head_given(units))
+            reservation = self._waiting(place).given(sku, units, stock.bin, self.now)
+            self.put(reservation)
+            if reservation.state == "held":
+                self.say(outcome(reservation))
+
+    def _waiting(self, place: str) -> Reservation:
+        changed = self._others.get(Reservation.key_of(place))
+        found = changed if isinstance(changed, Reservation) else self._documents.get(Reservation, place)
+        if found is None:
+            raise LookupError(f"{place} waits for stock and does not exist")
+        return found
+
+    def enter(self, what: What, cause: str, note: str = "") -> None:
+        """Write what was moved into the ledger, if anything was."""
+        if self._changes:
+            self.put(
+                LedgerEntry(
+                    id=f"{self.location}/{self.number}",
+                    location=self.location,
+                    number=self.number,
+                    at=self.now,
+                    what=what,
+                    cause=cause,
+                    note=note,
+                    changes=tuple(self._changes),
+                )
+            )
+
+    def close(self) -> Decision:
+        """Everything that changed, and all that is to be said of it."""
+        if not self._stocks and not self._others:
+            return Decision(messages=tuple(self._said))
+        stocks = tuple(self._settled(stock) for stock in self._stocks.values())
+        documents = (self._book.but(number=self.number), *stocks, *self._others.values())
+        return Decision(documents, (*self._said, *map(_level, stocks)))
+
+    def _settled(self, stock: Stock) -> Stock:
+        """The item as the input leaves it; says when it has become low."""
+        low = stock.available < stock.low_threshold
+        if low and not stock.low:
+            self.say(
+                StockLow(
+                    location=self.location, sku=stock.sku, available=stock.available, threshold=stock.low_threshold
+                )
+            )
+        unserved = stock.available > 0 and stock.waiting != ()
+        return stock.but(low=low, version=self.number, alarm=self.now + SOON if unserved else None)
+
+
+def outcome(reservation: Reservation) -> Message:
+    """What became of a reservation, as the order is told."""
+    step = step_of(reservation)
+    match reservation.state:
+        case "held":
+            return StockReserved(**step, lines=_with_bins(reservation.lines), missing=_missing(reservation))
+        case "waiting":
+            return StockBackordered(**step, lines=_held(reservation), missing=_missing(reservation))
+        case "rejected":
+            return StockRejected(**step, shortages=reservation.shortages)
+        case "released":
+            return StockReleased(**step, lines=_held(reservation))
+        case "issued":
+            return StockIssued(**step, lines=_held(reservation))
+
+
+def _level(stock: Stock) -> StockLevel:
+    return StockLevel(
+        location=stock.location,
+        sku=stock.sku,
+        available=stock.available,
+        reserved=stock.reserved,
+        shipped=stock.shipped,
+        received=stock.received,
+    )
+
+
+def _held(reservation: Reservation) -> tuple[SkuQuantity, ...]:
+    return tuple(SkuQuantity(sku=line.sku, quantity=part) for line in reservation.lines for part in _parts(line.held))
+
+
+def _missing(reservation: Reservation) -> tuple[SkuQuantity, ...]:
+    return tuple(
+        SkuQuantity(sku=line.sku, quantity=part) for line in reservation.lines for part in _parts(line.missing)
+    )
+
+
+def _with_bins(lines: Iterable[ReservedLine]) -> tuple[BinQuantity, ...]:
+    return tuple(BinQuantity(sku=line.sku, quantity=part, bin=line.bin) for line in lines for part in _parts(line.held))
+
+
+def _parts(units: int) -> Iterator[int]:
+    """The quantities of the lines that say so many units: no line for none, several where one cannot hold them."""
+    while units > 0:
+        yield min(units, MOST_IN_A_LINE)
+        units -= MOST_IN_A_LINE
+
+
+def added_up(lines: Iterable[tuple[str, int]]) -> dict[str, int]:
+    """By SKU, in the order in which the SKUs come."""
+    units: dict[str, int] = {}
+    for sku, quantity in lines:
+        units[sku] = units.get(sku, 0) + quantity
+    return units

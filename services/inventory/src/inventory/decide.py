@@ -1,0 +1,242 @@
+"""What the inventory service does about each input: pure, and total over every valid message."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from chassis.decision import AlarmRang, D, Decision, Documents, Input
+from chassis.service import Decide
+from contracts.inventory import (
+    AdjustStock,
+    ConfigureItem,
+    IssueStock,
+    ItemConfigured,
+    ReceiveStock,
+    ReleaseStock,
+    ReserveStock,
+    Shortage,
+    StockRejected,
+    TransferStock,
+)
+
+from inventory.book import MOST_IN_A_LINE, OpenBook, added_up, outcome
+from inventory.movements import changes_of, move
+from inventory.state import (
+    Book,
+    Command,
+    Movement,
+    Reservation,
+    ReservedLine,
+    Stock,
+    servings,
+    step_of,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What an installation may choose."""
+
+    backorder_queue_max_orders: int
+    """How many orders may wait for one item in one location; those after them are rejected as short."""
+
+
+def needs(message: Input, documents: Documents) -> Iterator[str]:
+    match message:
+        case ReserveStock():
+            yield from (Book.key_of(message.location), Reservation.key_of(Reservation.place(message)))
+            yield from _needs_of_reserving(message, documents)
+        case ReleaseStock() | IssueStock():
+            yield from (Book.key_of(message.location), Reservation.key_of(Reservation.place(message)))
+            yield from _needs_of_ending(message, documents)
+        case ReceiveStock() | AdjustStock() | TransferStock():
+            yield Book.key_of(message.location)
+            yield Movement.key_of(Movement.place(message.location, message.movement_id))
+            changes = changes_of(message)
+            yield from (Stock.key_of(Stock.place(message.location, sku)) for sku in changes)
+            yield from _served(
+                stock.moved(available=change)
+                for sku, change in changes.items()
+                if change > 0 and (stock := _loaded(documents, Stock, Stock.place(message.location, sku)))
+            )
+        case ConfigureItem():
+            yield from (Book.key_of(message.location), Stock.key_of(Stock.place(message.location, message.sku)))
+        case AlarmRang():
+            yield message.document
+            if stock := _loaded(documents, Stock, message.document.removeprefix(f"{Stock.kind}/")):
+                yield Book.key_of(stock.location)
+                yield from _served([stock])
+
+
+def _needs_of_reserving(command: ReserveStock, documents: Documents) -> Iterator[str]:
+    """The items; then, of what is short, the substitutes, whose availability is told when the order is rejected."""
+    for sku, units in added_up((line.sku, line.quantity) for line in command.lines).items():
+        yield Stock.key_of(Stock.place(command.location, sku))
+        stock = _loaded(documents, Stock, Stock.place(command.location, sku))
+        if stock is not None and stock.free < units and command.when_short != "split":
+            yield from (Stock.key_of(Stock.place(command.location, substitute)) for substitute in stock.substitutes)
+
+
+def _needs_of_ending(command: ReleaseStock | IssueStock, documents: Documents) -> Iterator[str]:
+    """The reservation leads to its items; of what goes back on the shelf, these lead to the orders that wait for it."""
+    reservation = _loaded(documents, Reservation, Reservation.place(command))
+    if reservation is None or not reservation.holds:
+        return
+    yield from (Stock.key_of(Stock.place(command.location, line.sku)) for line in reservation.lines)
+    if isinstance(command, ReleaseStock):
+        yield from _served(
+            stock.without(reservation.id).moved(available=line.held)
+            for line in reservation.lines
+            if line.held and (stock := _loaded(documents, Stock, Stock.place(command.location, line.sku)))
+        )
+
+
+def _served(stocks: Iterable[Stock]) -> Iterator[str]:
+    return (Reservation.key_of(place) for _, place, _ in servings(stocks))
+
+
+def _loaded(documents: Documents, model: type[D], id: str) -> D | None:  # noqa: A002 - it is the field's name
+    return documents.get(model, id) if documents.has(model.key_of(id)) else None
+
+
+def decider(policy: Policy) -> Decide:
+    def decide(documents: Documents, message: Input, now: datetime) -> Decision:
+        match message:
+            case ReserveStock() | ReleaseStock() | IssueStock():
+                return _obey(documents, message, now, policy)
+            case ReceiveStock() | AdjustStock() | TransferStock():
+                return move(documents, message, now)
+            case ConfigureItem():
+                return _configure(documents, message, now)
+            case AlarmRang():
+                return _serve_on(documents, message, now)
+        return Decision()
+
+    return decide
+
+
+def _obey(documents: Documents, command: Command, now: datetime, policy: Policy) -> Decision:
+    book = OpenBook(documents, command.location, now)
+    known = documents.get(Reservation, Reservation.place(command))
+    match command:
+        case ReserveStock():
+            _reserve(book, command, known, policy)
+            book.enter("reserve", Reservation.place(command))
+        case ReleaseStock():
+            _release(book, command, known)
+            book.enter("release", Reservation.place(command))
+        case IssueStock():
+            _issue(book, command, known)
+            book.enter("issue", Reservation.place(command))
+    return book.close()
+
+
+def _reserve(book: OpenBook, command: ReserveStock, known: Reservation | None, policy: Policy) -> None:
+    if known is not None:
+        book.say(_nothing_reserved(command) if known.state == "released" else outcome(known))
+        return
+    wanted = added_up((line.sku, line.quantity) for line in command.lines)
+    short = [sku for sku, units in wanted.items() if book.stock(sku).free < units]
+    crowded = any(len(book.stock(sku).waiting) >= policy.backorder_queue_max_orders for sku in short)
+    if short and (command.when_short == "refuse" or (command.when_short == "backorder" and crowded)):
+        rejected = Reservation.begin(command, "rejected", book.number, book.now)
+        reservation = rejected.but(shortages=tuple(_shortage(book, sku, wanted) for sku in short))
+    else:
+        waits = bool(short) and command.when_short == "backorder"
+        begun = Reservation.begin(command, "waiting" if waits else "held", book.number, book.now)
+        reservation = begun.but(lines=tuple(_take(book, sku, units) for sku, units in wanted.items()))
+        for line in reservation.lines:
+            if waits and line.missing:
+                book.put(book.stock(line.sku).with_tail(reservation.id, line.missing))
+    book.put(reservation)
+    book.say(outcome(reservation))
+
+
+def _take(book: OpenBook, sku: str, units: int) -> ReservedLine:
+    """Set aside what is free, up to so many units."""
+    stock = book.stock(sku)
+    held = min(stock.free, units)
+    book.move(sku, available=-held, reserved=held)
+    return ReservedLine(sku=sku, bin=stock.bin, requested=units, held=held)
+
+
+def _shortage(book: OpenBook, sku: str, wanted: dict[str, int]) -> Shortage:
+    stock = book.stock(sku)
+    return Shortage(
+        sku=sku,
+        requested=min(wanted[sku], MOST_IN_A_LINE),
+        available=stock.free,
+        substitutes=tuple(
+            substitute
+            for substitute in stock.substitutes
+            if book.stock(substitute).free - wanted.get(substitute, 0) >= wanted[sku]
+        ),
+    )
+
+
+def _release(book: OpenBook, command: ReleaseStock, known: Reservation | None) -> None:
+    """Undo what was reserved, or see to it that what comes late is not; what was issued has left and stays issued."""
+    if known is not None and known.state in {"released", "issued"}:
+        book.say(outcome(known))
+        return
+    reservation = known or Reservation.begin(command, "released", book.number, book.now)
+    for line in reservation.lines:
+        if reservation.state == "waiting" and line.missing:
+            book.put(book.stock(line.sku).without(reservation.id))
+        book.move(line.sku, available=line.held, reserved=-line.held)
+    released = reservation.but(state="released", changed_at=book.now)
+    book.put(released)
+    book.say(outcome(released))
+    book.serve(line.sku for line in reservation.lines if line.held)
+
+
+def _issue(book: OpenBook, command: IssueStock, known: Reservation | None) -> None:
+    """Let go what is held; to anything else the answer is what is true of it."""
+    if known is None:
+        book.say(_nothing_reserved(command))
+    elif known.state != "held":
+        book.say(outcome(known))
+    else:
+        for line in known.lines:
+            book.move(line.sku, reserved=-line.held, shipped=line.held)
+        issued = known.but(state="issued", changed_at=book.now)
+        book.put(issued)
+        book.say(outcome(issued))
+
+
+def _nothing_reserved(command: Command) -> StockRejected:
+    return StockRejected(**step_of(command), shortages=())
+
+
+def _configure(documents: Documents, message: ConfigureItem, now: datetime) -> Decision:
+    book = OpenBook(documents, message.location, now)
+    configured = book.stock(message.sku).but(
+        bin=message.bin,
+        low_threshold=message.low_threshold,
+        substitutes=tuple(dict.fromkeys(message.substitutes)),
+    )
+    if configured == documents.get(Stock, configured.id):
+        return Decision()
+    book.put(configured)
+    book.say(
+        ItemConfigured(
+            location=configured.location,
+            sku=configured.sku,
+            bin=configured.bin,
+            low_threshold=configured.low_threshold,
+            substitutes=configured.substitutes,
+        )
+    )
+    return book.close()
+
+
+def _serve_on(documents: Documents, alarm: AlarmRang, now: datetime) -> Decision:
+    """Go on with what an earlier input left to hand out."""
+    stock = _loaded(documents, Stock, alarm.document.removeprefix(f"{Stock.kind}/"))
+    if stock is None:
+        return Decision()
+    book = OpenBook(documents, stock.location, now)
+    book.put(stock)
+    book.serve([stock.sku])
+    book.enter("allocate", stock.id)
+    return book.close()

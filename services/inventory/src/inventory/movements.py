@@ -1,0 +1,115 @@
+"""Movements that no order caused: goods arrive, a count is put right, stock goes to another location."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from uuid import NAMESPACE_URL, uuid5
+
+from chassis.decision import Decision, Documents
+from contracts.inventory import (
+    AdjustStock,
+    MovementRefused,
+    ReceiveStock,
+    StockAdjusted,
+    StockReceived,
+    StockTransferred,
+    TransferStock,
+)
+from contracts.message import Message, Reason
+
+from inventory.book import OpenBook, added_up
+from inventory.state import MovedLine, Movement, MovementKind
+
+Moving = ReceiveStock | AdjustStock | TransferStock
+
+MOST_COUNTED = 1_000_000_000_000
+"""An item's levels go so far, as `contracts.message.Count` says."""
+
+
+def move(documents: Documents, message: Moving, now: datetime) -> Decision:
+    """Do all of it or nothing, and nothing if a movement of this id was done or refused before."""
+    movement = _movement(message, now)
+    if documents.get(Movement, movement.id) is not None:
+        return Decision()
+    book = OpenBook(documents, message.location, now)
+    changes = changes_of(message)
+    reasons = tuple(_against(book, message, movement, changes))
+    if reasons:
+        book.put(movement.but(state="refused", reasons=reasons))
+        book.say(MovementRefused(movement_id=message.movement_id, location=message.location, reasons=reasons))
+        return book.close()
+    book.put(movement)
+    for sku, change in changes.items():
+        book.move(sku, available=change)
+    for said in _done(message, movement):
+        book.say(said)
+    book.serve(sku for sku, change in changes.items() if change > 0)
+    book.enter(movement.what, movement.id, movement.note)
+    return book.close()
+
+
+def changes_of(message: Moving) -> dict[str, int]:
+    """What a movement does to the units available, by SKU."""
+    return added_up((line.sku, line.change) for line in _lines(message))
+
+
+def _lines(message: Moving) -> tuple[MovedLine, ...]:
+    match message:
+        case ReceiveStock():
+            return tuple(MovedLine(sku=line.sku, change=line.quantity) for line in message.lines)
+        case AdjustStock():
+            return tuple(MovedLine(sku=line.sku, change=line.change) for line in message.lines)
+        case TransferStock():
+            return tuple(MovedLine(sku=line.sku, change=-line.quantity) for line in message.lines)
+
+
+def _movement(message: Moving, now: datetime) -> Movement:
+    what: MovementKind
+    match message:
+        case ReceiveStock():
+            what, note = "receive", message.reference
+        case AdjustStock():
+            what, note = "adjust", message.reason
+        case TransferStock():
+            what, note = "transfer", f"to {message.to_location}"
+    return Movement(
+        id=Movement.place(message.location, message.movement_id),
+        location=message.location,
+        movement_id=message.movement_id,
+        what=what,
+        state="done",
+        lines=_lines(message),
+        note=note,
+        at=now,
+    )
+
+
+def _against(book: OpenBook, message: Moving, movement: Movement, changes: dict[str, int]) -> Iterator[Reason]:
+    """What speaks against a movement: nothing goes below zero, out of an order's hands, or beyond counting."""
+    if isinstance(message, TransferStock) and message.to_location == message.location:
+        yield Reason(path="to_location", code="same_location", message="a transfer goes to another location")
+    for place, line in enumerate(movement.lines):
+        stock, change = book.stock(line.sku), changes[line.sku]
+        if line.change < 0 and stock.available + change < 0:
+            levels = f"{stock.available} available, {stock.reserved} set aside for orders"
+            short = f"{line.sku}: {levels}, {-change} to be taken"
+            yield Reason(path=f"lines[{place}].sku", code="short", message=short)
+        if line.change > 0 and stock.received + change > MOST_COUNTED:
+            field = "change" if isinstance(message, AdjustStock) else "quantity"
+            many = f"{line.sku}: a book counts up to {MOST_COUNTED} units of an item"
+            yield Reason(path=f"lines[{place}].{field}", code="too_many", message=many)
+
+
+def _done(message: Moving, movement: Movement) -> tuple[Message, ...]:
+    match message:
+        case ReceiveStock():
+            return (StockReceived(**dict(message)),)
+        case AdjustStock():
+            return (StockAdjusted(**dict(message)),)
+        case TransferStock():
+            arrival = ReceiveStock(
+                movement_id=f"transfer-{uuid5(NAMESPACE_URL, movement.id)}",
+                location=message.to_location,
+                lines=message.lines,
+                reference=f"transfer {message.movement_id} from {message.location}",
+            )
+            return StockTransferred(**dict(message)), arrival

@@ -1,0 +1,251 @@
+"""What the inventory service remembers: of each location its stock, its reservations, its movements and its ledger."""
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from itertools import islice
+from typing import ClassVar, Literal, Self, TypedDict
+
+from chassis.decision import Document
+from contracts.inventory import IssueStock, ReleaseStock, ReserveStock, Shortage
+from contracts.message import Reason, Value
+
+ReservationState = Literal["held", "waiting", "rejected", "released", "issued"]
+MovementKind = Literal["receive", "adjust", "transfer"]
+What = Literal["reserve", "allocate", "release", "issue", "receive", "adjust", "transfer"]
+Command = ReserveStock | ReleaseStock | IssueStock
+
+MOST_SERVED = 25
+"""How many waiting orders one input serves at the most, so that a journal entry stays small; the others are served
+right after, when the stock's alarm rings."""
+
+
+class Book(Document):
+    """The stock book of one location; what is in it are documents of their own."""
+
+    kind: ClassVar[str] = "books"
+
+    number: int = 0
+    """Counts the inputs that changed anything in this location."""
+
+
+class Waiting(Value):
+    """A place in an item's backorder queue."""
+
+    reservation: str
+    """The id of the reservation that waits."""
+    missing: int
+    """Units it still needs of this item."""
+
+
+class Stock(Document):
+    """One item in one location; its alarm rings while arrived units have still to be handed to waiting orders."""
+
+    kind: ClassVar[str] = "stock"
+
+    location: str
+    sku: str
+    received: int = 0
+    """Units that came in since the book began, less what was transferred or corrected away: always
+    available + reserved + shipped."""
+    available: int = 0
+    """Units that are not set aside."""
+    reserved: int = 0
+    """Units set aside for orders."""
+    shipped: int = 0
+    """Units that left with orders since the book began."""
+    bin: str = ""
+    low_threshold: int = 0
+    """StockLow is said when fewer units than this are available; 0 never says it."""
+    low: bool = False
+    """Whether StockLow was said, and the item has not recovered since."""
+    substitutes: tuple[str, ...] = ()
+    waiting: tuple[Waiting, ...] = ()
+    """The backorder queue, the order that came first at its head."""
+    version: int = 0
+    """The number of the book's input that changed it last."""
+
+    @classmethod
+    def at(cls, location: str, sku: str) -> Self:
+        return cls(id=cls.place(location, sku), location=location, sku=sku)
+
+    @staticmethod
+    def place(location: str, sku: str) -> str:
+        return f"{location}/{sku}"
+
+    @property
+    def free(self) -> int:
+        """Units that a new order can have: none while others wait for the item."""
+        return 0 if self.waiting else self.available
+
+    def moved(self, *, available: int = 0, reserved: int = 0, shipped: int = 0) -> Self:
+        return self.but(
+            received=self.received + available + reserved + shipped,
+            available=self.available + available,
+            reserved=self.reserved + reserved,
+            shipped=self.shipped + shipped,
+        )
+
+    def without(self, reservation: str) -> Self:
+        """The same without this reservation in the queue."""
+        return self.but(waiting=tuple(place for place in self.waiting if place.reservation != reservation))
+
+    def with_tail(self, reservation: str, missing: int) -> Self:
+        """The same with one more reservation at the end of the queue."""
+        return self.but(waiting=(*self.waiting, Waiting(reservation=reservation, missing=missing)))
+
+    def with_head_given(self, units: int) -> Self:
+        """The same after the head of the queue got so many units."""
+        head, *_ = self.waiting
+        left = (Waiting(reservation=head.reservation, missing=head.missing - units),) if units < head.missing else ()
+        return self.but(waiting=left + self.waiting[1:])
+
+    def shares(self) -> Iterator[tuple[str, int]]:
+        """Whom the available units go to, head of the queue first: reservation and units."""
+        units = self.available
+        for place in self.waiting:
+            if not units:
+                return
+            share = min(units, place.missing)
+            units -= share
+            yield place.reservation, share
+
+
+def servings(stocks: Iterable[Stock]) -> Iterator[tuple[str, str, int]]:
+    """What one input hands to waiting orders of the units available in these stocks: SKU, reservation and units."""
+    return islice(((stock.sku, *share) for stock in stocks for share in stock.shares()), MOST_SERVED)
+
+
+class ReservedLine(Value):
+    """One item of a reservation."""
+
+    sku: str
+    bin: str
+    """Where the units lay when they were set aside."""
+    requested: int
+    held: int
+    """Units set aside; of what was released or issued, the units that were."""
+
+    @property
+    def missing(self) -> int:
+        return self.requested - self.held
+
+
+class Step(TypedDict):
+    """The fields that name a reservation, in commands and in answers."""
+
+    order_id: str
+    revision: int
+    attempt: int
+    location: str
+
+
+def step_of(command: "Command | Reservation") -> Step:
+    return {
+        "order_id": command.order_id,
+        "revision": command.revision,
+        "attempt": command.attempt,
+        "location": command.location,
+    }
+
+
+class Reservation(Document):
+    """What one location sets aside for one attempt of an order."""
+
+    kind: ClassVar[str] = "reservations"
+
+    order_id: str
+    revision: int
+    attempt: int
+    location: str
+    state: ReservationState
+    """`held`: set aside, after a split perhaps not all of it. `released` without lines: undone before it was asked
+    for, or after it had been rejected."""
+    lines: tuple[ReservedLine, ...] = ()
+    """One line an item."""
+    shortages: tuple[Shortage, ...] = ()
+    """Why it was rejected."""
+    number: int
+    """The number of the book's input that it began with: reservations wait in the order of their numbers."""
+    asked_at: datetime
+    changed_at: datetime
+
+    @classmethod
+    def begin(cls, command: ReserveStock | ReleaseStock, state: ReservationState, number: int, now: datetime) -> Self:
+        return cls(id=cls.place(command), state=state, number=number, asked_at=now, changed_at=now, **step_of(command))
+
+    @staticmethod
+    def place(command: Command) -> str:
+        return f"{command.location}/{command.order_id}/{command.revision}/{command.attempt}"
+
+    @property
+    def holds(self) -> bool:
+        """Whether units are, or may come to be, set aside for it."""
+        return self.state in {"held", "waiting"}
+
+    def given(self, sku: str, units: int, bin: str, now: datetime) -> Self:  # noqa: A002 - it is the field's name
+        """The waiting reservation after it got so many units of an item that it missed."""
+        lines = tuple(
+            line.model_copy(update={"held": line.held + units, "bin": bin}) if line.sku == sku else line
+            for line in self.lines
+        )
+        complete = not any(line.missing for line in lines)
+        return self.but(lines=lines, state="held" if complete else "waiting", changed_at=now)
+
+
+class MovedLine(Value):
+    """One line of a movement."""
+
+    sku: str
+    change: int
+    """Units that came (positive) or went (negative)."""
+
+
+class Movement(Document):
+    """A movement that no order caused, done or refused; its id makes sure that it is done once."""
+
+    kind: ClassVar[str] = "movements"
+
+    location: str
+    movement_id: str
+    """The sender's own id."""
+    what: MovementKind
+    state: Literal["done", "refused"]
+    lines: tuple[MovedLine, ...]
+    """As they came."""
+    note: str
+    """What it came with, or why: the reference of a receipt, the reason of an adjustment, where a transfer goes."""
+    reasons: tuple[Reason, ...] = ()
+    """Why it was refused."""
+    at: datetime
+
+    @staticmethod
+    def place(location: str, movement_id: str) -> str:
+        return f"{location}/{movement_id}"
+
+
+class LevelChange(Value):
+    """What an input did to one item."""
+
+    sku: str
+    available: int
+    reserved: int
+    shipped: int
+    allocated_to: str = ""
+    """The waiting reservation that got the units."""
+
+
+class LedgerEntry(Document):
+    """What one input moved, never changed afterwards: all entries of an item add up to its levels."""
+
+    kind: ClassVar[str] = "ledger"
+
+    location: str
+    number: int
+    """The number of the book's input."""
+    at: datetime
+    what: What
+    cause: str
+    """The id of the reservation or of the movement that it came from; of an allocation, of the stock."""
+    note: str = ""
+    """The movement's note."""
+    changes: tuple[LevelChange, ...]
