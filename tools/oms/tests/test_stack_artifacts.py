@@ -22,13 +22,14 @@ class Repository:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
+        self.status = "200 OK"
         self.body = CONTENT
         self.cut_after: int | None = None
         self.hangs = asyncio.Event()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.asked.append((await reader.readuntil(b"\r\n\r\n")).split()[1].decode())
-        writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {len(self.body)}\r\n\r\n".encode())
+        writer.write(f"HTTP/1.1 {self.status}\r\nContent-Length: {len(self.body)}\r\n\r\n".encode())
         writer.write(self.body[: self.cut_after])
         await writer.drain()
         if self.cut_after is not None:
@@ -88,12 +89,23 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
 async def test_says_what_to_do_when_the_repository_is_out_of_reach(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("THROUGHLINE_MAVEN_REPOSITORY", f"http://user:secret@{HOST}:{free_port()}")
+    monkeypatch.setenv("THROUGHLINE_MAVEN_REPOSITORY", f"http://{HOST}:{free_port()}")
     monkeypatch.setattr(artifacts, "ATTEMPTS", 1)
     with pytest.raises(DownloadError) as failure:
         await fetch([JAR], tmp_path)
     assert f"Cannot fetch {JAR.file_name} from {HOST}" in str(failure.value)
     assert "THROUGHLINE_MAVEN_REPOSITORY" in str(failure.value)
+
+
+async def test_tries_again_when_the_repository_stumbles_and_keeps_its_password_secret(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    repository.status = "503 Busy"
+    monkeypatch.setattr(artifacts, "ATTEMPTS", 2)
+    monkeypatch.setenv("THROUGHLINE_MAVEN_REPOSITORY", maven_repository().replace("//", "//user:secret@"))
+    with pytest.raises(DownloadError, match="it answers 503 Busy") as failure:
+        await fetch([JAR], tmp_path)
+    assert repository.asked == [PATH, PATH]
     assert "secret" not in str(failure.value)
 
 

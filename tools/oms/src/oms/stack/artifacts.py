@@ -7,10 +7,10 @@ each file is checked against its SHA-256, which is more than a resolver would do
 import asyncio
 import hashlib
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.resources import files
@@ -69,20 +69,35 @@ def cache_dir() -> Path:
 
 def program(name: str, *packages: str) -> Path:
     """Find a program inside the first of these installed packages. Raises PlatformError."""
-    for package in packages:
-        with suppress(PackageNotFoundError):
-            installed = distribution(package)
-            for file in installed.files or ():
-                if file.name == name and file.parent.name != "scripts" and ".." not in file.parts:
-                    path = Path(str(installed.locate_file(file)))
-                    if not os.access(path, os.X_OK):
-                        path.chmod(path.stat().st_mode | 0o111)  # some wheels forget it
-                    return path
+    for path in (path for package in packages for path in _installed_files(package)):
+        if path.name == name:
+            if not os.access(path, os.X_OK):
+                path.chmod(path.stat().st_mode | 0o111)  # some wheels forget it
+            return path
     raise PlatformError(
         f"There is no {name} for this machine ({sys.platform}, {os.uname().machine}, Python {sys.version.split()[0]}): "
         f"it comes with {' or '.join(packages)} from PyPI, which has no wheel for it.\n"
         "Use engines of your own (--brokers, --mongo, --redis), or run everything in containers: docker compose up"
     )
+
+
+def libraries(package: str, *names: str) -> dict[str, Path]:
+    """Find shared libraries inside an installed package, by the names that programs ask for: `libssl.so.3`.
+
+    A wheel keeps them under names of its own (`libssl-8b66dd34.so.3`), so that they do not meet those of the machine.
+    """
+    own_name = re.compile(r"(?P<stem>lib\w+)-[0-9a-f]{8}(?P<version>\.so\.\d+)")
+    found = ((own_name.match(path.name), path) for path in _installed_files(package))
+    by_name = {match["stem"] + match["version"]: path for match, path in found if match}
+    return {name: by_name[name] for name in names if name in by_name}
+
+
+def _installed_files(package: str) -> list[Path]:
+    try:
+        installed = distribution(package)
+    except PackageNotFoundError:
+        return []
+    return [Path(str(installed.locate_file(file))) for file in installed.files or ()]
 
 
 def kafka_jars() -> list[Jar]:
@@ -163,7 +178,7 @@ async def _download(client: httpx.AsyncClient, url: str, jar: Jar, directory: Pa
         except httpx.HTTPError as error:
             if attempt == ATTEMPTS:
                 raise DownloadError(
-                    f"Cannot fetch {jar.file_name} from {httpx.URL(url).host}: {error or type(error).__name__}.\n"
+                    f"Cannot fetch {jar.file_name} from {httpx.URL(url).host or url}: {_reason(error)}.\n"
                     "Check the connection and any proxy (HTTPS_PROXY) or certificate (SSL_CERT_FILE) it needs, or name "
                     "a mirror of Maven Central: THROUGHLINE_MAVEN_REPOSITORY=https://…"
                 ) from error
@@ -176,6 +191,13 @@ async def _download(client: httpx.AsyncClient, url: str, jar: Jar, directory: Pa
             "network, or a mirror you trust: THROUGHLINE_MAVEN_REPOSITORY=https://…"
         )
     write_whole(directory / jar.file_name, response.content)
+
+
+def _reason(error: httpx.HTTPError) -> str:
+    """Say what went wrong without the URL, which may hold a password."""
+    if isinstance(error, httpx.HTTPStatusError):
+        return f"it answers {error.response.status_code} {error.response.reason_phrase}"
+    return str(error) or type(error).__name__
 
 
 def write_whole(path: Path, content: bytes) -> None:

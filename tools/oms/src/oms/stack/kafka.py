@@ -16,6 +16,7 @@ from oms.stack.process import Child
 CLUSTER_ID = "dGhyb3VnaGxpbmUtbG9jYQ"
 NODE_ID = 1
 FORMAT_TIMEOUT_S = 60
+ANSWER_TIMEOUT_MS = 3_000
 
 # C1 alone and the serial collector: half the processor time of a start, and a local broker is never bound by its code.
 JVM_FLAGS = (
@@ -64,7 +65,7 @@ class Kafka(Child):
     async def _answers(self) -> bool:
         if not await accepts(self.port):
             return False
-        client = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
+        client = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap, request_timeout_ms=ANSWER_TIMEOUT_MS)
         try:
             await client.start()
             return bool((await client.describe_cluster())["brokers"])

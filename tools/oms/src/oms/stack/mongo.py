@@ -12,7 +12,7 @@ from oms.stack.ports import HOST
 from oms.stack.process import Child, until
 
 REPLICA_SET = "rs0"
-ANSWER_TIMEOUT_MS = 500
+LIBRARIES = ("libcurl.so.4", "libssl.so.3", "libcrypto.so.3")
 ELECTION_TIMEOUT_S = 30
 
 
@@ -24,7 +24,6 @@ class Node(Child):
         data = directory / "data"
         data.mkdir(parents=True)
         settings = {
-            "ttlMonitorSleepSecs": 60,
             "diagnosticDataCollectionEnabled": "false",
             "shutdownTimeoutMillisForSignaledShutdown": 100,  # a stop waits 15 s for other nodes otherwise
         }
@@ -39,6 +38,7 @@ class Node(Child):
                 "--quiet",
                 *(part for name, value in settings.items() for part in ("--setParameter", f"{name}={value}")),
             ],
+            env={"LD_LIBRARY_PATH": _library_path(directory / "lib")},
             log=directory / "mongod.log",
             ready=self._has_a_role,
             detached=detached,
@@ -49,17 +49,21 @@ class Node(Child):
         return any(hello.get(role) for role in ("isreplicaset", "isWritablePrimary", "secondary"))
 
     async def hello(self) -> dict[str, object] | None:
-        """Ask the node about itself; None when it does not answer."""
-        async with self.client() as client:
+        """Ask the node about itself; None when it does not answer soon."""
+        async with self.client(patience_ms=500) as client:
             try:
                 return await client.admin.command("hello")
             except PyMongoError:
                 return None
 
-    def client(self) -> AsyncMongoClient[dict[str, object]]:
-        """Give a client of this node alone, whatever its role."""
+    def client(self, *, patience_ms: int = 10_000) -> AsyncMongoClient[dict[str, object]]:
+        """Give a client of this node alone, whatever its role, that waits so long for each answer."""
         return AsyncMongoClient(
-            self.address, directConnection=True, serverSelectionTimeoutMS=ANSWER_TIMEOUT_MS, socketTimeoutMS=10_000
+            self.address,
+            directConnection=True,
+            serverSelectionTimeoutMS=patience_ms,
+            connectTimeoutMS=patience_ms,
+            socketTimeoutMS=patience_ms,
         )
 
 
@@ -98,3 +102,12 @@ class ReplicaSet:
             if hello and hello["isWritablePrimary"]:
                 return node
         return None
+
+
+def _library_path(directory: Path) -> str:
+    """Give the search path of the libraries that mongod is linked with and that a bare machine may lack."""
+    directory.mkdir()
+    libraries = artifacts.libraries("pycurl", *LIBRARIES)
+    for name, path in libraries.items():
+        (directory / name).symlink_to(path)
+    return ":".join([str(directory), *{str(path.parent) for path in libraries.values()}])  # they need each other
