@@ -7,21 +7,11 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from contracts.message import Message
-from contracts.order import (
-    OrderBackordered,
-    OrderCancelled,
-    OrderCompleted,
-    OrderConfirmed,
-    OrderEvent,
-    OrderPlaced,
-    OrderRejected,
-    OrderShipped,
-    OrderValidated,
-    PlacementRefused,
-)
+from contracts.order import OrderEvent, OrderPlaced, OrderValidated, PlacementRefused
 from contracts.topics import BY_NAME, TOPIC_OF
 from contracts.wire import Unreadable, decode
 
+from oms.history import STATE_AFTER
 from oms.log import LogReader, Record
 from oms.orders_file import BadLine, Line
 from oms.sending import Sender, TooLarge, letter_of
@@ -39,15 +29,6 @@ STATES = (
     "dead letter",
 )
 ENDS = frozenset(STATES[5:])
-STATE_AFTER: dict[type[Message], str] = {
-    OrderValidated: "validated",
-    OrderBackordered: "backordered",
-    OrderConfirmed: "confirmed",
-    OrderShipped: "shipped",
-    OrderCompleted: "completed",
-    OrderRejected: "rejected",
-    OrderCancelled: "cancelled",
-}
 EVENTS = TOPIC_OF[OrderValidated].name
 DEAD_LETTERS = TOPIC_OF[OrderPlaced].dead_letter
 

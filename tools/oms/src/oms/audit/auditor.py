@@ -1,0 +1,210 @@
+"""Runs every check over a log."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from chassis.service import Service
+from contracts.topics import BY_NAME, Topic
+from contracts.wire import Unreadable
+
+from oms.audit.book import Book
+from oms.audit.books import Books
+from oms.audit.dead_letters import Cause, DeadLetters
+from oms.audit.delivery import Delivery
+from oms.audit.endings import endings
+from oms.audit.finding import Finding, Waiting
+from oms.audit.links import Links
+from oms.audit.money import money
+from oms.audit.movements import Movements
+from oms.audit.once import once
+from oms.history import STATE_AFTER, History, Logged, logged
+from oms.log import Record
+from oms.replay import Replay, Replayer, home_of
+
+BY_ORDER = ("order_id",)
+"""The key of the topics whose messages about one order meet in one partition."""
+Taken = defaultdict[str, list[Record | Logged]]
+"""By order, what was taken; decoded only where somebody had to look inside."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """An order of which everything on the log was looked at."""
+
+    history: History
+    replay: Replay
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the audit came to."""
+
+    findings: list[Finding]
+    waiting: list[Waiting]
+    records: int
+    orders: Counter[str]
+    """How many orders came to which end, or wait."""
+    links: int
+    counted: int
+    """Messages that are numbered along a link, each counted once."""
+    repeated: int
+    """Messages that were published again after a crash."""
+    books: list[Book]
+    dead_letters: Counter[Cause]
+    examples: dict[Cause, list[str]]
+    """Some of the dead letters of each cause, as `topic/partition/offset`."""
+
+
+class Auditor:
+    """Takes all records of a log, each topic partition's in order, then judges the orders, then concludes.
+
+    To spare memory, take all of `inventory.commands` first, then the other topics partition by partition, and judge
+    each partition when it is taken.
+    """
+
+    def __init__(self, orders: Service, partitions: int) -> None:
+        self._orders = orders
+        self._partitions = partitions
+        self._replayer = Replayer(orders, partitions)
+        self._links, self._books, self._dead_letters = Links(), Books(), DeadLetters()
+        self._delivery, self._movements = Delivery(), Movements()
+        self._of_orders: list[Taken] = [defaultdict(list) for _ in range(partitions)]
+        self._strays: list[tuple[Record, str]] = []
+        self._forwarded: defaultdict[str, set[str]] = defaultdict(set)
+        self._ended: set[tuple[str, int]] = set()
+        self._states: Counter[str] = Counter()
+        self._findings: list[Finding] = []
+        self._waiting: list[Waiting] = []
+        self._records = 0
+
+    # Taking in.
+
+    def take(self, record: Record) -> None:
+        self._records += 1
+        topic = BY_NAME.get(record.topic)
+        if topic is None:
+            self._dead_letters.take(record)
+            return
+        self._links.take(record)
+        if topic.open:
+            self._take_open(topic, record)
+        elif topic.key == BY_ORDER:
+            self._of_orders[record.partition][(record.key or b"").decode(errors="replace")].append(record)
+        elif topic.owner == self._orders.name:
+            self._take_command(record)
+        elif (message := self._read(record)) is not None:
+            self._books.take(message)
+            self._movements.take(message)
+
+    def _take_command(self, record: Record) -> None:
+        """A command to a stock book lies where the book is, not where the order is."""
+        order_id = dict(record.headers).get("ce_correlationid", b"").decode(errors="replace")
+        self._of_orders[home_of(order_id, self._partitions)][order_id].append(record)
+
+    def _take_open(self, topic: Topic, record: Record) -> None:
+        """What channels and people wrote: it may be anything, and be anywhere."""
+        salvage = self._orders.salvage if topic.owner == self._orders.name else None
+        try:
+            message = logged(record, salvage) if salvage else logged(record)
+        except Unreadable as unreadable:
+            self._delivery.due(record, "", f"what is no message ({unreadable}) should have become a dead letter")
+            return
+        if message.forwarded_from:
+            self._forwarded[record.topic].add(message.forwarded_from)
+        key = topic.key_of(message.message)
+        if home_of(key, self._partitions) != record.partition:
+            self._strays.append((record, key))
+        elif topic.key == BY_ORDER:
+            self._of_orders[record.partition][key].append(message)
+        else:
+            self._movements.take(message)
+
+    def _read(self, record: Record) -> Logged | None:
+        """What one of our own services wrote, which nobody else may and everybody must be able to read."""
+        try:
+            message = logged(record)
+        except Unreadable as unreadable:
+            self._findings.append(
+                Finding("messages", record.place, "", f"the message here cannot be read: {unreadable}")
+            )
+            return None
+        if message.turn is None or message.envelope.sequence is None:
+            owner, source = BY_NAME[record.topic].owner, message.envelope.source
+            what = f"only {owner} writes here, and numbers what it writes; this came from {source!r}"
+            self._findings.append(Finding("messages", record.place, message.envelope.correlation_id, what))
+        return message
+
+    # Judging.
+
+    def judge(self, partition: int) -> Iterator[Judged]:
+        """Check every order of this partition, and forget what was taken of it."""
+        orders = self._of_orders[partition]
+        while orders:
+            order_id, taken = orders.popitem()
+            history = History(order_id)
+            for one in taken:
+                message = one if isinstance(one, Logged) else self._read(one)
+                if message is not None:
+                    history.add(message)
+                    self._books.take(message)
+            replay = self._replayer.replay(history)
+            self._judge(history, replay)
+            yield Judged(history, replay)
+
+    def _judge(self, history: History, replay: Replay) -> None:
+        self._findings += [*money(history), *once(history)]
+        waits = False
+        for said in endings(history):
+            if isinstance(said, Finding):
+                self._findings.append(said)
+            else:
+                self._waiting.append(said)
+                self._states[said.state] += 1
+                waits = True
+        ends = history.endings()
+        self._ended.update((history.order_id, revision) for revision in ends)
+        if ends and not waits:
+            self._states[STATE_AFTER[type(ends[max(ends)][1])]] += 1
+        for step in replay.differences:
+            self._findings.append(Finding("decisions", step.place, history.order_id, step.difference))
+        self._delivery.replayed(replay)
+
+    # Concluding.
+
+    def conclude(self) -> Verdict:
+        """What all of it comes to."""
+        buried, parked = self._dead_letters.buried, self._dead_letters.parked
+        for stray in self._strays:
+            if f"{stray.record.partition}/{stray.record.offset}" not in self._forwarded[stray.record.topic]:
+                self._delivery.due(
+                    stray.record, stray.message.order_id, "should have been sent on to where its key lives"
+                )
+        books = self._books.keep()
+        findings = [*self._findings, *self._links.findings(), *self._dead_letters.findings()]
+        waiting = [*self._waiting, *self._movements.conclude()]
+        for book in books:
+            findings += [*book.findings, *self._held_for_ended(book)]
+        for said in self._delivery.conclude(buried, parked):
+            if isinstance(said, Finding):
+                findings.append(said)
+            else:
+                waiting.append(said)
+        return Verdict(
+            findings=sorted(findings),
+            waiting=sorted(waiting),
+            records=self._records,
+            orders=self._states,
+            links=self._links.count,
+            counted=self._links.messages,
+            repeated=self._links.repeated,
+            books=books,
+            dead_letters=self._dead_letters.by_cause,
+            examples=self._dead_letters.examples,
+        )
+
+    def _held_for_ended(self, book: Book) -> Iterator[Finding]:
+        for (order_id, revision, _), hold in book.held():
+            if (order_id, revision) in self._ended:
+                what = f"what is set aside here in {hold.location} stays so, though the order has ended"
+                yield Finding("stock", hold.place, order_id, what)

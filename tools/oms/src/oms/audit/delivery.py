@@ -1,0 +1,65 @@
+"""Nothing was passed over: what the order service was sent, it has taken, in order; what it could not read, it buried.
+
+A service takes the records of a partition in order. So if one of them was answered, all before it have been taken; one
+that should have been answered and was not is lost. What comes after the last that was answered may just have to wait.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from oms.audit.finding import Finding, Waiting
+from oms.log import Record
+from oms.replay import Replay
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A record that should have led to something."""
+
+    topic: str
+    partition: int
+    offset: int
+    about: str
+    what: str
+
+    @property
+    def place(self) -> str:
+        return f"{self.topic}/{self.partition}/{self.offset}"
+
+
+class Delivery:
+    """Takes what was answered and what was not."""
+
+    def __init__(self) -> None:
+        self._answered: dict[tuple[str, int], int] = {}
+        """By topic partition, the last offset that was."""
+        self._due: list[Due] = []
+
+    def answered(self, record: Record) -> None:
+        part = (record.topic, record.partition)
+        self._answered[part] = max(record.offset, self._answered.get(part, -1))
+
+    def due(self, record: Record, about: str, what: str) -> None:
+        self._due.append(Due(record.topic, record.partition, record.offset, about, what))
+
+    def replayed(self, replay: Replay) -> None:
+        """Take in which inputs of an order were answered."""
+        for step in replay.transitions:
+            if step.cause is not None and step.said:
+                self.answered(step.cause.record)
+        if replay.differences:
+            return  # where the log and `decide` part ways, nobody can say what should have been answered
+        for untaken in replay.untaken:
+            self.due(untaken.record, replay.order_id, f"{type(untaken.message).__name__} should have been answered")
+
+    def conclude(self, buried: set[str], parked: set[str]) -> Iterator[Finding | Waiting]:
+        """What was lost, and what is still to be taken; `buried` are dead letters, `parked` orders that wait for us."""
+        for due in self._due:
+            if due.place in buried:
+                continue
+            if due.about in parked:
+                yield Waiting(due.about, "parked", f"{due.what}: the order is parked since `decide` failed on it")
+            elif due.offset < self._answered.get((due.topic, due.partition), -1):
+                yield Finding("delivery", due.place, due.about, f"{due.what}, as later ones were, and was passed over")
+            else:
+                yield Waiting(due.about or due.place, "not taken", f"{due.what} and was not yet: {due.place}")

@@ -1,0 +1,129 @@
+"""Every order that was placed has come to its end, or is waiting for something that can be named."""
+
+from collections.abc import Iterator
+
+from contracts.fulfillment import (
+    CancelFulfillment,
+    FulfillmentCancelled,
+    FulfillmentFailed,
+    FulfillOrder,
+    OrderPacked,
+)
+from contracts.inventory import (
+    IssueStock,
+    ReleaseStock,
+    ReserveStock,
+    StockBackordered,
+    StockIssued,
+    StockRejected,
+    StockReleased,
+    StockReserved,
+)
+from contracts.message import SagaStep
+from contracts.order import (
+    OrderBackordered,
+    OrderCancelled,
+    OrderCompleted,
+    OrderConfirmed,
+    OrderEvent,
+    OrderPlaced,
+    OrderRejected,
+    OrderShipped,
+    OrderValidated,
+    PlacementRefused,
+)
+from contracts.payment import (
+    AuthorizePayment,
+    CapturePayment,
+    PaymentAuthorized,
+    PaymentCaptured,
+    PaymentDeclined,
+    PaymentRefunded,
+    PaymentVoided,
+    RefundPayment,
+    VoidPayment,
+)
+from contracts.shipping import (
+    CancelShipment,
+    CreateShipment,
+    ShipmentCancelled,
+    ShipmentCreated,
+    ShipmentRefused,
+)
+from order.state import MalformedOrder
+
+from oms.audit.finding import Finding, Waiting
+from oms.history import STATE_AFTER, History
+
+ANSWERS: dict[type[SagaStep], tuple[type[SagaStep], ...]] = {
+    ReserveStock: (StockReserved, StockRejected),
+    ReleaseStock: (StockReleased, StockIssued),
+    IssueStock: (StockIssued, StockReleased, StockRejected),
+    AuthorizePayment: (PaymentAuthorized, PaymentDeclined),
+    CapturePayment: (PaymentCaptured, PaymentDeclined),
+    VoidPayment: (PaymentVoided,),
+    RefundPayment: (PaymentRefunded, PaymentDeclined),
+    FulfillOrder: (OrderPacked, FulfillmentFailed),
+    CancelFulfillment: (FulfillmentCancelled,),
+    CreateShipment: (ShipmentCreated, ShipmentRefused),
+    CancelShipment: (ShipmentCancelled,),
+}
+"""What ends the wait for each command."""
+UNDOING = (ReleaseStock, VoidPayment, CancelFulfillment, CancelShipment)
+OF_A_PLACING = (
+    OrderValidated,
+    OrderBackordered,
+    OrderConfirmed,
+    OrderShipped,
+    OrderCompleted,
+    OrderRejected,
+    OrderCancelled,
+)
+"""Events that only an order that was placed can have; a cancellation may be refused because nobody placed the order."""
+
+
+def endings(history: History) -> Iterator[Finding | Waiting]:
+    """What has not ended, and what began without being placed."""
+    placed = {m.message.revision for m in history.messages if isinstance(m.message, OrderPlaced | MalformedOrder)}
+    events = [(logged, event) for logged, event in history.of(OrderEvent)]
+    ended = history.endings().keys() | {event.revision for _, event in history.of(PlacementRefused)}
+    for revision in sorted(placed - ended):
+        yield _waiting(history, revision)
+    for logged, event in events:
+        if event.revision not in placed and isinstance(event, OF_A_PLACING):
+            what = f"says {type(event).__name__} of revision {event.revision}, which nobody placed"
+            yield Finding("endings", logged.place, history.order_id, f"the message here {what}")
+            return
+
+
+def _waiting(history: History, revision: int) -> Waiting:
+    """How far a placing is, and what it waits for."""
+    events = [event for _, event in history.of(OrderEvent) if event.revision == revision]
+    if not events:
+        return Waiting(history.order_id, "placed", "the order service has not answered yet")
+    undoing = any(isinstance(m.message, UNDOING) and m.message.revision == revision for m in history.messages)
+    state = "undoing" if undoing else STATE_AFTER.get(type(events[-1]), "placed")
+    reasons = list(_unanswered(history, revision))
+    if state == "backordered" and isinstance(events[-1], OrderBackordered):
+        reasons = [f"waits at {events[-1].location} until {events[-1].deadline:%Y-%m-%d %H:%M} for stock", *reasons]
+    return Waiting(history.order_id, state, "; ".join(reasons) or "the order service has not taken the last answer yet")
+
+
+def _unanswered(history: History, revision: int) -> Iterator[str]:
+    steps = [(logged, step) for logged, step in history.of(SagaStep) if step.revision == revision]
+    answered = {(type(step), step.attempt, _location(step)) for _, step in steps}
+    named: set[str] = set()
+    for logged, step in steps:
+        answers = ANSWERS.get(type(step))
+        if answers is None or any((answer, step.attempt, _location(step)) in answered for answer in answers):
+            continue
+        if (StockBackordered, step.attempt, _location(step)) in answered and isinstance(step, ReserveStock):
+            continue
+        name = " ".join(filter(None, [type(step).__name__, _location(step)]))
+        if name not in named:
+            named.add(name)
+            yield f"{name} of {logged.envelope.time:%Y-%m-%d %H:%M:%S} is not answered"
+
+
+def _location(step: SagaStep) -> str:
+    return getattr(step, "location", "")

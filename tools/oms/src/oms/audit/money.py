@@ -1,0 +1,78 @@
+"""For every order, what was captured and not given back is what is owed: the total of a completed order, else nothing.
+
+And an order is captured once at the most, and nothing stays held for one that came to its end.
+"""
+
+from collections.abc import Iterator
+
+from contracts.order import OrderCompleted, OrderValidated
+from contracts.payment import (
+    PaymentAuthorized,
+    PaymentCaptured,
+    PaymentRefunded,
+    PaymentVoided,
+    RefundPayment,
+)
+
+from oms.audit.finding import Finding
+from oms.history import Ending, History, Logged
+
+
+def money(history: History) -> Iterator[Finding]:
+    """What is wrong with the money of one order."""
+    captures, refunds = captured(history), refunded(history)
+    for logged, message in captures[1:]:
+        yield _finding(history, logged, f"captures {message.amount} from an order that was captured before")
+    given_back = 0
+    for logged, refund in refunds:
+        given_back += refund.amount
+        if given_back > sum(capture.amount for _, capture in captures):
+            yield _finding(history, logged, f"brings to {given_back} what is given back of less that was captured")
+            break
+    for revision, (logged, ending) in history.endings().items():
+        yield from _at_the_end(history, revision, logged, ending)
+
+
+def captured(history: History) -> list[tuple[Logged, PaymentCaptured]]:
+    """The captures, each once: whoever asks again is told again, under the provider's same name for it."""
+    named: dict[object, tuple[Logged, PaymentCaptured]] = {}
+    for logged, message in history.of(PaymentCaptured):
+        named.setdefault(message.capture_id or (message.revision, message.attempt), (logged, message))
+    return list(named.values())
+
+
+def refunded(history: History) -> list[tuple[Logged, PaymentRefunded]]:
+    """The refunds, each once."""
+    named: dict[object, tuple[Logged, PaymentRefunded]] = {}
+    for logged, message in history.of(PaymentRefunded):
+        named.setdefault(message.refund_id or (message.revision, message.attempt), (logged, message))
+    return list(named.values())
+
+
+def _at_the_end(history: History, revision: int, end: Logged, ending: Ending) -> Iterator[Finding]:
+    taken = sum(message.amount for _, message in captured(history) if message.revision == revision)
+    back = [message for _, message in refunded(history) if message.revision == revision]
+    returned = sum(message.amount for message in back)
+    owed = 0
+    if isinstance(ending, OrderCompleted):
+        total = next((m.total for _, m in history.of(OrderValidated) if m.revision == revision), 0)
+        asked_back = {message.attempt for _, message in history.of(RefundPayment) if message.revision == revision}
+        owed = total - sum(message.amount for message in back if message.attempt in asked_back)
+        if ending.captured != total:
+            yield _finding(history, end, f"says that {ending.captured} were captured, but the total is {total}")
+    if taken - returned != owed:
+        yield _finding(history, end, f"ends an order that owes {owed}, but {taken} - {returned} were taken")
+    if not taken:
+        yield from _held(history, revision)
+
+
+def _held(history: History, revision: int) -> Iterator[Finding]:
+    """What was authorized for a placing that has ended, and was neither captured nor voided."""
+    voided = max((m.attempt for _, m in history.of(PaymentVoided) if m.revision == revision), default=0)
+    for logged, message in history.of(PaymentAuthorized):
+        if message.revision == revision and message.attempt > voided:
+            yield _finding(history, logged, f"holds {message.amount} for an order that has ended")
+
+
+def _finding(history: History, logged: Logged, what: str) -> Finding:
+    return Finding("money", logged.place, history.order_id, f"the message here {what}")

@@ -1,0 +1,121 @@
+"""What the log says about one order."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Protocol, TypeVar
+
+from contracts.message import Message, Reason
+from contracts.order import (
+    OrderBackordered,
+    OrderCancelled,
+    OrderCompleted,
+    OrderConfirmed,
+    OrderRejected,
+    OrderShipped,
+    OrderValidated,
+)
+from contracts.topics import BY_NAME
+from contracts.wire import Envelope, Received, Unreadable, decode
+
+from oms.log import Record
+
+M = TypeVar("M", bound=Message)
+Ending = OrderCompleted | OrderRejected | OrderCancelled
+STATE_AFTER: dict[type[Message], str] = {
+    OrderValidated: "validated",
+    OrderBackordered: "backordered",
+    OrderConfirmed: "confirmed",
+    OrderShipped: "shipped",
+    OrderCompleted: "completed",
+    OrderRejected: "rejected",
+    OrderCancelled: "cancelled",
+}
+"""What an order is after each of its events, in a word."""
+
+
+class Salvage(Protocol):
+    """What a service still understands of a record that is no valid message, or None."""
+
+    def __call__(self, record: Received, reasons: tuple[Reason, ...], /) -> Message | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """A message and the record that carries it."""
+
+    record: Record
+    envelope: Envelope
+    forwarded_from: str = ""
+    """For a copy that was sent on to where its order lives: partition and offset of the original."""
+
+    @property
+    def message(self) -> Message:
+        return self.envelope.message
+
+    @property
+    def place(self) -> str:
+        return self.record.place
+
+    @property
+    def turn(self) -> tuple[int, int] | None:
+        """Its place in everything that its source ever wrote: the entry, and the place in it.
+
+        None if it was not written by a partition of the topic's owner, whose ids say so.
+        """
+        return turn_of(self.record.topic, self.envelope)
+
+
+def turn_of(topic: str, envelope: Envelope) -> tuple[int, int] | None:
+    """See `Logged.turn`."""
+    source, entry, place = [*envelope.id.rsplit("/", 2), "", ""][:3]
+    owner = BY_NAME[topic].owner
+    if source == envelope.source and source.startswith(f"{owner}/") and entry.isdecimal() and place.isdecimal():
+        return int(entry), int(place)
+    return None
+
+
+def logged(record: Record, salvage: Salvage = lambda _record, _reasons: None) -> Logged:
+    """The message of a record, or what can be salvaged of it. Raises Unreadable when nothing can."""
+    forwarded_from = next((value for name, value in record.headers if name == "forwarded_from"), b"")
+    try:
+        envelope = decode(record)
+    except Unreadable as unreadable:
+        message = salvage(record, unreadable.reasons)
+        if message is None:
+            raise
+        headers = {name: (value or b"").decode(errors="replace") for name, value in record.headers}
+        moment = datetime.fromtimestamp(record.timestamp / 1000, UTC)
+        envelope = Envelope(message, headers.get("ce_id", ""), headers.get("ce_source", ""), moment, "", "")
+    return Logged(record, envelope, forwarded_from.decode(errors="replace"))
+
+
+@dataclass(slots=True)
+class History:
+    """Every message about one order, each topic partition's in order; what came twice on a link counts once."""
+
+    order_id: str
+    messages: list[Logged] = field(default_factory=list)
+    _seen: set[tuple[str, str]] = field(default_factory=set)
+
+    def add(self, logged: Logged) -> None:
+        if logged.envelope.sequence is not None:
+            name = (logged.record.topic, logged.envelope.id)
+            if name in self._seen:
+                return
+            self._seen.add(name)
+        self.messages.append(logged)
+
+    def of(self, *models: type[M]) -> Iterator[tuple[Logged, M]]:
+        """The messages of these types."""
+        for logged in self.messages:
+            if isinstance(logged.message, models):
+                yield logged, logged.message
+
+    def endings(self) -> dict[int, tuple[Logged, Ending]]:
+        """By revision, what it came to, as it was said first."""
+        found: dict[int, tuple[Logged, Ending]] = {}
+        for logged in self.messages:
+            if isinstance(logged.message, Ending):
+                found.setdefault(logged.message.revision, (logged, logged.message))
+        return found
