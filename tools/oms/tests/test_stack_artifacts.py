@@ -141,7 +141,7 @@ def test_pins_every_jar_of_the_broker_once() -> None:
 
 
 def test_says_what_else_to_do_where_a_program_has_no_wheel() -> None:
-    with pytest.raises(PlatformError, match=r"no mongod[\s\S]*--mongo[\s\S]*docker compose up"):
+    with pytest.raises(PlatformError, match=r"no mongod[\s\S]*oms\[local\][\s\S]*--mongo[\s\S]*docker compose up"):
         artifacts.program("mongod", "no-such-package")
 
 
