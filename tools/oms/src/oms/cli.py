@@ -2,7 +2,7 @@
 
 import typer
 
-from oms.commands import bench, import_, place, setup, stock, up
+from oms.commands import bench, import_, order, place, setup, stock, up
 
 app = typer.Typer(
     name="oms",
@@ -18,6 +18,8 @@ app.command()(setup.setup)
 app.command()(bench.bench)
 app.add_typer(stock.app, name="stock")
 app.command()(place.place)
+app.command()(place.cancel)
+app.command()(order.order)
 app.add_typer(import_.app, name="import")
 
 

@@ -23,6 +23,13 @@ class Unreachable(Exception):  # noqa: N818 - named for the state
             "and --mongo names a MongoDB that runs elsewhere."
         )
 
+    @classmethod
+    def order_service(cls, url: str, error: Exception) -> Self:
+        return cls(
+            f"the order service does not answer at {url} ({type(error).__name__}: {error}). `oms status` shows what runs "
+            "here, and --url names one that runs elsewhere."
+        )
+
 
 def brokers(told: str | None) -> str:
     """Kafka's bootstrap servers. Raises Unreachable if nobody says where they are."""
@@ -34,13 +41,24 @@ def mongo_url(told: str | None) -> str:
     return _first(told, "MONGO_URL", "mongo_url", "MongoDB", "--mongo")
 
 
+def order_url(told: str | None) -> str:
+    """Where the order service answers HTTP. Raises Unreachable if nobody says where it is."""
+    address = told or os.environ.get("ORDER_URL")
+    if address:
+        return address.rstrip("/")
+    running = _running("the order service", "--url", "ORDER_URL")
+    return next(process.url for process in running.services if process.name == "order" and process.url)
+
+
 def _first(told: str | None, variable: str, field: str, name: str, option: str) -> str:
     address = told or os.environ.get(variable)
-    if address:
-        return address
+    return address or str(getattr(_running(name, option, variable), field))
+
+
+def _running(name: str, option: str, variable: str) -> RunningStack:
     running = RunningStack.load()
     if running is not None and running.alive:
-        return str(getattr(running, field))
+        return running
     raise Unreachable(
         f"nothing runs here and nobody says where {name} is: start everything with `oms up`, or name one that runs "
         f"elsewhere with {option} or the environment variable {variable}"
