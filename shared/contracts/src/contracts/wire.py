@@ -85,10 +85,12 @@ def encode(envelope: Envelope) -> tuple[bytes, list[tuple[str, bytes]]]:
         ("ce_id", envelope.id.encode()),
         ("ce_source", envelope.source.encode()),
         ("ce_time", envelope.time.isoformat().encode()),
-        ("ce_correlationid", envelope.correlation_id.encode()),
-        ("ce_causationid", envelope.causation_id.encode()),
         ("content-type", JSON),
     ]
+    if envelope.correlation_id:
+        headers.append(("ce_correlationid", envelope.correlation_id.encode()))
+    if envelope.causation_id:
+        headers.append(("ce_causationid", envelope.causation_id.encode()))
     if envelope.sequence is not None:
         headers.append(("ce_sequence", b"%d" % envelope.sequence))
     if envelope.traceparent is not None:

@@ -1,0 +1,57 @@
+"""The table of topics holds together."""
+
+import pytest
+from contracts.message import FromOutside, Message, SagaStep
+from contracts.topics import BY_NAME, MESSAGES, TOPICS, Topic, topics_read_by
+
+each_topic = pytest.mark.parametrize("topic", TOPICS, ids=lambda topic: topic.name)
+
+
+def test_a_message_is_on_one_topic_only() -> None:
+    models = [model for topic in TOPICS for model in topic.messages]
+    assert len({model.__name__ for model in models}) == len(models)
+    assert len(BY_NAME) == len(TOPICS)
+
+
+@each_topic
+def test_every_message_has_the_fields_of_its_key(topic: Topic) -> None:
+    for model in topic.messages:
+        assert all(field in model.model_fields or hasattr(model, field) for field in topic.key)
+
+
+@each_topic
+def test_what_comes_from_outside_comes_on_open_topics(topic: Topic) -> None:
+    assert {issubclass(model, FromOutside) for model in topic.messages} == {topic.open}
+
+
+@each_topic
+def test_commands_are_heard_by_the_one_whose_name_the_topic_bears(topic: Topic) -> None:
+    service, _, what = topic.name.partition(".")
+    if what == "commands":
+        assert topic.readers == (service,)
+        assert topic.owner == "order"
+    else:
+        assert topic.owner == service
+
+
+@pytest.mark.parametrize("service", ["inventory", "payment", "fulfillment", "shipping"])
+def test_a_service_answers_the_saga_and_the_saga_listens(service: str) -> None:
+    events = BY_NAME[f"{service}.events"]
+    assert all(issubclass(model, SagaStep) for model in events.messages)
+    assert events.name in topics_read_by("order")
+
+
+def test_a_service_that_nobody_knows_reads_nothing() -> None:
+    assert topics_read_by("billing") == ()
+
+
+@pytest.mark.parametrize("model", MESSAGES.values(), ids=MESSAGES)
+def test_every_message_and_every_field_says_what_it_is(model: type[Message]) -> None:
+    assert model.__doc__
+    assert model.__doc__ != model.__mro__[1].__doc__
+    assert [name for name, field in model.model_fields.items() if not field.description] == []
+
+
+@pytest.mark.parametrize("model", MESSAGES.values(), ids=MESSAGES)
+def test_no_field_is_a_float(model: type[Message]) -> None:
+    assert "'type': 'number'" not in str(model.model_json_schema())
