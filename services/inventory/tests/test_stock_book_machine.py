@@ -40,19 +40,19 @@ ANSWERS = {
     IssueStock: (StockIssued, StockReleased, StockRejected, StockBackordered, StockReserved),
 }
 
-locations = st.sampled_from(["BERLIN", "LYON"])
-skus = st.sampled_from(["LAMP", "VASE", "CLOCK"])
-quantities = st.integers(1, 4) | st.just(10_000_000)
-units = st.lists(st.builds(SkuQuantity, sku=skus, quantity=quantities), min_size=1, max_size=4).map(tuple)
+locations = st.sampled_from(["BERLIN", "BERLIN", "BERLIN", "LYON"])
+skus = st.sampled_from(["LAMP", "LAMP", "VASE", "CLOCK"])
+quantities = st.sampled_from([1, 2, 3, 4, 5, 10_000_000])
+units = st.lists(st.builds(SkuQuantity, sku=skus, quantity=quantities), min_size=1, max_size=3).map(tuple)
 corrections = st.lists(
     st.builds(Adjustment, sku=skus, change=st.integers(-3, 3) | st.just(10_000_000)), min_size=1, max_size=3
 ).map(tuple)
 numbers = st.integers(1, 12).map(str)
 steps = st.fixed_dictionaries(
     {
-        "order_id": st.sampled_from([f"web:{number}" for number in range(8)]),
+        "order_id": st.sampled_from([f"web:{number}" for number in range(6)]),
         "revision": st.just(1),
-        "attempt": st.integers(1, 2),
+        "attempt": st.just(1),
         "location": locations,
     }
 )
@@ -109,7 +109,7 @@ class StockBook(RuleBasedStateMachine):
         stock = self.stage.get(Stock, Stock.place(location, sku))
         return stock.free if stock else 0
 
-    @rule(step=steps, lines=units, when_short=st.sampled_from(["refuse", "split", "backorder"]))
+    @rule(step=steps, lines=units, when_short=st.sampled_from(["refuse", "split", "backorder", "backorder"]))
     def reserve(self, step: dict[str, object], lines: tuple[SkuQuantity, ...], when_short: str) -> None:
         command = ReserveStock.model_validate({**step, "lines": lines, "when_short": when_short})
         known = self.stage.get(Reservation, Reservation.place(command))

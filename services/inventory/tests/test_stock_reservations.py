@@ -178,6 +178,14 @@ def test_stock_that_arrives_goes_to_the_orders_in_the_order_in_which_they_came(b
     )
 
 
+def test_who_got_a_part_stays_at_the_head_of_the_queue(book: Rehearsal) -> None:
+    book.take(reserve("backorder", order="web:1", LAMP=2), reserve("backorder", order="web:2", LAMP=1), receive(LAMP=1))
+
+    said = book.take(receive(LAMP=1).model_copy(update={"movement_id": "the second"}))
+
+    assert [message.order_id for message in said if isinstance(message, StockReserved)] == ["web:1"]
+
+
 def test_nobody_gets_ahead_of_the_queue(book: Rehearsal) -> None:
     book.take(reserve("backorder", LAMP=2), receive(LAMP=1))
 
@@ -227,12 +235,14 @@ def test_a_long_queue_is_served_in_portions(book: Rehearsal) -> None:
 
     arrival = book.take(receive(LAMP=60))
     refused = book.take(reserve(order="web:late", LAMP=1))
+    split = book.take(reserve("split", order="web:later", LAMP=1))
     later = book.advance(timedelta(seconds=1))
 
     reserved = [message.order_id for message in arrival + later if isinstance(message, StockReserved)]
     assert reserved == [f"web:{number}" for number in range(60)]
     assert len([message for message in arrival if isinstance(message, StockReserved)]) == 25
     assert isinstance(refused[0], StockRejected), "what has arrived belongs to those who wait"
+    assert split == (StockReserved(**{**STEP, "order_id": "web:later"}, lines=(), missing=lines(LAMP=1)),)
     assert levels(book) == (60, 0, 60, 0)
 
 
