@@ -26,8 +26,8 @@ class Unreachable(Exception):  # noqa: N818 - named for the state
     @classmethod
     def order_service(cls, url: str, error: Exception) -> Self:
         return cls(
-            f"the order service does not answer at {url} ({type(error).__name__}: {error}). `oms status` shows what runs "
-            "here, and --url names one that runs elsewhere."
+            f"the order service does not answer at {url} ({type(error).__name__}: {error}). `oms status` shows what "
+            "runs here, and --url names one that runs elsewhere."
         )
 
 
