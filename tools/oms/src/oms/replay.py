@@ -15,12 +15,18 @@ from itertools import takewhile
 
 from aiokafka.partitioner import murmur2
 from chassis.decision import AlarmRang, Decision, Document, Documents, Input
-from chassis.service import Service
+from chassis.service import Decide
 from contracts.message import Message
-from contracts.topics import BY_NAME
+from contracts.order import OrderBackordered, OrderValidated
+from contracts.topics import BY_NAME, topics_read_by
+from order.decide import decider, needs
+from order.definition import Policy
+from order.sourcing import Routes
 
 from oms.history import History, Logged
 
+SERVICE = "order"
+INPUTS = topics_read_by(SERVICE)
 ALARM = "alarm:"
 EVER = datetime.min.replace(tzinfo=UTC)
 MOST_TRIES = 5000
@@ -98,23 +104,33 @@ class State:
 
 
 class Replayer:
-    """Rebuilds orders with the pure core of this service."""
+    """Rebuilds orders with the order service's own `decide`."""
 
-    def __init__(self, service: Service, partitions: int) -> None:
-        self._service = service
+    def __init__(self, policy: Policy, partitions: int) -> None:
+        self._policy = policy
         self._partitions = partitions
 
     def replay(self, history: History) -> Replay:
-        return _Search(self._service, history, home_of(history.order_id, self._partitions)).run()
+        decide = decider(_policy_of(history, self._policy))
+        return _Search(decide, history, home_of(history.order_id, self._partitions)).run()
+
+
+def _policy_of(history: History, policy: Policy) -> Policy:
+    """The policy with what the log tells of the one under which this order was handled: it may have changed since."""
+    for _, validated in history.of(OrderValidated):
+        policy = replace(policy, routes=Routes(default=validated.route, by_country={}))
+    for logged, waits in history.of(OrderBackordered):
+        policy = replace(policy, backorder_within=waits.deadline - logged.envelope.time)
+    return policy
 
 
 class _Search:
-    def __init__(self, service: Service, history: History, home: int) -> None:
-        self._service = service
+    def __init__(self, decide: Decide, history: History, home: int) -> None:
+        self._decider = decide
         self._order_id = history.order_id
-        self._said = _said(service.name, history)
-        inputs = [m for m in history.messages if m.record.partition == home and m.record.topic in service.topics]
-        self._queues = [[m for m in inputs if m.record.topic == topic] for topic in service.topics]
+        self._said = _said(history)
+        inputs = [m for m in history.messages if m.record.partition == home]
+        self._queues = [[m for m in inputs if m.record.topic == topic] for topic in INPUTS]
         self._tries = MOST_TRIES
 
     def run(self) -> Replay:
@@ -208,9 +224,9 @@ class _Search:
         known: dict[str, Document | None] = {}
         if isinstance(message, AlarmRang):
             known[message.document] = documents.get(message.document)
-        while missing := [key for key in self._service.needs(message, Documents(known)) if key not in known]:
+        while missing := [key for key in needs(message, Documents(known)) if key not in known]:
             known.update({key: documents.get(key) for key in missing})
-        return self._service.decide(Documents(known), message, now)
+        return self._decider(Documents(known), message, now)
 
     def _after(self, state: State, step: Transition, decision: Decision, taken: tuple[int, ...], said: int) -> State:
         documents = {**state.documents, **{document.key: document for document in decision.documents}}
@@ -218,8 +234,8 @@ class _Search:
         return State(taken, state.said + said, step.at, documents, replace(step, document=order), state)
 
 
-def _said(service: str, history: History) -> tuple[Logged, ...]:
-    """What the service wrote about the order, in its order.
+def _said(history: History) -> tuple[Logged, ...]:
+    """What the order service wrote about the order, in its order.
 
     A service whose database was wiped begins anew, under a new name, and goes through everything again: the last one
     counts.
@@ -227,7 +243,7 @@ def _said(service: str, history: History) -> tuple[Logged, ...]:
     by_source: dict[str, list[tuple[tuple[int, int], Logged]]] = {}
     for message in history.messages:
         turn = message.turn
-        if turn is not None and BY_NAME[message.record.topic].owner == service:
+        if turn is not None and BY_NAME[message.record.topic].owner == SERVICE:
             by_source.setdefault(message.envelope.source, []).append((turn, message))
     if not by_source:
         return ()

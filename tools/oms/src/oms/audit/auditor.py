@@ -4,9 +4,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from chassis.service import Service
 from contracts.topics import BY_NAME, Topic
 from contracts.wire import Unreadable
+from order.definition import Policy
+from order.validation import salvage
 
 from oms.audit.book import Book
 from oms.audit.books import Books
@@ -20,7 +21,7 @@ from oms.audit.movements import Movements
 from oms.audit.once import once
 from oms.history import STATE_AFTER, History, Logged, logged
 from oms.log import Record
-from oms.replay import Replay, Replayer, home_of
+from oms.replay import SERVICE, Replay, Replayer, home_of
 
 BY_ORDER = ("order_id",)
 """The key of the topics whose messages about one order meet in one partition."""
@@ -63,10 +64,9 @@ class Auditor:
     each partition when it is taken.
     """
 
-    def __init__(self, orders: Service, partitions: int) -> None:
-        self._orders = orders
+    def __init__(self, policy: Policy, partitions: int) -> None:
         self._partitions = partitions
-        self._replayer = Replayer(orders, partitions)
+        self._replayer = Replayer(policy, partitions)
         self._links, self._books, self._dead_letters = Links(), Books(), DeadLetters()
         self._delivery, self._movements = Delivery(), Movements()
         self._of_orders: list[Taken] = [defaultdict(list) for _ in range(partitions)]
@@ -91,7 +91,7 @@ class Auditor:
             self._take_open(topic, record)
         elif topic.key == BY_ORDER:
             self._of_orders[record.partition][(record.key or b"").decode(errors="replace")].append(record)
-        elif topic.owner == self._orders.name:
+        elif topic.owner == SERVICE:
             self._take_command(record)
         elif (message := self._read(record)) is not None:
             self._books.take(message)
@@ -104,9 +104,8 @@ class Auditor:
 
     def _take_open(self, topic: Topic, record: Record) -> None:
         """What channels and people wrote: it may be anything, and be anywhere."""
-        salvage = self._orders.salvage if topic.owner == self._orders.name else None
         try:
-            message = logged(record, salvage) if salvage else logged(record)
+            message = logged(record, salvage) if topic.owner == SERVICE else logged(record)
         except Unreadable as unreadable:
             self._delivery.due(record, "", f"what is no message ({unreadable}) should have become a dead letter")
             return
@@ -175,11 +174,9 @@ class Auditor:
     def conclude(self) -> Verdict:
         """What all of it comes to."""
         buried, parked = self._dead_letters.buried, self._dead_letters.parked
-        for stray in self._strays:
-            if f"{stray.record.partition}/{stray.record.offset}" not in self._forwarded[stray.record.topic]:
-                self._delivery.due(
-                    stray.record, stray.message.order_id, "should have been sent on to where its key lives"
-                )
+        for stray, key in self._strays:
+            if f"{stray.partition}/{stray.offset}" not in self._forwarded[stray.topic]:
+                self._delivery.due(stray, key, "the message should have been sent on to where its key lives")
         books = self._books.keep()
         findings = [*self._findings, *self._links.findings(), *self._dead_letters.findings()]
         waiting = [*self._waiting, *self._movements.conclude()]
