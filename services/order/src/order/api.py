@@ -1,0 +1,195 @@
+"""The HTTP API: orders come in, and what became of them is read. Whatever changes something becomes a message."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from tempfile import SpooledTemporaryFile
+from typing import Annotated
+
+from chassis.body import AsJson
+from chassis.http import STREAMED
+from chassis.ports import Publisher, Reader, Unavailable
+from chassis.problem import Problem
+from contracts.message import Channel, FromOutside, Name, OrderId, Reference
+from contracts.order import CancelOrder, OrderPlaced
+from contracts.wire import Unreadable
+from fastapi import APIRouter, Depends, Query, Request, Response, status
+from fastapi.responses import StreamingResponse
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+from pydantic import AwareDatetime, GetCoreSchemaHandler, ValidatorFunctionWrapHandler
+from pydantic_core import CoreSchema, core_schema
+from starlette.requests import ClientDisconnect
+
+from order.decide import why_not_cancel, why_not_place
+from order.file_intake import take_in
+from order.listing import NEWEST_FIRST, cursor_after, where
+from order.live import Changes, Live, changes_of
+from order.shown import Accepted, OrderPage, OrderShown, OrderSummary
+from order.state import Order, Status
+from order.validation import read
+from order.view import StatusChange
+
+LOOK_EVERY_S = 0.2
+"""While somebody waits for an order to become readable."""
+NEW_ORDER_S = 5.0
+"""How long an order that was just placed may take to become readable."""
+FINAL_FOR_GOOD = frozenset({"other_content", "already_completed", "already_cancelled"})
+"""Refusals of a placing that what is a second old can tell for certain."""
+MOST_REPORT_BYTES_IN_MEMORY = 1_048_576
+
+
+class Cancellation(FromOutside):
+    """Why an order is to be undone."""
+
+    reason: Name
+    """Why."""
+    requested_by: Name
+    """Who asks."""
+
+
+class EveryReason:
+    """Reads a body as the JSON that it came as, and refuses it with every reason, not only those of single fields."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: type[OrderPlaced], handler: GetCoreSchemaHandler) -> CoreSchema:
+        def check(value: object, _: ValidatorFunctionWrapHandler) -> OrderPlaced:
+            try:
+                return read(value if isinstance(value, bytes) else json.dumps(value).encode())
+            except Unreadable as unreadable:
+                raise Problem(422, "The order makes no sense", reasons=unreadable.reasons) from None
+
+        return core_schema.no_info_wrap_validator_function(check, handler(source))
+
+
+WaitS = Annotated[float, Query(ge=0, le=30, description="how long to wait for an order that is not known yet")]
+
+
+def router(reader: Reader, publisher: Publisher, live: Live) -> APIRouter:
+    routes = APIRouter(tags=["orders"])
+    _intake(routes, reader, publisher)
+    _reading(routes, reader)
+    _following(routes, reader, live)
+    return routes
+
+
+def _intake(routes: APIRouter, reader: Reader, publisher: Publisher) -> None:
+    @routes.post("/orders", status_code=status.HTTP_202_ACCEPTED)
+    async def place(order: Annotated[OrderPlaced, EveryReason], response: Response) -> Accepted:
+        """Place an order, or the next revision of one that was rejected. The same again is the same order."""
+        known = await reader.get(Order, order.order_id)
+        refusal = why_not_place(known, order)
+        if refusal is not None and refusal.code in FINAL_FOR_GOOD:
+            raise Problem(409, "The order cannot be placed", reasons=(refusal,))
+        if known is None or known.placed != order:
+            await publisher.publish(order)
+        return _accepted(order.order_id, order.revision, response)
+
+    @routes.post(
+        "/orders/file",
+        openapi_extra={"requestBody": {"required": True, "content": {STREAMED: {"schema": {"type": "string"}}}}},
+        response_class=StreamingResponse,
+        responses={200: {"content": {STREAMED: {}}, "description": "A report on each line, and one on them all"}},
+    )
+    async def place_file(request: Request) -> StreamingResponse:
+        """Place the orders of a file, one a line, and report on each line. Nothing is undone when a line is refused."""
+        if request.headers.get("content-type", "").split(";")[0].strip().lower() != STREAMED:
+            raise Problem(415, "Unsupported media type", f"send the orders one a line, as {STREAMED}")
+        report = SpooledTemporaryFile(MOST_REPORT_BYTES_IN_MEMORY)  # noqa: SIM115 - it is closed when it is sent
+        try:
+            async for line in take_in(request.stream(), publisher):
+                report.write(line.model_dump_json().encode() + b"\n")
+        except ClientDisconnect:
+            report.close()
+            raise Problem(400, "Broken off", "the file did not come to its end") from None
+        report.seek(0)
+        return StreamingResponse(report, media_type=STREAMED)
+
+    @routes.post("/orders/{order_id}/cancel", status_code=status.HTTP_202_ACCEPTED)
+    async def cancel(order_id: OrderId, cancellation: Annotated[Cancellation, AsJson], response: Response) -> Accepted:
+        """Ask for an order to be undone; whether it still can be is seen at the order."""
+        known = await reader.get(Order, order_id)
+        refusal = why_not_cancel(known) if known is not None and known.status != "rejected" else None
+        if refusal is not None:
+            raise Problem(409, "The order cannot be cancelled", reasons=(refusal,))
+        request = CancelOrder(order_id=order_id, reason=cancellation.reason, requested_by=cancellation.requested_by)
+        await publisher.publish(request)
+        return _accepted(order_id, known.revision if known is not None else 1, response)
+
+
+def _accepted(order_id: str, revision: int, response: Response) -> Accepted:
+    url = f"/orders/{order_id}"
+    response.headers["Location"] = url
+    return Accepted(order_id=order_id, revision=revision, status_url=url)
+
+
+def _reading(routes: APIRouter, reader: Reader) -> None:
+    @routes.get("/orders")
+    async def orders(
+        status: Status | None = None,
+        channel: Channel | None = None,
+        customer: Reference | None = None,
+        since: Annotated[AwareDatetime | None, Query(description="first heard of then or later")] = None,
+        limit: Annotated[int, Query(ge=1, le=200)] = 50,
+        cursor: str | None = None,
+    ) -> OrderPage:
+        """Orders, the newest first; orders that come in meanwhile do not move the pages that follow."""
+        found = await reader.find(
+            Order, where(status, channel, customer, since, cursor), sort=NEWEST_FIRST, limit=limit + 1
+        )
+        page = found[:limit]
+        return OrderPage(
+            orders=[OrderSummary.of(order) for order in page],
+            next=cursor_after(page[-1]) if len(found) > limit else None,
+        )
+
+    @routes.get("/orders/{order_id}")
+    async def order(order_id: OrderId, wait_s: WaitS = 0) -> OrderShown:
+        """An order, its timeline and the steps of its saga, as they were about a second ago."""
+        return OrderShown.of(await _known(reader, order_id, wait_s))
+
+
+async def _known(reader: Reader, order_id: str, wait_s: float) -> Order:
+    """The order, waiting until it is readable. Raises Problem if it is not by then."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + wait_s
+    while (order := await reader.get(Order, order_id)) is None:
+        if loop.time() >= until:
+            detail = "An order is readable about a second after it was taken; `?wait_s=5` waits for that."
+            raise Problem(404, "Unknown order", detail)
+        await asyncio.sleep(LOOK_EVERY_S)
+    return order
+
+
+def _following(routes: APIRouter, reader: Reader, live: Live) -> None:
+    async def changes_of_one(order_id: OrderId) -> AsyncIterator[Changes]:
+        async with live.listen(order_id) as changes:
+            yield changes
+
+    async def known(order_id: OrderId) -> Order:
+        return await _known(reader, order_id, NEW_ORDER_S)
+
+    async def changes_of_all() -> AsyncIterator[Changes]:
+        async with live.listen() as changes:
+            if not await live.subscribed(within_s=2):
+                raise Unavailable("Redis, which tells of changes as they happen")
+            yield changes
+
+    @routes.get("/orders/{order_id}/events", response_class=EventSourceResponse)
+    async def follow(
+        changes: Annotated[Changes, Depends(changes_of_one)], order: Annotated[Order, Depends(known)]
+    ) -> AsyncIterator[ServerSentEvent]:
+        """What the order is now, and then each of its changes as it happens."""
+        async for change in changes_of(order, changes, reader):
+            yield _event(change)
+
+    @routes.get("/events", response_class=EventSourceResponse)
+    async def follow_all(
+        changes: Annotated[Changes, Depends(changes_of_all)],
+    ) -> AsyncIterator[ServerSentEvent]:
+        """The changes of all orders as they happen; it ends when some may be missing."""
+        while (change := await changes.get()) is not None:
+            yield _event(change)
+
+
+def _event(change: StatusChange) -> ServerSentEvent:
+    return ServerSentEvent(event="status", id=str(change.version), data=change)

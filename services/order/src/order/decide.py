@@ -1,0 +1,173 @@
+"""What the order service does about each input: it checks what is placed, and leaves the rest to the saga."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from chassis.decision import AlarmRang, Decision, Documents, Input
+from chassis.service import Decide
+from contracts.message import Reason, SagaStep
+from contracts.order import CancellationRefused, CancelOrder, OrderPlaced, PlacementRefused
+
+from order.commands import order_validated
+from order.definition import Policy
+from order.interpreter import Turn
+from order.saga import CURRENT, DEFINITIONS
+from order.state import EarlierRevision, Ending, Happening, MalformedOrder, Order
+from order.timeline import deadline_passed, happening
+from order.validation import reasons_against
+
+MOST_EARLIER = 20
+"""An order that is placed again and again forgets the oldest of its revisions."""
+
+
+def needs(message: Input, _: Documents) -> Iterable[str]:
+    match message:
+        case OrderPlaced() | MalformedOrder() | CancelOrder() | SagaStep():
+            return (Order.key_of(message.order_id),)
+        case AlarmRang(document=key):
+            return (key,)
+        case _:
+            return ()
+
+
+def decider(policy: Policy) -> Decide:
+    """`decide` under this policy."""
+
+    def decide(documents: Documents, message: Input, now: datetime) -> Decision:
+        match message:
+            case SagaStep():
+                return _hear(documents.get(Order, message.order_id), message, policy, now)
+            case OrderPlaced() | MalformedOrder():
+                return _place(documents.get(Order, message.order_id), message, policy, now)
+            case CancelOrder():
+                return _cancel(documents.get(Order, message.order_id), message, policy, now)
+            case AlarmRang(document=key):
+                return _ring(documents.get(Order, key.partition("/")[2]), policy, now)
+            case _:
+                return Decision()
+
+    return decide
+
+
+# Placing.
+
+
+def why_not_place(order: Order | None, placement: OrderPlaced | MalformedOrder) -> Reason | None:
+    """Why a placing is refused, if it is; a repeat of the present one is not, and changes nothing."""
+    revision, at = placement.revision, order.revision if order is not None else 0
+    if order is not None and revision == at:
+        if placement == order.placed:
+            return None
+        return Reason(path="revision", code="other_content", message=f"revision {at} was placed with other content")
+    if revision != at + 1:
+        return Reason(path="revision", code="out_of_turn", message=f"revision {at + 1} is next")
+    if order is None or order.status == "rejected":
+        return None
+    code = f"already_{order.status}" if order.ended else "still_running"
+    return Reason(path="revision", code=code, message=f"only a rejected order is placed again; this is {order.status}")
+
+
+def _place(order: Order | None, placement: OrderPlaced | MalformedOrder, policy: Policy, now: datetime) -> Decision:
+    if refusal := why_not_place(order, placement):
+        refused = PlacementRefused(order_id=placement.order_id, revision=placement.revision, reason=refusal)
+        return Decision(messages=(refused,))
+    if order is not None and order.revision == placement.revision:
+        return Decision()
+    turn = Turn(_begun(order, placement, policy, now), policy, now)
+    reasons = placement.reasons if isinstance(placement, MalformedOrder) else reasons_against(placement)
+    if reasons:
+        turn.turn_back(Ending(status="rejected", reasons=reasons, by="validation"))
+    else:
+        turn.said.append(order_validated(turn.order))
+        turn.begin()
+    return _decision(turn, happening(now, placement, turn.said))
+
+
+def _begun(order: Order | None, placement: OrderPlaced | MalformedOrder, policy: Policy, now: datetime) -> Order:
+    """The order with nothing done for it yet.
+
+    Of its earlier revisions it keeps why they were rejected, and what is being undone because it was done too late.
+    """
+    new = Order(
+        id=placement.order_id,
+        received_ms=int(now.timestamp() * 1000),
+        revision=placement.revision,
+        placed=placement,
+        status="reserving",
+        definition=CURRENT,
+        route=policy.routes.to(placement.shipping_address.country) if isinstance(placement, OrderPlaced) else (),
+    )
+    if order is None:
+        return new
+    reasons = order.ending.reasons if order.ending else ()
+    ended = EarlierRevision(revision=order.revision, ended_at=order.timeline[-1].at, reasons=reasons)
+    return new.but(
+        received_ms=order.received_ms,
+        version=order.version,
+        definition=order.definition,
+        earlier=(*order.earlier[1 - MOST_EARLIER :], ended),
+        tasks=tuple(task for task in order.tasks if task.state == "undoing"),
+    )
+
+
+# Cancelling.
+
+
+def why_not_cancel(order: Order) -> Reason | None:
+    """Why an order cannot be cancelled any more, if it cannot."""
+    if order.ended:
+        return Reason(path="order_id", code=f"already_{order.status}", message=f"the order is {order.status} already")
+    if order.ending is None and order.stage >= DEFINITIONS[order.definition].pivot:
+        return Reason(path="order_id", code="already_shipped", message="the carrier has the parcels already")
+    return None
+
+
+def _cancel(order: Order | None, request: CancelOrder, policy: Policy, now: datetime) -> Decision:
+    if order is None:
+        return _refuse(request, 1, Reason(path="order_id", code="unknown_order", message="nobody placed such an order"))
+    if refusal := why_not_cancel(order):
+        return _refuse(request, order.revision, refusal)
+    turn = Turn(order, policy, now)
+    if order.ending is None:
+        reason = Reason(path="", code="cancel_requested", message=request.reason)
+        turn.turn_back(Ending(status="cancelled", reasons=(reason,), by=request.requested_by))
+    else:
+        turn.remark = f"{request.requested_by}: {request.reason} (it is being undone already)"
+    return _decision(turn, happening(now, request, turn.said, turn.remark))
+
+
+def _refuse(request: CancelOrder, revision: int, reason: Reason) -> Decision:
+    refused = CancellationRefused(
+        order_id=request.order_id, revision=revision, reason=reason, requested_by=request.requested_by
+    )
+    return Decision(messages=(refused,))
+
+
+# The saga.
+
+
+def _hear(order: Order | None, answer: SagaStep, policy: Policy, now: datetime) -> Decision:
+    if order is None or (heard := DEFINITIONS[order.definition].answers.get(type(answer))) is None:
+        return Decision()
+    turn = Turn(order, policy, now)
+    turn.hear(*heard, answer)
+    if turn.order is order:
+        return Decision()
+    return _decision(turn, happening(now, answer, turn.said, turn.remark))
+
+
+def _ring(order: Order | None, policy: Policy, now: datetime) -> Decision:
+    if order is None:
+        return Decision()
+    turn = Turn(order, policy, now)
+    turn.ring()
+    if turn.order is order:
+        return Decision()
+    ending = turn.order.ending
+    if ending is None or ending is order.ending:
+        return _decision(turn, None)
+    return _decision(turn, deadline_passed(now, turn.said, ending.reasons[0].message))
+
+
+def _decision(turn: Turn, latest: Happening | None) -> Decision:
+    return Decision((turn.closed(latest),), tuple(turn.said))

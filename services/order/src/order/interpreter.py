@@ -1,0 +1,240 @@
+"""Carries an order through the saga's table. It knows steps, answers and undos, and none of them by name."""
+
+from datetime import datetime
+
+from contracts.message import Message, Reason, SagaStep
+
+from order.commands import order_undone
+from order.definition import Part, Policy, Refused, Stage, Step
+from order.saga import DEFINITIONS
+from order.state import ASKED, HELD, Ending, Happening, Order, Status, Task, TaskId
+
+MOST_HAPPENINGS = 200
+"""A longer timeline loses its oldest happenings; the topics have them all."""
+
+
+class Turn:
+    """One input at work on one order. `order` stays the very same object for as long as nothing changes."""
+
+    def __init__(self, order: Order, policy: Policy, now: datetime) -> None:
+        self.order = order
+        self.said: list[Message] = []
+        """The messages in answer, in their order."""
+        self.remark = ""
+        """What is special about the input, for people."""
+        self._policy = policy
+        self._now = now
+        self._definition = DEFINITIONS[order.definition]
+
+    # What comes in.
+
+    def begin(self) -> None:
+        """Start the saga."""
+        self._enter(0)
+
+    def hear(self, step: Step, part: Part, answer: SagaStep) -> None:
+        """Take in what a participant says; what is repeated or foreign finds nothing that waits for it."""
+        task = self._task_of(step, answer)
+        if task is None:
+            return
+        match part, task.state:
+            case "done", "pending" | "waiting":
+                self._done(step, task, answer)
+            case "waits", "pending":
+                self._wait(step, task, answer)
+            case "refused", "pending" | "waiting":
+                self._refused(step, task, answer)
+            case "undone", "undoing":
+                self._undone(task)
+            case "done" | "waits", "failed" | "undone":
+                self._undo(step, task)
+                self.remark = "too late: undone again"
+            case "noted", _:
+                self._note(answer)
+            case _:
+                return
+
+    def turn_back(self, ending: Ending) -> None:
+        """Undo whatever was done or may have been, in reverse order, and come to this end."""
+        # No deadline counts any more: what was asked and not answered is undone like what was done.
+        tasks = tuple(task.but(task.state) if task.state in ASKED else task for task in self.order.tasks)
+        self.order = self.order.but(ending=ending, tasks=tasks)
+        self._undo_next()
+
+    def ring(self) -> None:
+        """See to every task whose deadline has come."""
+        for id_ in [task.id for task in self.order.tasks]:
+            task = self.order.task(id_)
+            if task is None or task.deadline is None or task.deadline > self._now:
+                continue
+            step = self._definition.steps[task.step]
+            if task.state == "undoing":
+                self._undo(step, task)
+                self.order = self.order.but(undo_tries=self.order.undo_tries + 1)
+            elif step.undo is None:
+                self._ask_again(step, task)
+                self.order = self.order.but(forward_tries=self.order.forward_tries + 1)
+            elif step.waits is not None and task.state == "waiting":
+                self.turn_back(Ending(status="cancelled", reasons=(step.waits.expired,), by=step.name))
+            else:
+                self.turn_back(Ending(status=self._stage.failed, reasons=(_no_answer(step),), by=step.name))
+
+    # Going forward.
+
+    def _enter(self, place: int) -> None:
+        if place == len(self._definition.stages):
+            self.order = self.order.but(status="completed")
+            return
+        self.order = self.order.but(stage=place)
+        for step in self._stage.steps:
+            self._ask(step, step.do.commands(self.order))
+
+    def _ask(self, step: Step, commands: tuple[SagaStep, ...]) -> None:
+        deadline = self._now + step.do.within(self._policy)
+        asked = tuple(
+            Task(
+                step=step.name,
+                revision=command.revision,
+                attempt=command.attempt,
+                location=_location_of(command),
+                deadline=deadline,
+            )
+            for command in commands
+        )
+        self.order = self.order.but(tasks=(*self.order.tasks, *asked))
+        self.said.extend(commands)
+
+    def _ask_again(self, step: Step, task: Task) -> None:
+        self._put(task.but("pending", self._now + step.do.within(self._policy)))
+        for command in step.do.commands(self.order):
+            if (command.attempt, _location_of(command)) == (task.attempt, task.location):
+                self.said.append(command)
+
+    def _done(self, step: Step, task: Task, answer: SagaStep) -> None:
+        if not step.done.fits(self.order, answer):
+            self._note(answer)
+            self.remark = "passed over: it does not answer what was asked"
+            return
+        self._put(task.but("done"))
+        if self.order.ending is not None:
+            return
+        self.order = step.done.remember(self.order, answer)
+        if step.refused is not None and step.done.partly(answer):
+            self._otherwise(step, step.refused, answer)
+        elif not any(task.state in ASKED for task in self.order.tasks):
+            self.said.extend(self._stage.then(self.order))
+            self._enter(self.order.stage + 1)
+
+    def _wait(self, step: Step, task: Task, answer: SagaStep) -> None:
+        if step.waits is None or self.order.ending is not None:
+            return
+        deadline = self._now + step.waits.within(self._policy)
+        self._put(task.but("waiting", deadline))
+        self.said.append(step.waits.event(self.order, answer, deadline))
+
+    def _refused(self, step: Step, task: Task, answer: SagaStep) -> None:
+        self._put(task.but("failed"))
+        if step.refused is not None and self.order.ending is None:
+            self.order = step.refused.remember(self.order, answer)
+            self._otherwise(step, step.refused, answer)
+
+    def _otherwise(self, step: Step, refused: Refused, answer: SagaStep) -> None:
+        """Ask somebody else, or give up."""
+        commands = refused.otherwise(self.order)
+        if commands:
+            self._ask(step, commands)
+            return
+        reasons = refused.why(self.order, answer)
+        self.turn_back(Ending(status=self._stage.failed, reasons=reasons, by=step.name))
+
+    # Going back.
+
+    def _undo_next(self) -> None:
+        """Undo the last thing that is not undone yet, unless the answer to an undo is still to come."""
+        order = self.order
+        if order.ending is None or order.ended:
+            return
+        tasks = [task for task in order.tasks if task.revision == order.revision]
+        if any(task.state == "undoing" for task in tasks):
+            return
+        for step in reversed(self._definition.steps.values()):
+            for task in reversed(tasks):
+                if task.step == step.name and task.state in HELD:
+                    self._undo(step, task)
+                    return
+        self.said.append(order_undone(order, order.ending))
+        self.order = order.but(status=order.ending.status)
+
+    def _undo(self, step: Step, task: Task) -> None:
+        if step.undo is None:
+            return
+        self._put(task.but("undoing", self._now + self._policy.undo_again_after))
+        where = {"location": task.location} if task.location else {}
+        self.said.append(
+            step.undo.command(order_id=self.order.id, revision=task.revision, attempt=task.attempt, **where)
+        )
+
+    def _undone(self, task: Task) -> None:
+        if task.revision == self.order.revision:
+            self._put(task.but("undone"))
+        else:
+            self.order = self.order.but(tasks=tuple(other for other in self.order.tasks if other.id != task.id))
+        self._undo_next()
+
+    # The order and its tasks.
+
+    def closed(self, latest: Happening | None) -> Order:
+        """The order after this turn, with what follows from its tasks and with the latest happening, if it is one."""
+        order = self.order
+        deadlines = [task.deadline for task in order.tasks if task.deadline is not None]
+        return order.but(
+            status=self._status(),
+            alarm=min(deadlines, default=None),
+            version=order.version + 1,
+            timeline=(*order.timeline[1 - MOST_HAPPENINGS :], latest) if latest else order.timeline,
+        )
+
+    def _status(self) -> Status:
+        if self.order.ended:
+            return self.order.status
+        if self.order.ending is not None:
+            return "undoing"
+        return "backordered" if any(task.state == "waiting" for task in self.order.tasks) else self._stage.status
+
+    @property
+    def _stage(self) -> Stage:
+        return self._definition.stages[self.order.stage]
+
+    def _task_of(self, step: Step, answer: SagaStep) -> Task | None:
+        """What the answer answers.
+
+        Earlier revisions are forgotten but for this: they were rejected, so all that was asked for them was undone.
+        """
+        location = _location_of(answer)
+        known = self.order.task(TaskId(step.name, answer.revision, answer.attempt, location))
+        if known is None and answer.revision < self.order.revision:
+            return Task(
+                step=step.name, revision=answer.revision, attempt=answer.attempt, location=location, state="undone"
+            )
+        return known
+
+    def _put(self, task: Task) -> None:
+        tasks = self.order.tasks
+        if any(other.id == task.id for other in tasks):
+            changed = tuple(task if other.id == task.id else other for other in tasks)
+        else:
+            changed = (*tasks, task)
+        self.order = self.order.but(tasks=changed)
+
+    def _note(self, answer: SagaStep) -> None:
+        name = type(answer).__name__
+        if answer.revision == self.order.revision and name not in self.order.noted:
+            self.order = self.order.but(noted=(*self.order.noted, name))
+
+
+def _location_of(message: SagaStep) -> str:
+    return getattr(message, "location", "")
+
+
+def _no_answer(step: Step) -> Reason:
+    return Reason(path="", code="no_answer", message=f"nobody answered the step {step.name!r} in time")

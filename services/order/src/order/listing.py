@@ -1,0 +1,43 @@
+"""Lists of orders: what is asked for as a query, and where a page ends."""
+
+import base64
+import binascii
+from datetime import datetime
+
+from chassis.problem import Problem
+from contracts.message import Reason
+
+from order.state import Order, Status
+
+NEWEST_FIRST = (("received_ms", -1), ("id", 1))
+
+
+def where(
+    status: Status | None, channel: str | None, customer: str | None, since: datetime | None, cursor: str | None
+) -> dict[str, object]:
+    """The query. Raises Problem for a cursor that is none of ours."""
+    asked: dict[str, object] = {"status": status, "placed.channel": channel, "placed.customer.id": customer}
+    query = {field: value for field, value in asked.items() if value is not None}
+    if since is not None:
+        query["received_ms"] = {"$gte": int(since.timestamp() * 1000)}
+    if cursor is not None:
+        received_ms, order_id = _place(cursor)
+        query["$or"] = [
+            {"received_ms": {"$lt": received_ms}},
+            {"received_ms": received_ms, "id": {"$gt": order_id}},
+        ]
+    return query
+
+
+def cursor_after(order: Order) -> str:
+    """Names the place after this order; it stays where it is whatever comes in."""
+    return base64.urlsafe_b64encode(f"{order.received_ms}/{order.id}".encode()).decode()
+
+
+def _place(cursor: str) -> tuple[int, str]:
+    try:
+        received_ms, _, order_id = base64.b64decode(cursor, altchars=b"-_", validate=True).decode().partition("/")
+        return int(received_ms), order_id
+    except (ValueError, binascii.Error):
+        reason = Reason(path="cursor", code="unknown_cursor", message="this is no `next` of a page before")
+        raise Problem(422, "Invalid request", reasons=(reason,)) from None

@@ -1,0 +1,32 @@
+"""Wires the order service."""
+
+from chassis.run import run
+from chassis.service import Index, Service
+from contracts.topics import topics_read_by
+
+from order.api import router
+from order.decide import decider, needs
+from order.live import Live
+from order.settings import Settings
+from order.state import Order
+from order.validation import salvage
+from order.view import StatusView
+
+
+def main() -> None:
+    settings = Settings()
+    service = Service(
+        name="order",
+        topics=topics_read_by("order"),
+        documents=(Order,),
+        needs=needs,
+        decide=decider(settings.policy),
+        salvage=salvage,
+        view=StatusView(settings.redis_url),
+        indexes=(
+            Index(Order.kind, (("received_ms", -1), ("id", 1))),
+            Index(Order.kind, (("status", 1), ("received_ms", -1), ("id", 1))),
+            Index(Order.kind, (("placed.customer.id", 1), ("received_ms", -1), ("id", 1))),
+        ),
+    )
+    run(service, settings, lambda reader, publisher: router(reader, publisher, Live(settings.redis_url)))

@@ -1,0 +1,52 @@
+"""What the order service must be told beyond what all services are."""
+
+from datetime import timedelta
+from typing import Annotated
+
+from chassis.settings import ChassisSettings
+from contracts.message import CountryAlpha2, Location
+from pydantic import Field
+
+from order.definition import Policy
+from order.sourcing import Routes
+
+Route = Annotated[tuple[Location, ...], Field(min_length=1, max_length=20)]
+Seconds = Annotated[float, Field(gt=0, le=31_536_000)]
+
+
+class Settings(ChassisSettings):
+    """Read from environment variables; each name's ending says its unit."""
+
+    default_route: Route = ("LON", "MAN", "ROT")
+    """The locations that are asked for stock, the first one first, as a JSON array."""
+    routes_by_country: dict[CountryAlpha2, Route] = Field(default_factory=dict)
+    """Other routes for some destinations, as a JSON object from ISO 3166-1 alpha-2 codes to routes."""
+    reserve_deadline_s: Seconds = 600.0
+    """How long one location may take to answer whether it has the stock."""
+    authorize_deadline_s: Seconds = 600.0
+    """How long payment may take to be authorized."""
+    fulfill_deadline_s: Seconds = 86_400.0
+    """How long picking and packing may take."""
+    ship_deadline_s: Seconds = 3600.0
+    """How long the carrier may take to accept the parcels."""
+    backorder_deadline_s: Seconds = 432_000.0
+    """How long an order waits for stock to arrive; card authorizations seldom last longer than a week."""
+    undo_resend_s: Seconds = 60.0
+    """After how long without an answer an undo is sent again, without end."""
+    forward_resend_s: Seconds = 60.0
+    """After how long without an answer capture and issue, which only go forward, are sent again, without end."""
+
+    @property
+    def policy(self) -> Policy:
+        return Policy(
+            routes=Routes(
+                self.default_route, {str(country): route for country, route in self.routes_by_country.items()}
+            ),
+            reserve_within=timedelta(seconds=self.reserve_deadline_s),
+            authorize_within=timedelta(seconds=self.authorize_deadline_s),
+            fulfill_within=timedelta(seconds=self.fulfill_deadline_s),
+            ship_within=timedelta(seconds=self.ship_deadline_s),
+            backorder_within=timedelta(seconds=self.backorder_deadline_s),
+            undo_again_after=timedelta(seconds=self.undo_resend_s),
+            forward_again_after=timedelta(seconds=self.forward_resend_s),
+        )

@@ -1,0 +1,204 @@
+"""What the order service remembers: one document an order."""
+
+from datetime import datetime
+from typing import Annotated, ClassVar, Literal, NamedTuple, Self
+
+from chassis.decision import Document
+from contracts.inventory import BinQuantity, Shortage
+from contracts.message import Channel, Message, Number, Reason, Revision, SkuQuantity, Value
+from contracts.order import OrderPlaced
+from contracts.shipping import TrackedParcel
+from pydantic import Field
+
+Status = Literal[
+    "reserving",  # stock is being set aside, and payment authorized
+    "backordered",  # the same, and a location waits for stock to arrive
+    "fulfilling",  # confirmed: being picked and packed
+    "shipping",  # packed: a carrier is being asked
+    "completing",  # the carrier has it: payment is being captured, stock issued
+    "completed",
+    "undoing",  # something failed or somebody cancelled: what was done is being undone
+    "rejected",  # never confirmed, and nothing of it is left; may be placed again
+    "cancelled",  # undone after it had been taken, and nothing of it is left
+]
+
+ENDS: frozenset[Status] = frozenset({"completed", "rejected", "cancelled"})
+
+TaskState = Literal[
+    "pending",  # asked, not answered
+    "waiting",  # asked, and told to wait
+    "done",
+    "failed",  # refused: there is nothing to undo
+    "undoing",  # its undo is asked, not answered
+    "undone",
+]
+
+ASKED: frozenset[TaskState] = frozenset({"pending", "waiting"})
+HELD: frozenset[TaskState] = frozenset({"pending", "waiting", "done"})
+"""There may be something to undo."""
+
+
+class MalformedOrder(Message):
+    """An OrderPlaced that does not fit its type, and of which it is still known which order it is about."""
+
+    channel: Channel
+    """The channel that took the order."""
+    number: Number
+    """The channel's own number for the order."""
+    revision: Revision
+    """Which placing of the order this is; 1 where that cannot be read."""
+    reasons: tuple[Reason, ...]
+    """Everything that is wrong with it."""
+    digest: str
+    """Of its bytes, to know a repeat by."""
+
+    @property
+    def order_id(self) -> str:
+        return f"{self.channel}:{self.number}"
+
+
+class TaskId(NamedTuple):
+    """What tells the commands of one order from each other: all of it comes back in the answer."""
+
+    step: str
+    revision: int
+    attempt: int
+    location: str
+
+
+class Task(Value):
+    """One command of the saga, and how far it is."""
+
+    step: str
+    """The step of the definition."""
+    revision: int
+    """The placing of the order that it was asked for."""
+    attempt: int
+    """The attempt that the command names."""
+    location: str = ""
+    """The location that the command names, where it does."""
+    state: TaskState = "pending"
+    deadline: datetime | None = None
+    """When something will be done about it if nothing is heard."""
+
+    @property
+    def id(self) -> TaskId:
+        return TaskId(self.step, self.revision, self.attempt, self.location)
+
+    def but(self, state: TaskState, deadline: datetime | None = None) -> Self:
+        """The same in this state, which has its own deadline or none."""
+        return self.model_copy(update={"state": state, "deadline": deadline})
+
+
+class Reservation(Value):
+    """What one location holds for the order."""
+
+    location: str
+    attempt: int
+    lines: tuple[BinQuantity, ...]
+
+
+class ShortAt(Value):
+    """What one location was short of."""
+
+    location: str
+    shortages: tuple[Shortage, ...]
+
+
+class Ending(Value):
+    """Why an order is undone, and what it will be then."""
+
+    status: Literal["rejected", "cancelled"]
+    reasons: tuple[Reason, ...]
+    """At least one."""
+    by: str
+    """Who or which step brought it about."""
+
+
+class Happening(Value):
+    """One input that changed the order."""
+
+    at: datetime
+    heard: str
+    """The type of the message, or `Deadline`."""
+    source: str
+    """The channel or service that it came from."""
+    detail: str = ""
+    """What matters of it, in a few words."""
+    said: tuple[str, ...] = ()
+    """The types of the messages that were sent in answer."""
+
+
+class EarlierRevision(Value):
+    """A placing of the order that was rejected before the present one."""
+
+    revision: int
+    ended_at: datetime
+    reasons: tuple[Reason, ...]
+
+
+class Order(Document):
+    """One order: what was ordered, how far its saga is, and what happened to it."""
+
+    kind: ClassVar[str] = "orders"
+
+    received_ms: int
+    """When it was first heard of, in milliseconds since 1970 (UTC): lists are sorted by it."""
+    version: int = 0
+    """How many inputs have changed it."""
+    revision: int
+    """Which placing of the order this is."""
+    placed: Annotated[OrderPlaced | MalformedOrder, Field(union_mode="left_to_right")]
+    """The order as the channel placed it."""
+    status: Status
+    timeline: tuple[Happening, ...] = ()
+    """What happened to this revision, the oldest first."""
+    earlier: tuple[EarlierRevision, ...] = ()
+    """The revisions before this one, the oldest first."""
+
+    definition: int
+    """The number of the saga's definition that the order began with and stays with."""
+    stage: int = 0
+    """The stage of the definition that the order is in."""
+    tasks: tuple[Task, ...] = ()
+    """The saga's commands in the order in which they were given."""
+    ending: Ending | None = None
+    """Set from the moment that the saga turns back."""
+    undo_tries: int = 0
+    """How often an undo was sent again because nobody answered it."""
+    forward_tries: int = 0
+    """The same for commands after the pivot."""
+
+    route: tuple[str, ...] = ()
+    """The locations to be asked for stock, in this order."""
+    reservations: tuple[Reservation, ...] = ()
+    missing: tuple[SkuQuantity, ...] = ()
+    """What the locations asked so far could not give in part; empty when that is all of it, or nothing."""
+    short: tuple[ShortAt, ...] = ()
+    parcels: tuple[TrackedParcel, ...] = ()
+    noted: tuple[str, ...] = ()
+    """The types of the messages that were only noted."""
+    captured: int = 0
+    """What was captured, in the currency's minor unit."""
+
+    @property
+    def content(self) -> OrderPlaced:
+        """What was ordered.
+
+        Raises TypeError for an order that could not be read: it is rejected at once, so that no step ever asks.
+        """
+        if isinstance(self.placed, MalformedOrder):
+            raise TypeError(f"{self.id} could not be read")
+        return self.placed
+
+    @property
+    def ended(self) -> bool:
+        return self.status in ENDS
+
+    def tasks_of(self, step: str) -> tuple[Task, ...]:
+        """The commands that a step has given for this revision."""
+        return tuple(task for task in self.tasks if task.step == step and task.revision == self.revision)
+
+    def task(self, id: TaskId) -> Task | None:  # noqa: A002 - it is the field's name
+        """The command with these names, if the saga gave it."""
+        return next((task for task in self.tasks if task.id == id), None)

@@ -1,0 +1,49 @@
+"""What an order's timeline says about an input that changed the order."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from contracts.fulfillment import FulfillmentFailed
+from contracts.inventory import StockRejected
+from contracts.message import Message
+from contracts.order import CancelOrder, OrderPlaced
+from contracts.payment import PaymentDeclined
+from contracts.shipping import ShipmentCreated, ShipmentRefused
+from contracts.topics import TOPIC_OF
+
+from order.state import Happening, MalformedOrder
+
+
+def happening(now: datetime, heard: Message, said: Sequence[Message], remark: str = "") -> Happening:
+    """What was heard, and what was said in answer; the remark stands in for the usual detail."""
+    kind = OrderPlaced if isinstance(heard, MalformedOrder) else type(heard)
+    return Happening(
+        at=now,
+        heard=kind.__name__,
+        source=heard.channel if isinstance(heard, OrderPlaced | MalformedOrder) else TOPIC_OF[kind].owner,
+        detail=remark or _detail(heard),
+        said=tuple(type(message).__name__ for message in said),
+    )
+
+
+def deadline_passed(now: datetime, said: Sequence[Message], remark: str) -> Happening:
+    return Happening(
+        at=now, heard="Deadline", source="order", detail=remark, said=tuple(type(message).__name__ for message in said)
+    )
+
+
+def _detail(heard: Message) -> str:
+    match heard:
+        case StockRejected():
+            items = ", ".join(shortage.sku for shortage in heard.shortages[:3])
+            return f"{heard.location}: short of {items}{', …' if len(heard.shortages) > 3 else ''}"
+        case PaymentDeclined():
+            return f"{heard.code}: {heard.message}"
+        case FulfillmentFailed() | ShipmentRefused():
+            return heard.reason.message
+        case ShipmentCreated():
+            return ", ".join(f"{parcel.carrier} {parcel.tracking_number}" for parcel in heard.parcels)
+        case CancelOrder():
+            return f"{heard.requested_by}: {heard.reason}"
+        case _:
+            return getattr(heard, "location", "")

@@ -1,0 +1,116 @@
+"""What an order must be beyond the types of its fields, and every reason why it is not, all at once."""
+
+from hashlib import blake2b
+from typing import Annotated
+
+from contracts.message import Amount, Channel, Number, Reason, Revision, Value
+from contracts.order import OrderLine, OrderPlaced
+from contracts.wire import MOST_OPEN_BODY_BYTES, Received, Unreadable, reasons_of, refuse_ambiguous
+from pydantic import Field, ValidationError
+
+from order.state import MalformedOrder
+
+MOST_UNITS = 10_000_000
+"""An order has so many units at the most, so that every message that adds some of them up can say how many."""
+
+NOTHING_TO_SHIP = Reason(
+    path="lines", code="nothing_to_ship", message="the order has no lines: there is nothing to ship"
+)
+
+
+class _Identity(Value):
+    """Which order it is."""
+
+    channel: Channel
+    number: Number
+
+
+class _Placing(Value):
+    """Which placing of it."""
+
+    revision: Revision = 1
+
+
+class _Sums(Value):
+    """What must add up."""
+
+    lines: Annotated[tuple[OrderLine, ...], Field(max_length=2000)]
+    shipping_charge: Amount = 0
+    total: Amount
+
+
+def reasons_against(order: OrderPlaced | _Sums) -> tuple[Reason, ...]:
+    """What is wrong with an order although its fields are well-formed; nothing if it makes sense."""
+    reasons = []
+    due = sum(line.quantity * line.unit_price for line in order.lines) + order.shipping_charge
+    if due != order.total:
+        message = f"the lines and the shipping charge come to {due}, not to {order.total}"
+        reasons.append(Reason(path="total", code="total_mismatch", message=message))
+    units = sum(line.quantity for line in order.lines)
+    if units > MOST_UNITS:
+        message = f"{units} units are too many for one order; {MOST_UNITS} are the most"
+        reasons.append(Reason(path="lines", code="too_many_units", message=message))
+    return tuple(reasons)
+
+
+def read(body: bytes) -> OrderPlaced:
+    """Read an order from JSON. Raises Unreadable with all reasons, be they of one field or of several together."""
+    if len(body) > MOST_OPEN_BODY_BYTES:
+        message = f"an order has at most {MOST_OPEN_BODY_BYTES} bytes"
+        raise Unreadable((Reason(path="", code="too_large", message=message),))
+    try:
+        order = OrderPlaced.model_validate_json(body)
+    except ValidationError as error:
+        raise Unreadable(_all_reasons(reasons_of(error), body)) from None
+    refuse_ambiguous(body)
+    if reasons := reasons_against(order):
+        raise Unreadable(reasons)
+    return order
+
+
+def salvage(record: Received, reasons: tuple[Reason, ...]) -> MalformedOrder | None:
+    """What a record that should have been an OrderPlaced says about which order it is.
+
+    None where it does not say that: then it is a dead letter, as is whatever has the wrong headers, is too large to be
+    looked at, or says twice which order it is.
+    """
+    body = record.value or b""
+    if dict(record.headers).get("ce_type") != b"OrderPlaced" or any(_is_about_all_of_it(reason) for reason in reasons):
+        return None
+    try:
+        identity = _Identity.model_validate_json(body)
+    except ValidationError:
+        return None
+    return MalformedOrder(
+        channel=identity.channel,
+        number=identity.number,
+        revision=_revision(body),
+        reasons=_all_reasons(reasons, body),
+        digest=blake2b(body, digest_size=16).hexdigest(),
+    )
+
+
+def _is_about_all_of_it(reason: Reason) -> bool:
+    return (
+        reason.path.startswith("ce_")
+        or reason.code == "too_large"
+        or (reason.code == "duplicate_key" and reason.path in {"channel", "number", "revision"})
+    )
+
+
+def _revision(body: bytes) -> int:
+    try:
+        return _Placing.model_validate_json(body).revision
+    except ValidationError:
+        return 1
+
+
+def _all_reasons(reasons: tuple[Reason, ...], body: bytes) -> tuple[Reason, ...]:
+    """The reasons that single fields gave, and those of the well-formed fields together."""
+    named = tuple(
+        NOTHING_TO_SHIP if (reason.path, reason.code) == ("lines", "too_short") else reason for reason in reasons
+    )
+    try:
+        return (*named, *reasons_against(_Sums.model_validate_json(body)))
+    except ValidationError:
+        return named

@@ -1,0 +1,78 @@
+"""Live status: every change of an order is told on one Redis channel, a batch at a time.
+
+Nobody depends on hearing it: whoever listens reads the order itself, too.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime
+
+from chassis.decision import Document
+from contracts.message import Value
+from pydantic import TypeAdapter
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from order.state import Order, Status
+
+CHANNEL = "throughline:order:status"
+PATIENCE_S = 0.5
+"""Nothing waits longer for Redis than this."""
+REST_S = 5.0
+"""For so long nothing is told to a Redis that did not answer, so that it slows nobody down."""
+
+
+class StatusChange(Value):
+    """What an order came to."""
+
+    order_id: str
+    """The order, as `<channel>:<number>`."""
+    revision: int
+    """Which placing of the order this is."""
+    status: Status
+    at: datetime
+    """When, in UTC."""
+    heard: str
+    """The type of the message that brought it there."""
+    version: int
+    """Counts the changes of the order: a later one has a higher number."""
+
+    @classmethod
+    def of(cls, order: Order) -> "StatusChange":
+        latest = order.timeline[-1]
+        return cls(
+            order_id=order.id,
+            revision=order.revision,
+            status=order.status,
+            at=latest.at,
+            heard=latest.heard,
+            version=order.version,
+        )
+
+
+CHANGES: TypeAdapter[tuple[StatusChange, ...]] = TypeAdapter(tuple[StatusChange, ...])
+
+
+class StatusView:
+    """Tells Redis what changed; see `chassis.service.View`."""
+
+    def __init__(self, redis_url: str) -> None:
+        self._redis = connect(redis_url)
+        self._rests_until_s = 0.0
+
+    async def show(self, documents: Sequence[Document]) -> None:
+        """Raises RedisError or TimeoutError when Redis does not take it at once; then it is left alone for a while."""
+        changes = tuple(StatusChange.of(document) for document in documents if isinstance(document, Order))
+        clock = asyncio.get_running_loop().time
+        if not changes or clock() < self._rests_until_s:
+            return
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await self._redis.publish(CHANNEL, CHANGES.dump_json(changes))
+        except (RedisError, TimeoutError):
+            self._rests_until_s = clock() + REST_S
+            raise
+
+
+def connect(redis_url: str) -> Redis:
+    return Redis.from_url(redis_url, socket_timeout=PATIENCE_S, socket_connect_timeout=PATIENCE_S)

@@ -1,0 +1,272 @@
+"""What may be placed, what is refused, and what is told to whoever placed it."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from chassis.testing import Rehearsal
+from contracts.inventory import ReserveStock, StockReleased
+from contracts.message import Message
+from contracts.order import (
+    OrderLine,
+    OrderPlaced,
+    OrderRejected,
+    OrderValidated,
+    PlacementRefused,
+)
+from contracts.payment import PaymentDeclined
+from contracts.wire import Unreadable, decode
+from order.state import Order
+from order.validation import read, salvage
+
+Placed = Callable[..., OrderPlaced]
+ID = "web:1001"
+
+
+@dataclass
+class Record:
+    """A record as a channel writes it."""
+
+    value: bytes
+    headers: list[tuple[str, bytes]] = field(
+        default_factory=lambda: [
+            ("ce_specversion", b"1.0"),
+            ("ce_type", b"OrderPlaced"),
+            ("ce_id", b"1"),
+            ("ce_source", b"shop"),
+        ]
+    )
+    topic: str = "order.intake"
+    partition: int = 0
+    offset: int = 0
+    timestamp: int = 0
+    key: bytes | None = None
+
+
+def json_of(order: OrderPlaced, **changes: Any) -> dict[str, Any]:  # noqa: ANN401 - any field, well-formed or not
+    return order.model_dump(mode="json", exclude_unset=True) | changes
+
+
+def salvaged(fields: dict[str, Any]) -> Message | None:
+    record = Record(json.dumps(fields).encode())
+    with pytest.raises(Unreadable) as caught:
+        decode(record)
+    return salvage(record, caught.value.reasons)
+
+
+def codes(said: tuple[Message, ...]) -> dict[str, str]:
+    """By path, the codes of the reasons for which the one order was rejected."""
+    (rejected,) = said
+    assert isinstance(rejected, OrderRejected)
+    return {reason.path: reason.code for reason in rejected.reasons}
+
+
+def rejected(stage: Rehearsal, placed: Placed, revision: int = 1) -> None:
+    names = {"order_id": ID, "revision": revision, "attempt": 1}
+    stage.take(placed(revision=revision), PaymentDeclined(**names, code="lost_card", message=""))
+    stage.take(StockReleased(**names, location="LON", lines=()))
+    assert stage.documents[Order.key_of(ID)].model_dump()["status"] == "rejected"
+
+
+# What makes no sense.
+
+
+def test_a_total_that_does_not_add_up_is_rejected(stage: Rehearsal, placed: Placed) -> None:
+    (said,) = stage.take(placed(total=1749))
+    assert isinstance(said, OrderRejected)
+    (reason,) = said.reasons
+    assert (reason.path, reason.code) == ("total", "total_mismatch")
+    assert reason.message == "the lines and the shipping charge come to 1750, not to 1749"
+
+
+def test_more_units_than_a_message_can_count_are_rejected(stage: Rehearsal, placed: Placed) -> None:
+    lines = (OrderLine(sku="PIN", quantity=10_000_000, unit_price=0), OrderLine(sku="PIN", quantity=1, unit_price=0))
+    assert codes(stage.take(placed(lines=lines, total=300))) == {"lines": "too_many_units"}
+
+
+def test_all_reasons_are_told_at_once_each_with_its_path(stage: Rehearsal, placed: Placed) -> None:
+    fields = json_of(placed(), currency="ZZZ", surprise=1)
+    fields["shipping_address"]["country"] = "XX"
+    fields["lines"][1] |= {"quantity": 0, "unit_price": -1}
+    message = salvaged(fields)
+    assert message is not None
+    assert codes(stage.take(message)) == {
+        "currency": "invalidcurrency",
+        "surprise": "extra_forbidden",
+        "shipping_address.country": "country_alpha2",
+        "lines[1].quantity": "greater_than_equal",
+        "lines[1].unit_price": "greater_than_equal",
+    }
+
+
+def test_a_wrong_total_is_told_together_with_what_is_wrong_elsewhere(stage: Rehearsal, placed: Placed) -> None:
+    fields = json_of(placed(), total=1)
+    fields["billing_address"]["country"] = "XX"
+    message = salvaged(fields)
+    assert message is not None
+    assert codes(stage.take(message)) == {"billing_address.country": "country_alpha2", "total": "total_mismatch"}
+
+
+def test_an_order_without_lines_has_nothing_to_ship(stage: Rehearsal, placed: Placed) -> None:
+    message = salvaged(json_of(placed(), lines=[], total=300))
+    assert message is not None
+    assert codes(stage.take(message)) == {"lines": "nothing_to_ship"}
+
+
+def test_lines_that_are_all_malformed_are_not_called_missing(stage: Rehearsal, placed: Placed) -> None:
+    message = salvaged(json_of(placed(), lines=[{"sku": "MUG", "quantity": "2", "unit_price": 1}]))
+    assert message is not None
+    assert codes(stage.take(message)) == {"lines[0].quantity": "int_type"}
+
+
+# What cannot be read.
+
+
+def test_a_revision_that_cannot_be_read_is_told_as_one_more_reason(stage: Rehearsal, placed: Placed) -> None:
+    message = salvaged(json_of(placed(), revision="two"))
+    assert message is not None
+    assert codes(stage.take(message)) == {"revision": "int_type"}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"",
+        b"no JSON",
+        b"[]",
+        b'{"channel": "web"}',
+        b'{"channel": "web", "number": 1001}',
+        b'{"channel": "WEB!", "number": "1001"}',
+        b'{"channel": "web", "number": "1001", "lines": ' + b"[" * 100_000,
+        b'{"channel": "web", "number": "1001", "total": ' + b"9" * 5000 + b"}",
+        b'{"channel": "web", "number": "' + b"1" * 2_000_000 + b'"}',
+        b'\xff{"channel": "web", "number": "1001"}',
+    ],
+)
+def test_what_does_not_say_which_order_it_is_becomes_a_dead_letter(value: bytes) -> None:
+    record = Record(value)
+    with pytest.raises(Unreadable) as caught:
+        decode(record)
+    assert salvage(record, caught.value.reasons) is None
+
+
+def test_what_says_twice_which_order_it_is_becomes_a_dead_letter(placed: Placed) -> None:
+    value = json.dumps(json_of(placed())).encode()
+    record = Record(b'{"number": "1000", ' + value[1:])
+    with pytest.raises(Unreadable) as caught:
+        decode(record)
+    assert salvage(record, caught.value.reasons) is None
+
+
+def test_wrong_headers_make_a_dead_letter_of_a_good_order(placed: Placed) -> None:
+    record = Record(json.dumps(json_of(placed())).encode(), headers=[("ce_type", b"OrderPlaced")])
+    with pytest.raises(Unreadable) as caught:
+        decode(record)
+    assert salvage(record, caught.value.reasons) is None
+
+
+def test_a_malformed_cancellation_becomes_a_dead_letter() -> None:
+    record = Record(b'{"order_id": "web:1001", "channel": "web", "number": "1001"}')
+    record.headers[1] = ("ce_type", b"CancelOrder")
+    with pytest.raises(Unreadable) as caught:
+        decode(record)
+    assert salvage(record, caught.value.reasons) is None
+
+
+def test_an_order_read_from_json_is_refused_with_the_reasons_of_all_its_parts(placed: Placed) -> None:
+    fields = json_of(placed(), total=1, payment_token="")
+    with pytest.raises(Unreadable) as caught:
+        read(json.dumps(fields).encode())
+    assert [reason.path for reason in caught.value.reasons] == ["payment_token", "total"]
+    assert read(json.dumps(json_of(placed())).encode()) == placed()
+
+
+# Placing again.
+
+
+def test_the_same_order_twice_is_one_order(stage: Rehearsal, placed: Placed) -> None:
+    stage.take(placed())
+    assert stage.take(placed()) == ()
+
+
+def test_other_content_under_the_same_revision_is_refused_and_the_order_goes_on(
+    stage: Rehearsal, placed: Placed
+) -> None:
+    stage.take(placed())
+    before = stage.get(Order, ID)
+    (refused,) = stage.take(placed(special_instructions="leave it at the door"))
+    assert isinstance(refused, PlacementRefused)
+    assert (refused.revision, refused.reason.code) == (1, "other_content")
+    assert stage.get(Order, ID) is before
+
+
+def test_a_rejected_order_is_placed_again_as_its_next_revision_and_starts_afresh(
+    stage: Rehearsal, placed: Placed
+) -> None:
+    rejected(stage, placed)
+    said = stage.take(placed(revision=2))
+    assert [type(message).__name__ for message in said] == ["OrderValidated", "ReserveStock", "AuthorizePayment"]
+    assert all(message.model_dump()["revision"] == 2 for message in said)
+    order = stage.get(Order, ID)
+    assert order is not None
+    (earlier,) = order.earlier
+    assert (earlier.revision, earlier.reasons[0].code) == (1, "payment_declined")
+    assert (order.status, order.ending, len(order.timeline)) == ("reserving", None, 1)
+
+
+def test_an_order_that_could_not_be_read_is_corrected_with_the_next_revision(stage: Rehearsal, placed: Placed) -> None:
+    malformed = salvaged(json_of(placed(), currency="ZZZ"))
+    assert malformed is not None
+    stage.take(malformed)
+    assert stage.take(malformed) == ()
+    (refused,) = stage.take(placed())
+    assert isinstance(refused, PlacementRefused)
+    said = stage.take(placed(revision=2))
+    assert isinstance(said[0], OrderValidated)
+
+
+def test_another_malformed_order_under_the_same_revision_is_refused(stage: Rehearsal, placed: Placed) -> None:
+    for currency, expected in (("ZZZ", OrderRejected), ("QQQ", PlacementRefused)):
+        message = salvaged(json_of(placed(), currency=currency))
+        assert message is not None
+        (said,) = stage.take(message)
+        assert type(said) is expected
+
+
+@pytest.mark.parametrize("revision", [2, 5])
+def test_an_unknown_order_starts_with_its_first_revision(stage: Rehearsal, placed: Placed, revision: int) -> None:
+    (refused,) = stage.take(placed(revision=revision))
+    assert isinstance(refused, PlacementRefused)
+    assert (refused.revision, refused.reason.code) == (revision, "out_of_turn")
+    assert stage.get(Order, ID) is None
+
+
+@pytest.mark.parametrize(("revision", "code"), [(1, "out_of_turn"), (3, "still_running"), (4, "out_of_turn")])
+def test_a_revision_out_of_turn_is_refused(stage: Rehearsal, placed: Placed, revision: int, code: str) -> None:
+    rejected(stage, placed)
+    stage.take(placed(revision=2))
+    (refused,) = stage.take(placed(revision=revision))
+    assert isinstance(refused, PlacementRefused)
+    assert (refused.revision, refused.reason.code) == (revision, code)
+
+
+@pytest.mark.parametrize("end", ["completed", "cancelled"])
+def test_only_a_rejected_order_is_placed_again(stage: Rehearsal, placed: Placed, end: str) -> None:
+    stage.take(placed())
+    order = stage.get(Order, ID)
+    assert order is not None
+    stage.documents[order.key] = order.but(status=end)
+    (refused,) = stage.take(placed(revision=2))
+    assert isinstance(refused, PlacementRefused)
+    assert refused.reason.code == f"already_{end}"
+
+
+def test_a_rejected_order_remembers_only_its_latest_revisions(stage: Rehearsal, placed: Placed) -> None:
+    for revision in range(1, 31):
+        stage.take(placed(revision=revision, total=1))
+    order = stage.get(Order, ID)
+    assert order is not None
+    assert [earlier.revision for earlier in order.earlier] == list(range(10, 30))
+    assert not any(isinstance(message, ReserveStock) for message in stage.take(placed(revision=30, total=1)))

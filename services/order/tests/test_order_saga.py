@@ -1,0 +1,652 @@
+"""The saga, message by message: what is done for an order, and how it is undone."""
+
+from collections.abc import Callable
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+from chassis.testing import Rehearsal
+from contracts.fulfillment import (
+    CancelFulfillment,
+    FulfillmentCancelled,
+    FulfillmentFailed,
+    FulfillOrder,
+    OrderPacked,
+    OrderPicked,
+    Pick,
+)
+from contracts.inventory import (
+    BinQuantity,
+    IssueStock,
+    ReleaseStock,
+    ReserveStock,
+    Shortage,
+    StockBackordered,
+    StockIssued,
+    StockRejected,
+    StockReleased,
+    StockReserved,
+)
+from contracts.message import Currency, Message, Reason, SagaStep, SkuQuantity
+from contracts.order import (
+    Allocation,
+    CancellationRefused,
+    CancelOrder,
+    OrderBackordered,
+    OrderCancelled,
+    OrderCompleted,
+    OrderConfirmed,
+    OrderPlaced,
+    OrderRejected,
+    OrderShipped,
+    OrderValidated,
+    Substitutes,
+)
+from contracts.payment import (
+    AuthorizePayment,
+    CapturePayment,
+    PaymentAuthorized,
+    PaymentCaptured,
+    PaymentDeclined,
+    PaymentVoided,
+    VoidPayment,
+)
+from contracts.shipping import (
+    CancelShipment,
+    CreateShipment,
+    Parcel,
+    ShipmentCancelled,
+    ShipmentCreated,
+    ShipmentDelivered,
+    ShipmentDispatched,
+    ShipmentRefused,
+    TrackedParcel,
+)
+from order.state import Order
+
+ID = "web:1001"
+GBP = Currency("GBP")
+TOKEN = "tok_ok"  # noqa: S105 - a token of the simulated provider
+MUGS, TEA = SkuQuantity(sku="MUG", quantity=2), SkuQuantity(sku="TEA", quantity=1)
+MUGS_IN_BIN, TEA_IN_BIN = BinQuantity(sku="MUG", quantity=2, bin="A-1"), BinQuantity(sku="TEA", quantity=1, bin="B-7")
+PARCEL = TrackedParcel(
+    location="LON", carrier="Swift", tracking_number="SW1", cost=350, currency=GBP, estimated_delivery=date(2026, 1, 8)
+)
+NO_CARRIER = Reason(path="recipient", code="undeliverable", message="nobody delivers there")
+SHORT_PICK = Reason(path="picks", code="short_pick", message="the bin was empty")
+USUAL: dict[type[SagaStep], dict[str, Any]] = {
+    StockReserved: {"location": "LON", "lines": (MUGS_IN_BIN, TEA_IN_BIN)},
+    StockRejected: {"location": "LON", "shortages": (Shortage(sku="MUG", requested=2, available=1),)},
+    StockBackordered: {"location": "ROT", "lines": (TEA,), "missing": (MUGS,)},
+    StockReleased: {"location": "LON", "lines": ()},
+    StockIssued: {"location": "LON", "lines": (MUGS, TEA)},
+    PaymentAuthorized: {"amount": 1750, "currency": GBP, "authorization_id": "auth-1"},
+    PaymentDeclined: {"code": "insufficient_funds", "message": "not enough money"},
+    PaymentCaptured: {"amount": 1750, "currency": GBP},
+    FulfillmentFailed: {"reason": SHORT_PICK},
+    ShipmentCreated: {"parcels": (PARCEL,)},
+    ShipmentRefused: {"reason": NO_CARRIER},
+}
+"""What participants say of an order of two mugs and a tea when nothing is special."""
+
+
+class Scene:
+    """One order, and what its participants say to it."""
+
+    def __init__(self, stage: Rehearsal, placed: Callable[..., OrderPlaced]) -> None:
+        self._stage = stage
+        self._placed = placed
+        self.revision = 1
+
+    @property
+    def order(self) -> Order:
+        order = self._stage.get(Order, ID)
+        assert order is not None
+        return order
+
+    def place(self, **changes: Any) -> tuple[Message, ...]:  # noqa: ANN401 - any field of an order
+        placed = self._placed(**changes)
+        self.revision = placed.revision
+        return self._stage.take(placed)
+
+    def hear(self, model: type[SagaStep], **fields: Any) -> tuple[Message, ...]:  # noqa: ANN401 - any field of the message
+        """What is said in answer to this, from the order's point of view the usual thing but for these fields."""
+        names = {"order_id": ID, "revision": self.revision, "attempt": 1}
+        return self._stage.take(model(**names | USUAL.get(model, {}) | fields))
+
+    def cancel(self) -> tuple[Message, ...]:
+        return self._stage.take(CancelOrder(order_id=ID, reason="changed my mind", requested_by="Ada"))
+
+    def after(self, **span: float) -> tuple[Message, ...]:
+        """What is said while so much time passes."""
+        return self._stage.advance(timedelta(**span))
+
+    # How far the order is.
+
+    def go_to(self, status: str) -> None:
+        """Play the good order until it has this status."""
+        story = [
+            ("reserving", self.place),
+            ("reserving", lambda: self.hear(StockReserved)),
+            ("fulfilling", lambda: self.hear(PaymentAuthorized)),
+            ("shipping", lambda: self.hear(OrderPacked)),
+            ("completing", lambda: self.hear(ShipmentCreated)),
+            ("completing", lambda: self.hear(PaymentCaptured)),
+            ("completed", lambda: self.hear(StockIssued)),
+        ]
+        for reached, act in story:
+            act()
+            if reached == status:
+                assert self.order.status == status
+                return
+
+
+@pytest.fixture
+def scene(stage: Rehearsal, placed: Callable[..., OrderPlaced]) -> Scene:
+    return Scene(stage, placed)
+
+
+def step(model: type[SagaStep], attempt: int = 1, **fields: Any) -> SagaStep:  # noqa: ANN401 - any field of the message
+    return model(**{"order_id": ID, "revision": 1, "attempt": attempt} | fields)
+
+
+def kinds(said: tuple[Message, ...]) -> list[type[Message]]:
+    return [type(message) for message in said]
+
+
+# The good order.
+
+
+def test_carries_a_good_order_from_placing_to_completion_in_eighteen_messages(scene: Scene) -> None:
+    story = [
+        (OrderPlaced, scene.place()),
+        (StockReserved, scene.hear(StockReserved)),
+        (PaymentAuthorized, scene.hear(PaymentAuthorized)),
+        (OrderPicked, scene.hear(OrderPicked)),
+        (OrderPacked, scene.hear(OrderPacked)),
+        (ShipmentCreated, scene.hear(ShipmentCreated)),
+        (PaymentCaptured, scene.hear(PaymentCaptured)),
+        (StockIssued, scene.hear(StockIssued)),
+    ]
+    assert [kinds(said) for _, said in story] == [
+        [OrderValidated, ReserveStock, AuthorizePayment],
+        [],
+        [OrderConfirmed, FulfillOrder],
+        [],
+        [CreateShipment],
+        [OrderShipped, CapturePayment, IssueStock],
+        [],
+        [OrderCompleted],
+    ]
+    assert sum(1 + len(said) for _, said in story) == 18
+    assert (scene.order.status, scene.order.alarm) == ("completed", None)
+
+
+def test_the_commands_say_what_was_ordered_and_what_was_reserved(scene: Scene) -> None:
+    validated, reserve, authorize = scene.place()
+    assert validated == OrderValidated(order_id=ID, revision=1, total=1750, currency=GBP, route=("LON", "MAN", "ROT"))
+    assert reserve == step(ReserveStock, location="LON", lines=(MUGS, TEA))
+    assert authorize == step(AuthorizePayment, amount=1750, currency=GBP, payment_token=TOKEN)
+    scene.hear(StockReserved)
+    confirmed, fulfill = scene.hear(PaymentAuthorized)
+    allocation = Allocation(location="LON", lines=(MUGS, TEA))
+    assert confirmed == OrderConfirmed(order_id=ID, revision=1, allocations=(allocation,))
+    pick = Pick(location="LON", lines=(MUGS_IN_BIN, TEA_IN_BIN))
+    assert fulfill == step(FulfillOrder, picks=(pick,), special_instructions="ring twice")
+    (create,) = scene.hear(OrderPacked)
+    assert isinstance(create, CreateShipment)
+    assert (create.recipient.name, create.method) == ("Ada", "standard")
+    assert create.parcels == (Parcel(location="LON", units=3),)
+    shipped, capture, issue = scene.hear(ShipmentCreated)
+    assert shipped == OrderShipped(order_id=ID, revision=1, parcels=(PARCEL,))
+    assert capture == step(CapturePayment, amount=1750)
+    assert issue == step(IssueStock, location="LON")
+    scene.hear(StockIssued)
+    assert scene.hear(PaymentCaptured) == (OrderCompleted(order_id=ID, revision=1, captured=1750, currency=GBP),)
+
+
+def test_joins_stock_and_payment_in_either_order(scene: Scene) -> None:
+    scene.place()
+    assert scene.hear(PaymentAuthorized) == ()
+    assert kinds(scene.hear(StockReserved)) == [OrderConfirmed, FulfillOrder]
+
+
+def test_serves_a_destination_by_its_own_route(scene: Scene, placed: Callable[..., OrderPlaced]) -> None:
+    address = placed().shipping_address.model_copy(update={"country": "DE"})
+    validated, reserve, _ = scene.place(shipping_address=address)
+    assert isinstance(validated, OrderValidated)
+    assert isinstance(reserve, ReserveStock)
+    assert (validated.route, reserve.location) == (("ROT", "LON"), "ROT")
+
+
+def test_the_timeline_tells_what_happened_when_and_why(scene: Scene) -> None:
+    scene.go_to("shipping")
+    scene.after(seconds=5)
+    scene.hear(ShipmentCreated)
+    scene.hear(ShipmentDispatched, dispatched_at=scene.order.timeline[-1].at)
+    shipped, dispatched = scene.order.timeline[-2:]
+    assert (shipped.heard, shipped.source, shipped.detail) == ("ShipmentCreated", "shipping", "Swift SW1")
+    assert shipped.said == ("OrderShipped", "CapturePayment", "IssueStock")
+    assert shipped.at - scene.order.timeline[0].at == timedelta(seconds=5)
+    assert (dispatched.heard, dispatched.said) == ("ShipmentDispatched", ())
+    assert [happening.source for happening in scene.order.timeline[:3]] == ["web", "inventory", "payment"]
+
+
+def test_delivery_after_completion_is_noted_once_and_changes_nothing_else(scene: Scene) -> None:
+    scene.go_to("completed")
+    at = scene.order.timeline[-1].at
+    for _ in range(2):
+        assert scene.hear(ShipmentDelivered, delivered_at=at) == ()
+    assert [happening.heard for happening in scene.order.timeline].count("ShipmentDelivered") == 1
+    assert scene.order.status == "completed"
+
+
+def test_answers_that_come_twice_change_nothing(scene: Scene) -> None:
+    scene.go_to("completing")
+    before = scene.order
+    for model in (StockReserved, PaymentAuthorized, OrderPacked, ShipmentCreated):
+        assert scene.hear(model) == ()
+    assert scene.order is before
+
+
+# Sourcing.
+
+
+def test_asks_the_next_location_when_the_first_is_short(scene: Scene) -> None:
+    scene.place()
+    assert scene.hear(StockRejected) == (step(ReserveStock, attempt=2, location="MAN", lines=(MUGS, TEA)),)
+    scene.hear(PaymentAuthorized)
+    confirmed, _ = scene.hear(StockReserved, attempt=2, location="MAN")
+    assert isinstance(confirmed, OrderConfirmed)
+    assert [allocation.location for allocation in confirmed.allocations] == ["MAN"]
+
+
+def test_voids_payment_and_rejects_with_substitutes_when_stock_is_short_everywhere(scene: Scene) -> None:
+    scene.place()
+    scene.hear(PaymentAuthorized)
+    for attempt, location, cup in ((1, "LON", "CUP"), (2, "MAN", "BOWL")):
+        shortage = Shortage(sku="MUG", requested=2, available=attempt - 1, substitutes=("JAR", cup))
+        scene.hear(StockRejected, attempt=attempt, location=location, shortages=(shortage,))
+    assert scene.hear(StockRejected, attempt=3, location="ROT") == (step(VoidPayment),)
+    (rejected,) = scene.hear(PaymentVoided)
+    message = "2 MUG wanted, available are 0 at LON, 1 at MAN, 1 at ROT"
+    assert rejected == OrderRejected(
+        order_id=ID,
+        revision=1,
+        reasons=(Reason(path="lines[0].quantity", code="out_of_stock", message=message),),
+        substitutes=(Substitutes(sku="MUG", alternatives=("JAR", "CUP", "BOWL")),),
+    )
+
+
+def test_splits_between_two_locations_where_the_order_allows_it(scene: Scene) -> None:
+    scene.place(allow_split=True)
+    scene.hear(PaymentAuthorized)
+    scene.hear(StockRejected)
+    scene.hear(StockRejected, attempt=2, location="MAN")
+    (split,) = scene.hear(StockRejected, attempt=3, location="ROT")
+    assert split == step(ReserveStock, attempt=4, location="LON", lines=(MUGS, TEA), when_short="split")
+    (rest,) = scene.hear(StockReserved, attempt=4, lines=(TEA_IN_BIN,), missing=(MUGS,))
+    assert rest == step(ReserveStock, attempt=5, location="MAN", lines=(MUGS,), when_short="split")
+    confirmed, fulfill = scene.hear(StockReserved, attempt=5, location="MAN", lines=(MUGS_IN_BIN,))
+    assert confirmed == OrderConfirmed(
+        order_id=ID,
+        revision=1,
+        allocations=(Allocation(location="LON", lines=(TEA,)), Allocation(location="MAN", lines=(MUGS,))),
+    )
+    assert isinstance(fulfill, FulfillOrder)
+    assert [pick.location for pick in fulfill.picks] == ["LON", "MAN"]
+    scene.hear(OrderPacked)
+    _, _, *issues = scene.hear(ShipmentCreated)
+    assert issues == [step(IssueStock, attempt=4, location="LON"), step(IssueStock, attempt=5, location="MAN")]
+    scene.hear(StockIssued, attempt=4)
+    scene.hear(PaymentCaptured)
+    assert kinds(scene.hear(StockIssued, attempt=5, location="MAN")) == [OrderCompleted]
+
+
+def test_a_location_that_had_nothing_for_a_split_gets_no_pick_list(scene: Scene) -> None:
+    scene.place(allow_split=True)
+    scene.hear(PaymentAuthorized)
+    for attempt, location in ((1, "LON"), (2, "MAN"), (3, "ROT")):
+        scene.hear(StockRejected, attempt=attempt, location=location)
+    scene.hear(StockReserved, attempt=4, lines=(), missing=(MUGS, TEA))
+    confirmed, _ = scene.hear(StockReserved, attempt=5, location="MAN")
+    assert isinstance(confirmed, OrderConfirmed)
+    assert [allocation.location for allocation in confirmed.allocations] == ["MAN"]
+
+
+def test_releases_every_part_when_a_split_stays_short(scene: Scene) -> None:
+    scene.place(allow_split=True)
+    for attempt, location in ((1, "LON"), (2, "MAN"), (3, "ROT")):
+        scene.hear(StockRejected, attempt=attempt, location=location)
+    scene.hear(StockReserved, attempt=4, lines=(TEA_IN_BIN,), missing=(MUGS,))
+    scene.hear(StockReserved, attempt=5, location="MAN", lines=(), missing=(MUGS,))
+    undo = scene.hear(StockReserved, attempt=6, location="ROT", lines=(), missing=(MUGS,))
+    assert undo == (step(VoidPayment),)
+    assert scene.hear(PaymentVoided) == (step(ReleaseStock, attempt=6, location="ROT"),)
+    assert scene.hear(StockReleased, attempt=6, location="ROT") == (step(ReleaseStock, attempt=5, location="MAN"),)
+    assert scene.hear(StockReleased, attempt=5, location="MAN") == (step(ReleaseStock, attempt=4, location="LON"),)
+    assert kinds(scene.hear(StockReleased, attempt=4)) == [OrderRejected]
+
+
+def backordered(scene: Scene) -> tuple[Message, ...]:
+    scene.place(allow_backorder=True)
+    for attempt, location in ((1, "LON"), (2, "MAN"), (3, "ROT")):
+        scene.hear(StockRejected, attempt=attempt, location=location)
+    return scene.hear(StockBackordered, attempt=4)
+
+
+def test_a_backordered_order_goes_on_by_itself_when_stock_arrives(scene: Scene) -> None:
+    (event,) = backordered(scene)
+    assert isinstance(event, OrderBackordered)
+    assert (event.location, event.missing) == ("ROT", (MUGS,))
+    assert event.deadline == scene.order.timeline[-1].at + timedelta(days=5)
+    scene.hear(PaymentAuthorized)
+    assert scene.order.status == "backordered"
+    assert scene.after(days=4) == ()
+    assert kinds(scene.hear(StockReserved, attempt=4, location="ROT")) == [OrderConfirmed, FulfillOrder]
+    assert scene.order.status == "fulfilling"
+
+
+def test_a_backordered_order_is_undone_and_cancelled_at_its_deadline(scene: Scene) -> None:
+    backordered(scene)
+    scene.hear(PaymentAuthorized)
+    assert kinds(scene.after(days=5)) == [VoidPayment]
+    assert scene.hear(PaymentVoided) == (step(ReleaseStock, attempt=4, location="ROT"),)
+    (cancelled,) = scene.hear(StockReleased, attempt=4, location="ROT")
+    assert isinstance(cancelled, OrderCancelled)
+    assert (cancelled.reason.code, cancelled.cancelled_by) == ("backorder_expired", "reserve")
+
+
+def test_a_split_order_that_may_wait_keeps_what_was_found_and_waits_for_the_rest(scene: Scene) -> None:
+    scene.place(allow_split=True, allow_backorder=True)
+    for attempt, location in ((1, "LON"), (2, "MAN"), (3, "ROT")):
+        scene.hear(StockRejected, attempt=attempt, location=location)
+    scene.hear(StockReserved, attempt=4, lines=(TEA_IN_BIN,), missing=(MUGS,))
+    (last,) = scene.hear(StockReserved, attempt=5, location="MAN", lines=(), missing=(MUGS,))
+    assert last == step(ReserveStock, attempt=6, location="ROT", lines=(MUGS,), when_short="backorder")
+
+
+# A step fails.
+
+
+def test_releases_stock_when_payment_is_declined(scene: Scene) -> None:
+    scene.place()
+    scene.hear(StockReserved)
+    assert scene.hear(PaymentDeclined) == (step(ReleaseStock, location="LON"),)
+    assert scene.order.status == "undoing"
+    (rejected,) = scene.hear(StockReleased)
+    reason = Reason(path="payment_token", code="payment_declined", message="insufficient_funds: not enough money")
+    assert rejected == OrderRejected(order_id=ID, revision=1, reasons=(reason,))
+    assert (scene.order.status, scene.order.alarm) == ("rejected", None)
+
+
+def test_releases_a_reservation_that_is_still_being_asked_for_when_payment_is_declined(scene: Scene) -> None:
+    scene.place()
+    assert scene.hear(PaymentDeclined) == (step(ReleaseStock, location="LON"),)
+
+
+def test_voids_payment_and_releases_stock_when_fulfillment_fails(scene: Scene) -> None:
+    scene.go_to("fulfilling")
+    assert scene.hear(FulfillmentFailed) == (step(VoidPayment),)
+    assert scene.hear(PaymentVoided) == (step(ReleaseStock, location="LON"),)
+    cancelled = OrderCancelled(order_id=ID, revision=1, reason=SHORT_PICK, cancelled_by="fulfill")
+    assert scene.hear(StockReleased) == (cancelled,)
+    assert scene.order.status == "cancelled"
+
+
+def test_undoes_everything_in_reverse_when_the_carrier_refuses(scene: Scene) -> None:
+    scene.go_to("shipping")
+    assert scene.hear(ShipmentRefused) == (step(CancelFulfillment),)
+    assert scene.hear(FulfillmentCancelled) == (step(VoidPayment),)
+    assert scene.hear(PaymentVoided) == (step(ReleaseStock, location="LON"),)
+    cancelled = OrderCancelled(order_id=ID, revision=1, reason=NO_CARRIER, cancelled_by="ship")
+    assert scene.hear(StockReleased) == (cancelled,)
+
+
+@pytest.mark.parametrize(
+    ("status", "within", "undo", "end"),
+    [
+        ("reserving", {"minutes": 2}, VoidPayment, "rejected"),
+        ("fulfilling", {"hours": 1}, CancelFulfillment, "cancelled"),
+        ("shipping", {"minutes": 30}, CancelShipment, "cancelled"),
+    ],
+)
+def test_a_step_that_never_answers_is_undone_at_its_deadline(
+    scene: Scene, status: str, within: dict[str, float], undo: type[SagaStep], end: str
+) -> None:
+    scene.go_to(status)
+    if status == "reserving":
+        scene.hear(StockReserved)
+    assert scene.after(**within) == (step(undo),)
+    assert scene.order.timeline[-1].heard == "Deadline"
+    for answer in (ShipmentCancelled, FulfillmentCancelled, PaymentVoided, StockReleased):
+        scene.hear(answer)
+    assert scene.order.status == end
+    ending = scene.order.ending
+    assert ending is not None
+    assert ending.reasons[0].code == "no_answer"
+
+
+def test_no_deadline_rings_once_the_order_is_being_undone(scene: Scene) -> None:
+    scene.place()
+    scene.cancel()
+    scene.hear(PaymentVoided)
+    assert kinds(scene.after(seconds=29)) == []
+    assert kinds(scene.after(minutes=1, seconds=31)) == [ReleaseStock] * 4
+
+
+# Undoing.
+
+
+def test_an_undo_that_nobody_answers_is_sent_again_without_end_and_counted(scene: Scene) -> None:
+    scene.place()
+    scene.hear(StockReserved)
+    scene.hear(PaymentDeclined)
+    assert scene.after(minutes=5) == (step(ReleaseStock, location="LON"),) * 10
+    assert scene.order.undo_tries == 10
+    assert scene.order.status == "undoing"
+    assert kinds(scene.hear(StockReleased)) == [OrderRejected]
+
+
+def test_an_answer_that_crosses_the_undo_is_not_taken_for_success(scene: Scene) -> None:
+    scene.place()
+    scene.hear(StockReserved)
+    assert scene.cancel() == (step(VoidPayment),)
+    assert scene.hear(PaymentAuthorized) == ()
+    assert scene.hear(PaymentVoided) == (step(ReleaseStock, location="LON"),)
+
+
+def test_what_is_refused_while_it_waits_for_its_undo_needs_none(scene: Scene) -> None:
+    scene.place()
+    assert scene.cancel() == (step(VoidPayment),)
+    assert scene.hear(StockRejected) == ()
+    assert kinds(scene.hear(PaymentVoided)) == [OrderCancelled]
+
+
+def test_a_late_success_after_the_end_is_undone_again(scene: Scene) -> None:
+    scene.place()
+    scene.hear(StockReserved)
+    scene.after(minutes=2)
+    scene.hear(PaymentVoided)
+    assert kinds(scene.hear(StockReleased)) == [OrderRejected]
+    assert scene.hear(PaymentAuthorized) == (step(VoidPayment),)
+    assert scene.order.status == "rejected"
+    assert scene.after(seconds=30) == (step(VoidPayment),)
+    assert scene.hear(PaymentVoided) == ()
+    assert scene.order.alarm is None
+
+
+def test_a_late_success_of_an_earlier_revision_is_undone_under_its_own_name(scene: Scene) -> None:
+    scene.place()
+    scene.hear(PaymentDeclined)
+    scene.hear(StockReleased)
+    scene.place(revision=2, shipping_method="express")
+    late = scene.hear(StockReserved, revision=1)
+    assert late == (step(ReleaseStock, location="LON"),)
+    assert scene.after(seconds=30) == late
+    assert scene.hear(StockReleased, revision=1) == ()
+    scene.hear(StockReserved)
+    assert kinds(scene.hear(PaymentAuthorized)) == [OrderConfirmed, FulfillOrder]
+
+
+def test_an_undo_of_an_earlier_revision_does_not_hold_up_the_next_one(scene: Scene) -> None:
+    scene.place()
+    scene.hear(PaymentDeclined)
+    scene.hear(StockReleased)
+    scene.hear(StockReserved)
+    scene.place(revision=2)
+    assert scene.after(seconds=30) == (step(ReleaseStock, location="LON"),)
+    assert kinds(scene.hear(PaymentDeclined)) == [ReleaseStock]
+    assert kinds(scene.hear(StockReleased)) == [OrderRejected]
+
+
+def test_an_undo_that_overtook_its_do_ends_the_order_and_the_late_refusal_changes_nothing(scene: Scene) -> None:
+    scene.place()
+    scene.cancel()
+    scene.hear(PaymentVoided)
+    assert kinds(scene.hear(StockReleased, lines=())) == [OrderCancelled]
+    before = scene.order
+    assert scene.hear(StockRejected, shortages=()) == ()
+    assert scene.hear(PaymentDeclined, code="voided") == ()
+    assert scene.order is before
+
+
+def test_answers_that_nobody_asked_for_are_passed_over(scene: Scene) -> None:
+    assert scene.hear(StockReserved) == ()
+    scene.place()
+    before = scene.order
+    assert scene.hear(StockReserved, attempt=7) == ()
+    assert scene.hear(StockReserved, location="MAN") == ()
+    assert scene.hear(StockReserved, revision=3) == ()
+    assert scene.hear(OrderPacked) == ()
+    assert scene.hear(StockReleased) == ()
+    assert scene.order is before
+
+
+@pytest.mark.parametrize(
+    ("model", "wrong"),
+    [
+        (StockReserved, {"lines": (MUGS_IN_BIN,)}),
+        (StockReserved, {"lines": ()}),
+        (PaymentAuthorized, {"amount": 1}),
+        (PaymentAuthorized, {"currency": Currency("EUR")}),
+    ],
+)
+def test_an_answer_that_does_not_fit_the_question_is_noted_and_left_to_the_deadline(
+    scene: Scene, model: type[SagaStep], wrong: dict[str, Any]
+) -> None:
+    scene.place()
+    assert scene.hear(model, **wrong) == ()
+    assert scene.order.timeline[-1].detail == "passed over: it does not answer what was asked"
+    assert kinds(scene.after(minutes=2))[0] is VoidPayment
+
+
+# Cancelling.
+
+
+@pytest.mark.parametrize(
+    ("status", "undos"),
+    [
+        ("reserving", [VoidPayment, ReleaseStock]),
+        ("fulfilling", [CancelFulfillment, VoidPayment, ReleaseStock]),
+        ("shipping", [CancelShipment, CancelFulfillment, VoidPayment, ReleaseStock]),
+    ],
+)
+def test_a_cancelled_order_is_undone_in_reverse_before_the_pivot(
+    scene: Scene, status: str, undos: list[type[SagaStep]]
+) -> None:
+    scene.go_to(status)
+    said = kinds(scene.cancel())
+    for answer in (ShipmentCancelled, FulfillmentCancelled, PaymentVoided):
+        said += kinds(scene.hear(answer))
+    assert said == undos
+    reason = Reason(path="", code="cancel_requested", message="changed my mind")
+    assert scene.hear(StockReleased) == (OrderCancelled(order_id=ID, revision=1, reason=reason, cancelled_by="Ada"),)
+
+
+def test_a_backordered_order_can_be_cancelled(scene: Scene) -> None:
+    backordered(scene)
+    assert kinds(scene.cancel()) == [VoidPayment]
+    assert scene.hear(PaymentVoided) == (step(ReleaseStock, attempt=4, location="ROT"),)
+
+
+def test_a_cancellation_while_undoing_is_noted_and_undoes_nothing_twice(scene: Scene) -> None:
+    scene.place()
+    scene.hear(StockReserved)
+    scene.hear(PaymentDeclined)
+    assert scene.cancel() == ()
+    assert scene.order.timeline[-1].heard == "CancelOrder"
+    assert kinds(scene.hear(StockReleased)) == [OrderRejected]
+
+
+@pytest.mark.parametrize(("status", "code"), [("completing", "already_shipped"), ("completed", "already_completed")])
+def test_a_cancellation_after_the_pivot_is_refused_with_a_reason(scene: Scene, status: str, code: str) -> None:
+    scene.go_to(status)
+    before = scene.order
+    (refused,) = scene.cancel()
+    assert isinstance(refused, CancellationRefused)
+    assert (refused.reason.code, refused.requested_by) == (code, "Ada")
+    assert scene.order is before
+
+
+def test_a_cancellation_of_what_is_cancelled_already_is_refused(scene: Scene) -> None:
+    scene.place()
+    scene.cancel()
+    scene.hear(PaymentVoided)
+    scene.hear(StockReleased)
+    (refused,) = scene.cancel()
+    assert isinstance(refused, CancellationRefused)
+    assert refused.reason.code == "already_cancelled"
+
+
+def test_a_cancellation_of_an_unknown_order_is_refused_and_leaves_no_trace(scene: Scene) -> None:
+    (refused,) = scene.cancel()
+    assert isinstance(refused, CancellationRefused)
+    assert (refused.reason.code, refused.revision) == ("unknown_order", 1)
+    assert kinds(scene.place()) == [OrderValidated, ReserveStock, AuthorizePayment]
+
+
+# After the pivot.
+
+
+def test_what_is_not_answered_after_the_pivot_is_asked_for_again_until_it_is_done(scene: Scene) -> None:
+    scene.go_to("completing")
+    again = (step(CapturePayment, amount=1750), step(IssueStock, location="LON"))
+    assert scene.after(seconds=90) == again * 2
+    assert scene.hear(StockIssued) == ()
+    assert scene.after(seconds=45) == again[:1]
+    assert scene.order.forward_tries == 5
+    assert kinds(scene.hear(PaymentCaptured)) == [OrderCompleted]
+    assert scene.order.alarm is None
+
+
+# The definition.
+
+
+def test_an_order_stays_with_the_definition_that_it_began_with(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene.place()
+    monkeypatch.setattr("order.decide.CURRENT", 2)
+    scene.hear(StockReserved)
+    assert kinds(scene.hear(PaymentAuthorized)) == [OrderConfirmed, FulfillOrder]
+    assert scene.order.definition == 1
+
+
+def test_an_order_of_two_thousand_lines_is_carried_through(
+    stage: Rehearsal, placed: Callable[..., OrderPlaced]
+) -> None:
+    (line, _) = placed().lines
+    lines = tuple(line.model_copy(update={"sku": f"SKU-{number}", "quantity": 1}) for number in range(2000))
+    scene = Scene(stage, placed)
+    scene.place(lines=lines, total=2000 * 500 + 300)
+    scene.hear(PaymentAuthorized, amount=2000 * 500 + 300)
+    bins = tuple(BinQuantity(sku=line.sku, quantity=1, bin="A-1") for line in lines)
+    _, fulfill = scene.hear(StockReserved, lines=bins)
+    assert isinstance(fulfill, FulfillOrder)
+    assert len(fulfill.picks[0].lines) == 2000
+
+
+def test_an_order_reads_back_from_json_as_it_was(scene: Scene) -> None:
+    for status in ("reserving", "shipping", "completed"):
+        scene.go_to(status)
+        order = scene.order
+        assert Order.model_validate(order.model_dump(mode="json"), strict=False) == order
