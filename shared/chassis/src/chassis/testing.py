@@ -1,7 +1,8 @@
 """A stage for a service's pure core: documents in memory, the time in hand, no I/O."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from contracts.message import Message
 
@@ -74,3 +75,76 @@ class Rehearsal:
         for key, call in self.calls:
             said.extend(self.take(CallAnswered(key, call, reply(call))))
         return tuple(said)
+
+
+class Shelf:
+    """What an API module gets in a test: it reads a rehearsal's documents, and keeps what is published."""
+
+    def __init__(self, stage: Rehearsal) -> None:
+        self.stage = stage
+        self.published: list[Message] = []
+
+    async def get(self, model: type[D], id: str, /) -> D | None:  # noqa: A002 - it is the field's name
+        return self.stage.get(model, id)
+
+    async def find(
+        self,
+        model: type[D],
+        where: Mapping[str, object],
+        /,
+        *,
+        sort: Sequence[tuple[str, int]] = (("id", 1),),
+        limit: int = 100,
+    ) -> list[D]:
+        found = [
+            (document.model_dump(mode="json"), document)
+            for document in self.stage.documents.values()
+            if isinstance(document, model) and _matches(document.model_dump(mode="json"), where)
+        ]
+        for name, direction in reversed(sort):
+            found.sort(key=lambda pair: _value(pair[0], name), reverse=direction < 0)
+        return [document for _, document in found[:limit]]
+
+    async def publish(self, message: Message, /) -> str:
+        self.published.append(message)
+        return f"test/{len(self.published)}"
+
+
+def _value(body: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401 - a document holds anything
+    """What stands at a dotted name; None if there is no such field, as in MongoDB."""
+    value: Any = body
+    for part in name.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
+
+
+def _matches(body: Mapping[str, Any], where: Mapping[str, Any]) -> bool:
+    """The part of MongoDB's query language that our APIs speak. Raises NotImplementedError for any other."""
+    return all(
+        any(_matches(body, part) for part in condition)
+        if name == "$or"
+        else all(_holds(_value(body, name), operator, bound) for operator, bound in _operators(condition))
+        for name, condition in where.items()
+    )
+
+
+def _operators(condition: object) -> Sequence[tuple[str, Any]]:
+    return list(condition.items()) if isinstance(condition, dict) else [("$eq", condition)]
+
+
+def _holds(value: Any, operator: str, bound: Any) -> bool:  # noqa: ANN401 - a document holds anything
+    match operator:
+        case "$eq":
+            return bool(value == bound)
+        case "$in":
+            return value in bound
+        case "$gt":
+            return value is not None and bool(value > bound)
+        case "$gte":
+            return value is not None and bool(value >= bound)
+        case "$lt":
+            return value is not None and bool(value < bound)
+        case "$elemMatch":
+            return any(_matches(element, bound) for element in value or ())
+        case _:
+            raise NotImplementedError(operator)
