@@ -1,0 +1,124 @@
+"""The HTTP API: where the money of each order is. It only reads: payments move by the saga's commands alone."""
+
+from datetime import datetime
+from typing import Annotated
+
+from chassis.ports import Publisher, Reader
+from chassis.problem import Problem
+from contracts.message import OrderId
+from fastapi import APIRouter, Query
+from pydantic import BaseModel
+
+from payment.state import Declined, Operation, Payment, Refund, State
+
+PaymentId = Annotated[str, Query(max_length=128, description="`next` of the page before")]
+
+
+class Stuck(BaseModel):
+    """What the provider has not done yet, although it must; it is asked again and again."""
+
+    operation: Operation
+    since: datetime
+    """When it first failed."""
+    times: int
+    """How often it failed since then."""
+    why: str
+    """What went wrong last."""
+    next_try: datetime | None
+    """When it will be asked again."""
+    idempotency_key: str
+    """What the provider knows the request by."""
+
+
+class PaymentShown(BaseModel):
+    """The money for one placing of an order. All amounts are in the currency's minor unit."""
+
+    order_id: str
+    revision: int
+    attempt: int
+    """The attempt at the payment that this is about; 0 when it was undone before it began."""
+    state: State
+    since: datetime
+    """When it came into this state."""
+    currency: str
+    amount: int
+    """What was to be authorized."""
+    held: int
+    """What the provider holds for us now."""
+    captured: int
+    """What was captured, over all attempts."""
+    refunded: int
+    """What was given back, over all attempts."""
+    authorization_id: str
+    """The provider's name for the authorization; empty until it is made."""
+    declined: Declined | None
+    """Why the provider does not hold the money."""
+    refunds: tuple[Refund, ...]
+    to_be_undone: bool
+    """Whether what is left of it is being voided or given back."""
+    stuck: Stuck | None
+
+
+class PaymentsShown(BaseModel):
+    order_id: str
+    payments: list[PaymentShown]
+
+
+class PaymentPage(BaseModel):
+    payments: list[PaymentShown]
+    next: str | None = None
+    """The cursor of the next page; absent on the last one."""
+
+
+def router(reader: Reader, _: Publisher) -> APIRouter:
+    routes = APIRouter(tags=["payments"])
+
+    @routes.get("/payments/{order_id}")
+    async def payments_of(order_id: OrderId) -> PaymentsShown:
+        """The payments of an order, one a revision."""
+        found = await reader.find(Payment, {"order_id": order_id}, sort=(("revision", 1),), limit=1000)
+        if not found:
+            raise Problem(404, "Unknown order", f"No payment was asked for {order_id}.")
+        return PaymentsShown(order_id=order_id, payments=[_shown(payment) for payment in found])
+
+    @routes.get("/payments")
+    async def payments(
+        state: State | None = None,
+        stuck: Annotated[bool, Query(description="only those that the provider has failed at least once")] = False,
+        limit: Annotated[int, Query(ge=1, le=200)] = 50,
+        cursor: PaymentId = "",
+    ) -> PaymentPage:
+        """Payments in the order of their ids."""
+        where: dict[str, object] = {"id": {"$gt": cursor}}
+        if state is not None:
+            where["state"] = state
+        if stuck:
+            where["trouble.times"] = {"$gte": 1}
+        found = await reader.find(Payment, where, limit=limit + 1)
+        page = found[:limit]
+        return PaymentPage(
+            payments=[_shown(payment) for payment in page],
+            next=page[-1].id if len(found) > limit else None,
+        )
+
+    return routes
+
+
+def _shown(payment: Payment) -> PaymentShown:
+    return PaymentShown(
+        **payment.model_dump(include=set(PaymentShown.model_fields) & set(Payment.model_fields)),
+        to_be_undone=bool(payment.voids),
+        stuck=_stuck(payment),
+    )
+
+
+def _stuck(payment: Payment) -> Stuck | None:
+    if payment.trouble is None or not payment.calls:
+        return None
+    (call,) = payment.calls
+    return Stuck(
+        operation=call.operation,
+        **payment.trouble.model_dump(),
+        next_try=call.not_before,
+        idempotency_key=call.id,
+    )

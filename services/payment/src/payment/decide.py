@@ -1,0 +1,332 @@
+"""How a payment moves: a command says what is wanted, an answer says what is true, and `_proceed` goes from the one to
+the other, one call at a time.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from chassis.decision import CallAnswered, Decision, Documents, Input, Unknown
+from chassis.service import Decide
+from contracts.message import Currency, Message
+from contracts.payment import (
+    AuthorizePayment,
+    CapturePayment,
+    PaymentAuthorized,
+    PaymentCaptured,
+    PaymentDeclined,
+    PaymentRefunded,
+    PaymentVoided,
+    RefundPayment,
+    VoidPayment,
+)
+
+from payment.state import (
+    Accepted,
+    Capture,
+    Declined,
+    Operation,
+    Payment,
+    PaymentCall,
+    Refund,
+    State,
+    Trouble,
+    Wanted,
+    payment_id,
+)
+
+Command = AuthorizePayment | CapturePayment | VoidPayment | RefundPayment
+Step = tuple[Payment, tuple[Message, ...]]
+"""The payment as it is now, and what is said about it."""
+
+UNDER_WAY: dict[Operation, State] = {
+    "authorize": "authorizing",
+    "capture": "capturing",
+    "void": "voiding",
+    "refund": "refunding",
+}
+
+VOIDED = Declined(code="voided", message="the authorization was undone")
+SUPERSEDED = Declined(code="superseded", message="a later attempt took the place of this one")
+NOT_UNDONE = Declined(code="not_undone", message="an earlier attempt at this payment has not been undone")
+NOT_AUTHORIZED = Declined(code="not_authorized", message="no authorization holds the money")
+TOO_MUCH = Declined(code="exceeds_authorization", message="less than this was authorized")
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """When the provider is asked again: after `first`, then twice as long each time, up to `longest`."""
+
+    first: timedelta
+    longest: timedelta
+
+    def delay(self, times: int) -> timedelta:
+        """How long to wait after so many failures, at least one."""
+        return min(self.first * (1 << min(times - 1, 30)), self.longest)
+
+
+def needs(message: Input, _: Documents) -> Iterable[str]:
+    match message:
+        case CallAnswered(document=key):
+            return (key,)
+        case AuthorizePayment() | CapturePayment() | VoidPayment() | RefundPayment():
+            return (Payment.key_of(payment_id(message.order_id, message.revision)),)
+        case _:
+            return ()
+
+
+def decider(retry: Retry) -> Decide:
+    """`decide` with this way to ask the provider again."""
+
+    def decide(documents: Documents, message: Input, now: datetime) -> Decision:
+        match message:
+            case CallAnswered(document=key):
+                before = documents.get(Payment, key.partition("/")[2])
+                if before is None:
+                    return Decision()
+                payment, said = _hear(before, message, retry, now)
+            case AuthorizePayment() | CapturePayment() | VoidPayment() | RefundPayment():
+                known = documents.get(Payment, payment_id(message.order_id, message.revision))
+                before = known or Payment.blank(message, now)
+                payment, said = _obey(before, message)
+            case _:
+                return Decision()
+        payment, more = _proceed(payment)
+        if payment.state != before.state:
+            payment = payment.but(since=now)
+        return Decision((payment,) if payment != before else (), said + more)
+
+    return decide
+
+
+# What is wanted.
+
+
+def _obey(payment: Payment, command: Command) -> Step:
+    match command:
+        case AuthorizePayment():
+            return _authorize(payment, command)
+        case CapturePayment():
+            return _capture(payment, command)
+        case VoidPayment():
+            return _void(payment, command)
+        case RefundPayment():
+            return _refund(payment, command)
+
+
+def _authorize(payment: Payment, command: AuthorizePayment) -> Step:
+    if command.attempt <= payment.voided:
+        return payment, _declined(payment, command.attempt, VOIDED)
+    if command.attempt == payment.attempt:
+        return payment, _outcome(payment)
+    if command.attempt < payment.attempt:
+        return payment, _declined(payment, command.attempt, SUPERSEDED)
+    if payment.next is not None and payment.next.attempt == command.attempt:
+        return payment, ()
+    if payment.next is None and (payment.unwanted or payment.state in {"declined", "refunded"}):
+        return payment.but(next=Wanted.of(command)), ()
+    return payment, _declined(payment, command.attempt, NOT_UNDONE)
+
+
+def _outcome(payment: Payment) -> tuple[Message, ...]:
+    """What became of the authorization, said again to whoever asks again."""
+    if payment.declined is not None:
+        return _declined(payment, payment.attempt, payment.declined)
+    return _authorized(payment) if payment.authorization_id else ()
+
+
+def _capture(payment: Payment, command: CapturePayment) -> Step:
+    """One authorization is captured once, however often and under how many attempts that is asked for."""
+    capture = payment.capture
+    if payment.unwanted:
+        return payment, _declined(payment, command.attempt, VOIDED if payment.voided else NOT_AUTHORIZED)
+    if payment.declined is not None or not payment.authorization_id:
+        return payment, _declined(payment, command.attempt, payment.declined or NOT_AUTHORIZED)
+    if capture is None and command.amount > payment.held:
+        return payment, _declined(payment, command.attempt, TOO_MUCH)
+    if capture is None:
+        return payment.but(capture=Capture(amount=command.amount, waiting=(command.attempt,))), ()
+    if capture.capture_id:
+        return payment, (_captured(payment, command.attempt, capture),)
+    waiting = tuple(sorted({*capture.waiting, command.attempt}))
+    return payment.but(capture=capture.model_copy(update={"waiting": waiting})), ()
+
+
+def _void(payment: Payment, command: VoidPayment) -> Step:
+    """Undo this attempt and any before it; it is answered when nothing is held, which for an old one is so already."""
+    if command.attempt < payment.attempt:
+        return payment, (PaymentVoided(**payment.names(command.attempt)),)
+    voided = max(payment.voided, command.attempt)
+    waits = payment.next if payment.next is not None and payment.next.attempt > voided else None
+    return payment.but(voided=voided, voids=tuple(sorted({*payment.voids, command.attempt})), next=waits), ()
+
+
+def _refund(payment: Payment, command: RefundPayment) -> Step:
+    known = next((refund for refund in payment.refunds if refund.attempt == command.attempt), None)
+    if known is not None:
+        return payment, (_refunded(payment, known),) if known.done else ()
+    if not payment.attempt:
+        return payment, _declined(payment, command.attempt, NOT_AUTHORIZED)
+    refund = Refund(attempt=command.attempt, requested=command.amount, reason=command.reason)
+    return payment.but(refunds=(*payment.refunds, refund)), ()
+
+
+# What is true.
+
+
+def _hear(payment: Payment, answered: CallAnswered, retry: Retry, now: datetime) -> Step:
+    call = next((call for call in payment.calls if call.id == answered.call.id), None)
+    if call is None:
+        return payment, ()
+    match answered.answer:
+        case Accepted(reference=reference):
+            return _accepted(payment.but(calls=(), trouble=None), call, reference)
+        case Declined() as declined if call.operation == "authorize":
+            done = payment.but(calls=(), trouble=None, state="declined", declined=declined)
+            return done, () if payment.unwanted else _declined(payment, payment.attempt, declined)
+        case Declined() if call.operation == "capture" and payment.unwanted:
+            # It was refused, so the money is still held, and voiding it is cheaper than taking it and giving it back.
+            waiting = payment.capture.waiting if payment.capture is not None else ()
+            said = tuple(word for attempt in waiting for word in _declined(payment, attempt, VOIDED))
+            return payment.but(calls=(), trouble=None, state="authorized", capture=None), said
+        case Declined(code=code, message=message):
+            return _later(payment, call.next_round, f"{code}: {message}", retry, now), ()
+        case unknown:
+            why = unknown.reason if isinstance(unknown, Unknown) else f"no answer is made of {type(unknown).__name__}"
+            return _later(payment, call.next_try, why, retry, now), ()
+
+
+def _later(payment: Payment, call: PaymentCall, why: str, retry: Retry, now: datetime) -> Payment:
+    """Ask again after a while. There is no last time: money is neither forgotten nor kept."""
+    since, times = (payment.trouble.since, payment.trouble.times + 1) if payment.trouble is not None else (now, 1)
+    waits = call.model_copy(update={"not_before": now + retry.delay(times)})
+    return payment.but(calls=(waits,), trouble=Trouble(since=since, times=times, why=why[:300]))
+
+
+def _accepted(payment: Payment, call: PaymentCall, reference: str) -> Step:
+    match call.operation:
+        case "authorize":
+            held = payment.but(state="authorized", authorization_id=reference, held=call.amount)
+            return held, () if payment.unwanted else _authorized(held)
+        case "capture":
+            waiting = payment.capture.waiting if payment.capture is not None else ()
+            capture = Capture(amount=call.amount, waiting=(), capture_id=reference)
+            taken = payment.but(state="captured", held=0, captured=payment.captured + call.amount, capture=capture)
+            return taken, tuple(_captured(taken, attempt, capture) for attempt in waiting)
+        case "void":
+            return payment.but(state="voided", held=0), ()
+        case "refund":
+            refunded = payment.refunded + call.amount
+            state = "refunded" if refunded == payment.captured else "captured"
+            return _given_back(payment.but(state=state, refunded=refunded), call.refund, call.amount, reference)
+
+
+def _given_back(payment: Payment, attempt: int | None, amount: int, reference: str) -> Step:
+    if attempt is None:
+        undone = Refund(attempt=payment.attempt, requested=amount, reason="", amount=amount, refund_id=reference)
+        return payment, (_refunded(payment, undone),)
+    done = {"done": True, "amount": amount, "refund_id": reference}
+    refunds = tuple(
+        refund.model_copy(update=done) if refund.attempt == attempt else refund for refund in payment.refunds
+    )
+    said = tuple(_refunded(payment, refund) for refund in refunds if refund.attempt == attempt)
+    return payment.but(refunds=refunds), said
+
+
+# From what is true to what is wanted.
+
+
+def _proceed(payment: Payment) -> Step:
+    """Take every step that needs no call, then make the call that comes next, if any."""
+    said: tuple[Message, ...] = ()
+    while not payment.calls:
+        owed = payment.captured - payment.refunded
+        refund = next((refund for refund in payment.refunds if not refund.done), None)
+        if payment.state == "authorized" and payment.unwanted:
+            payment = _ask(payment, "void", f"{payment.step}/void", payment.held)
+        elif payment.state == "authorized" and payment.capture is not None:
+            payment = _ask(payment, "capture", f"{payment.step}/capture", payment.capture.amount)
+        elif refund is not None and (amount := min(refund.requested, owed)):
+            payment = _ask(payment, "refund", f"{payment.id}/{refund.attempt}/refund", amount, refund.attempt)
+        elif refund is not None:
+            payment, words = _given_back(payment, refund.attempt, 0, "")
+            said += words
+        elif payment.unwanted and owed:
+            payment = _ask(payment, "refund", f"{payment.step}/undo", owed)
+        elif payment.voids:
+            said += tuple(PaymentVoided(**payment.names(attempt)) for attempt in payment.voids)
+            payment = payment.but(state="voided", voids=())
+        elif payment.next is not None:
+            payment = _begin(payment, payment.next)
+        else:
+            break
+    return payment, said
+
+
+def _begin(payment: Payment, wanted: Wanted) -> Payment:
+    begun = payment.but(
+        attempt=wanted.attempt,
+        amount=wanted.amount,
+        currency=wanted.currency,
+        authorization_id="",
+        declined=None,
+        capture=None,
+        next=None,
+    )
+    return _ask(begun, "authorize", f"{begun.step}/authorize", begun.amount, payment_token=wanted.payment_token)
+
+
+def _ask(
+    payment: Payment,
+    operation: Operation,
+    id_: str,
+    amount: int,
+    refund: int | None = None,
+    payment_token: str = "",
+) -> Payment:
+    call = PaymentCall(
+        id=id_,
+        operation=operation,
+        amount=amount,
+        currency=payment.currency,
+        payment_token=payment_token,
+        authorization_id=payment.authorization_id,
+        refund=refund,
+    )
+    return payment.but(state=UNDER_WAY[operation], calls=(call,))
+
+
+# What is said.
+
+
+def _declined(payment: Payment, attempt: int, why: Declined) -> tuple[Message, ...]:
+    return (PaymentDeclined(**payment.names(attempt), code=why.code, message=why.message),)
+
+
+def _authorized(payment: Payment) -> tuple[Message, ...]:
+    return (
+        PaymentAuthorized(
+            **payment.names(payment.attempt),
+            amount=payment.amount,
+            currency=Currency(payment.currency),
+            authorization_id=payment.authorization_id,
+        ),
+    )
+
+
+def _captured(payment: Payment, attempt: int, capture: Capture) -> Message:
+    return PaymentCaptured(
+        **payment.names(attempt),
+        amount=capture.amount,
+        currency=Currency(payment.currency),
+        capture_id=capture.capture_id,
+    )
+
+
+def _refunded(payment: Payment, refund: Refund) -> Message:
+    return PaymentRefunded(
+        **payment.names(refund.attempt),
+        amount=refund.amount,
+        currency=Currency(payment.currency),
+        refund_id=refund.refund_id,
+    )

@@ -1,0 +1,28 @@
+"""Wires the payment service."""
+
+from chassis.run import run
+from chassis.service import Index, Service
+from contracts.topics import topics_read_by
+
+from payment.api import router
+from payment.decide import decider, needs
+from payment.settings import Settings
+from payment.state import Payment
+
+
+def main() -> None:
+    settings = Settings()
+    service = Service(
+        name="payment",
+        topics=topics_read_by("payment"),
+        documents=(Payment,),
+        needs=needs,
+        decide=decider(settings.retry),
+        gateway=settings.simulator,
+        indexes=(
+            Index(Payment.kind, (("order_id", 1), ("revision", 1))),
+            Index(Payment.kind, (("state", 1), ("id", 1))),
+            Index(Payment.kind, (("trouble.times", 1),)),
+        ),
+    )
+    run(service, settings, router)

@@ -1,0 +1,205 @@
+"""What the payment service remembers: one document for each placing of an order, and the call that it waits for."""
+
+from datetime import datetime
+from typing import ClassVar, Literal, Self, TypedDict
+
+from chassis.decision import Call, Document
+from contracts.message import Reference, SagaStep, Text, Value
+from contracts.payment import AuthorizePayment
+
+Operation = Literal["authorize", "capture", "void", "refund"]
+State = Literal[
+    "authorizing",
+    "authorized",
+    "declined",
+    "capturing",
+    "captured",
+    "refunding",
+    "refunded",
+    "voiding",
+    "voided",
+]
+
+
+class Names(TypedDict):
+    """The three fields that every message about a payment carries."""
+
+    order_id: str
+    revision: int
+    attempt: int
+
+
+class PaymentCall(Call):
+    """What the provider is asked to do.
+
+    A try whose outcome stayed unknown is made again with the same id. After a definite refusal of what must be done, it
+    is asked as a new round with an id of its own, because a provider answers an id it knows as it did before.
+    """
+
+    operation: Operation
+    round: int = 1
+    """Counts the requests of this operation, each of which was refused except the last."""
+    amount: int
+    """In the currency's minor unit."""
+    currency: str
+    """ISO 4217 code."""
+    payment_token: str = ""
+    """To authorize only: it is forgotten when the authorization is answered."""
+    authorization_id: str = ""
+    """The provider's name for the authorization that is captured, voided or refunded."""
+    refund: int | None = None
+    """The attempt of the RefundPayment that is carried out; None when everything is given back to undo a capture."""
+
+    @property
+    def next_try(self) -> Self:
+        """The same request again: nobody knows what came of it."""
+        return self.model_copy(update={"tries": self.tries + 1})
+
+    @property
+    def next_round(self) -> Self:
+        """A new request of the same, with an id of its own: `web:1001/1/1/capture` is followed by `.../capture/2`."""
+        first = self.id.removesuffix(f"/{self.round}") if self.round > 1 else self.id
+        return self.model_copy(update={"id": f"{first}/{self.round + 1}", "round": self.round + 1, "tries": 0})
+
+
+class Accepted(Value):
+    """The provider did it."""
+
+    reference: Reference
+    """The provider's name for what it did."""
+
+
+class Declined(Value):
+    """The provider did not do it, and will not if it is asked the same again."""
+
+    code: Reference
+    """The provider's code, such as `insufficient_funds`."""
+    message: Text
+    """The same for people."""
+
+
+class Wanted(Value):
+    """An authorization that begins when the attempt before it is undone."""
+
+    attempt: int
+    amount: int
+    currency: str
+    payment_token: str
+
+    @classmethod
+    def of(cls, command: AuthorizePayment) -> Self:
+        return cls(
+            attempt=command.attempt,
+            amount=command.amount,
+            currency=command.currency,
+            payment_token=command.payment_token,
+        )
+
+
+class Capture(Value):
+    """The one capture of an authorization."""
+
+    amount: int
+    """In the currency's minor unit."""
+    waiting: tuple[int, ...]
+    """The attempts of the commands that are still to be answered."""
+    capture_id: str = ""
+    """The provider's name for it; empty until it is done."""
+
+
+class Refund(Value):
+    """One command to give money back."""
+
+    attempt: int
+    """The command's attempt."""
+    requested: int
+    """What the command asked for, in the currency's minor unit."""
+    reason: str
+    """Why, as the command says."""
+    done: bool = False
+    amount: int = 0
+    """What was given back: never more than was captured and not refunded."""
+    refund_id: str = ""
+    """The provider's name for it; empty when there was nothing to give back."""
+
+
+class Trouble(Value):
+    """The provider has not done what it must do; it is asked again and again."""
+
+    since: datetime
+    """When it first failed."""
+    times: int
+    """How often it failed since then."""
+    why: str
+    """What went wrong last."""
+
+
+class Payment(Document):
+    """The money for one placing of an order. Only one attempt at it is under way at a time.
+
+    What is wanted comes by commands (`capture`, `refunds`, `voided`, `next`), what is true comes by the provider's
+    answers (`state`, `held`, `captured`, `refunded`), and at most one call is under way from the one to the other.
+    """
+
+    kind: ClassVar[str] = "payments"
+
+    order_id: str
+    """The order, as `<channel>:<number>`."""
+    revision: int
+    """Which placing of the order this is."""
+    calls: tuple[PaymentCall, ...] = ()
+    """The call that is under way, if any."""
+    state: State = "voided"
+    since: datetime
+    """When it came into this state."""
+    attempt: int = 0
+    """The AuthorizePayment that all of this is about; 0 before there is one."""
+    amount: int = 0
+    """What is to be authorized, in the currency's minor unit."""
+    currency: str = ""
+    """ISO 4217 code; empty before the first attempt."""
+    authorization_id: str = ""
+    """The provider's name for the authorization; empty until it is made."""
+    declined: Declined | None = None
+    """Why the provider does not hold the money."""
+    held: int = 0
+    """What the provider holds for us now."""
+    captured: int = 0
+    """What was captured, over all attempts."""
+    refunded: int = 0
+    """What was given back, over all attempts."""
+    capture: Capture | None = None
+    refunds: tuple[Refund, ...] = ()
+    voided: int = 0
+    """The highest attempt that is undone, or to be undone: it and those before it are not wanted any more."""
+    voids: tuple[int, ...] = ()
+    """The attempts of the VoidPayments that are still to be answered."""
+    next: Wanted | None = None
+    trouble: Trouble | None = None
+
+    @classmethod
+    def blank(cls, command: SagaStep, now: datetime) -> Self:
+        """The payment of an order of which nothing is known yet."""
+        return cls(
+            id=payment_id(command.order_id, command.revision),
+            order_id=command.order_id,
+            revision=command.revision,
+            since=now,
+        )
+
+    def names(self, attempt: int) -> Names:
+        return {"order_id": self.order_id, "revision": self.revision, "attempt": attempt}
+
+    @property
+    def unwanted(self) -> bool:
+        """Whether the attempt that this is about is to be undone, or there is none."""
+        return self.attempt <= self.voided
+
+    @property
+    def step(self) -> str:
+        """Names the attempt in the ids of its calls."""
+        return f"{self.id}/{self.attempt}"
+
+
+def payment_id(order_id: str, revision: int) -> str:
+    return f"{order_id}/{revision}"

@@ -1,0 +1,243 @@
+"""Whatever is asked in whatever order, and whatever gets lost on the way, no money is doubled, forgotten or kept."""
+
+from datetime import timedelta
+from typing import Any, ClassVar
+
+from chassis.decision import Call, CallAnswered, Unknown
+from chassis.testing import Rehearsal
+from contracts.message import Message
+from contracts.payment import (
+    AuthorizePayment,
+    CapturePayment,
+    PaymentAuthorized,
+    PaymentCaptured,
+    PaymentDeclined,
+    PaymentRefunded,
+    PaymentVoided,
+    RefundPayment,
+    VoidPayment,
+)
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from payment.decide import Retry, decider, needs
+from payment.state import Accepted, Declined, Payment, PaymentCall
+
+ATTEMPTS = st.integers(1, 3)
+AMOUNTS = st.sampled_from([0, 1, 40, 100])
+
+
+class Bank:
+    """A strict provider with a memory: it refuses to be asked for what makes no sense, and never does a thing twice."""
+
+    def __init__(self) -> None:
+        self.held: dict[str, int] = {}
+        """What is held, by authorization."""
+        self.captured: dict[str, int] = {}
+        self.refunded: dict[str, int] = {}
+        self._done: dict[str, tuple[dict[str, Any], Accepted | Declined]] = {}
+
+    def ask(self, call: PaymentCall, willing: bool) -> Accepted | Declined:
+        request = call.model_dump(exclude={"id", "tries", "not_before"})
+        if call.id in self._done:
+            before, answer = self._done[call.id]
+            assert request == before, "one key was used for two requests"
+            return answer
+        answer = self._do(call) if willing else Declined(code="no", message="the bank says no")
+        self._done[call.id] = request, answer
+        return answer
+
+    def _do(self, call: PaymentCall) -> Accepted:
+        authorization = call.authorization_id
+        match call.operation:
+            case "authorize":
+                assert not self.held, "money is held twice"
+                authorization = f"auth-{call.id}"
+                self.held[authorization] = call.amount
+                return Accepted(reference=authorization)
+            case "capture":
+                assert call.amount <= self.held.pop(authorization)
+                self.captured[authorization] = call.amount
+            case "void":
+                del self.held[authorization]
+            case "refund":
+                self.refunded[authorization] = self.refunded.get(authorization, 0) + call.amount
+                assert self.refunded[authorization] <= self.captured[authorization]
+        return Accepted(reference=f"ref-{call.id}")
+
+
+class Histories(RuleBasedStateMachine):
+    NAMES: ClassVar[dict[str, Any]] = {"order_id": "web:1001", "revision": 1}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stage = Rehearsal(needs, decider(Retry(timedelta(seconds=1), timedelta(seconds=60))))
+        self.bank = Bank()
+        self.answered: list[CallAnswered] = []
+        self.voids_asked: set[int] = set()
+        self.voids_said: set[int] = set()
+        self.captures_asked: set[int] = set()
+        self.captures_answered: set[int] = set()
+        self.taken: dict[str, int] = {}
+        self.given: dict[str, int] = {}
+
+    @property
+    def payment(self) -> Payment | None:
+        return self.stage.get(Payment, "web:1001/1")
+
+    @property
+    def call(self) -> PaymentCall | None:
+        return self.payment.calls[0] if self.payment is not None and self.payment.calls else None
+
+    def hear(self, messages: tuple[Message, ...]) -> None:
+        for message in messages:
+            match message:
+                case PaymentVoided(attempt=attempt):
+                    self.voids_said.add(attempt)
+                    assert attempt in self.voids_asked
+                    self.check_nothing_is_left_of(attempt)
+                case PaymentAuthorized(attempt=attempt, authorization_id=authorization):
+                    assert attempt not in self.voids_said
+                    assert authorization == f"auth-web:1001/1/{attempt}/authorize"
+                case PaymentCaptured(attempt=attempt, amount=amount, capture_id=reference):
+                    self.captures_answered.add(attempt)
+                    assert self.taken.setdefault(reference, amount) == amount
+                case PaymentRefunded(amount=amount, refund_id=reference) if reference:
+                    assert self.given.setdefault(reference, amount) == amount
+                case PaymentDeclined(attempt=attempt):
+                    self.captures_answered.add(attempt)
+                case _:
+                    assert isinstance(message, PaymentRefunded)
+
+    def check_nothing_is_left_of(self, voided: int) -> None:
+        """When a void is answered, the provider holds nothing of that attempt or those before, and kept nothing."""
+        for attempt in range(1, voided + 1):
+            authorization = f"auth-web:1001/1/{attempt}/authorize"
+            assert authorization not in self.bank.held
+            assert self.bank.captured.get(authorization, 0) == self.bank.refunded.get(authorization, 0)
+
+    @initialize(steps=st.integers(0, 3))
+    def begin(self, steps: int) -> None:
+        """Start anywhere along the happy path, since random commands seldom get far."""
+        if steps > 0:
+            self.authorize(1, 100)
+            self.finish()
+        if steps > 1:
+            self.capture(1, 100)
+            self.finish()
+        if steps > 2:
+            self.refund(1, 40)
+            self.finish()
+
+    # What comes from the saga, in any order and any number of times.
+
+    @rule(attempt=ATTEMPTS, amount=AMOUNTS)
+    def authorize(self, attempt: int, amount: int) -> None:
+        fields = {**self.NAMES, "attempt": attempt, "amount": amount, "currency": "EUR", "payment_token": "tok"}
+        self.hear(self.stage.take(AuthorizePayment.model_validate(fields)))
+
+    @rule(attempt=ATTEMPTS, amount=AMOUNTS)
+    def capture(self, attempt: int, amount: int) -> None:
+        self.captures_asked.add(attempt)
+        self.captures_answered.discard(attempt)
+        self.hear(self.stage.take(CapturePayment(**self.NAMES, attempt=attempt, amount=amount)))
+
+    @rule(attempt=ATTEMPTS)
+    def void(self, attempt: int) -> None:
+        self.voids_asked.add(attempt)
+        self.voids_said.discard(attempt)
+        self.hear(self.stage.take(VoidPayment(**self.NAMES, attempt=attempt)))
+
+    @rule(attempt=ATTEMPTS, amount=AMOUNTS)
+    def refund(self, attempt: int, amount: int) -> None:
+        self.hear(self.stage.take(RefundPayment(**self.NAMES, attempt=attempt, amount=amount, reason="why not")))
+
+    # What comes from the provider, or gets lost on the way there or back.
+
+    @precondition(lambda self: self.call is not None)
+    @rule(willing=st.booleans())
+    def answer(self, willing: bool) -> None:
+        assert self.call is not None
+        self._answer(self.call, self.bank.ask(self.call, willing))
+
+    @precondition(lambda self: self.call is not None)
+    @rule(done=st.booleans(), willing=st.booleans())
+    def lose_the_answer(self, done: bool, willing: bool) -> None:
+        assert self.call is not None
+        if done:
+            self.bank.ask(self.call, willing)
+        self._answer(self.call, Unknown("lost"))
+
+    @precondition(lambda self: self.call is not None)
+    @rule(willing=st.booleans())
+    def crash_before_the_answer_is_journaled(self, willing: bool) -> None:
+        """The call will be made again as it was; the document is read back from where it is stored."""
+        assert self.call is not None
+        self.bank.ask(self.call, willing)
+        self.stage.documents = {
+            key: Payment.model_validate_json(document.model_dump_json())
+            for key, document in self.stage.documents.items()
+        }
+
+    @precondition(lambda self: self.answered)
+    @rule(data=st.data())
+    def hear_an_old_answer_again(self, data: st.DataObject) -> None:
+        """An answer to a call that is no longer pending changes nothing."""
+        echo = data.draw(st.sampled_from(self.answered))
+        if self.call is None or echo.call.id != self.call.id:
+            before = self.payment
+            assert self.stage.take(echo) == ()
+            assert self.payment == before
+
+    def _answer(self, call: Call, answer: object) -> None:
+        answered = CallAnswered("payments/web:1001/1", call, answer)
+        self.answered.append(answered)
+        self.hear(self.stage.take(answered))
+
+    # What must always hold.
+
+    @invariant()
+    def the_books_agree(self) -> None:
+        """What the document says is what the provider did, but for the one call whose outcome is not yet known."""
+        payment = self.payment
+        if payment is None:
+            assert not self.bank.held
+            return
+        assert Payment.model_validate_json(payment.model_dump_json()) == payment
+        assert sum(self.taken.values()) == payment.captured
+        assert sum(self.given.values()) == payment.refunded
+        assert 0 <= payment.refunded <= payment.captured
+        if not payment.calls:
+            assert sum(self.bank.held.values()) == payment.held
+            assert sum(self.bank.captured.values()) == payment.captured
+            assert sum(self.bank.refunded.values()) == payment.refunded
+
+    @invariant()
+    def nothing_waits_for_nothing(self) -> None:
+        """Without a call under way, everything that was wanted is done."""
+        payment = self.payment
+        if payment is not None and not payment.calls:
+            assert payment.trouble is None
+            assert payment.next is None
+            assert payment.voids == ()
+            assert all(refund.done for refund in payment.refunds)
+            assert not payment.unwanted or payment.state == "voided"
+            assert self.voids_asked == self.voids_said
+            assert self.captures_asked <= self.captures_answered
+
+    def teardown(self) -> None:
+        """Once the provider does what it is asked, everything comes to an end."""
+        self.finish()
+        self.the_books_agree()
+        self.nothing_waits_for_nothing()
+
+    def finish(self) -> None:
+        for _ in range(20):
+            if self.call is None:
+                break
+            self._answer(self.call, self.bank.ask(self.call, willing=True))
+        assert self.call is None
+
+
+Histories.TestCase.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+TestHistories = Histories.TestCase
