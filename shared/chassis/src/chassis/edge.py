@@ -161,7 +161,7 @@ class Edge(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no
             await asyncio.gather(*late, return_exceptions=True)
         for number in numbers:
             self._running.pop(number, None)
-            self._meters.running.labels(str(number)).set(0)
+            self._meters.forget(number)
 
     # Health: progress, not a ping.
 
@@ -180,14 +180,15 @@ class Edge(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no
     async def measure_lag(self) -> None:
         """Set the lag of every topic partition that is ours."""
         for where in self._assigned or ():
+            if (running := self._running.get(where.partition)) is None:
+                continue
             try:
                 highwater = self._consumer.highwater(where)
                 position = await self._consumer.position(where)
             except (IllegalStateError, KafkaError):
                 continue
             if highwater is not None:
-                waiting = self._running[where.partition][0].waiting if where.partition in self._running else 0
-                lag = max(0, highwater - position) + waiting
+                lag = max(0, highwater - position) + running[0].waiting
                 self._meters.lag.labels(where.topic, str(where.partition)).set(lag)
 
 

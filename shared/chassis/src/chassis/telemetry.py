@@ -47,6 +47,13 @@ class Meters:
             "throughline_checkpoint_seconds", "Writing a checkpoint", buckets=FAST_S, registry=r
         )
 
+    def forget(self, partition: int) -> None:
+        """Show a partition as not served, and nothing else of it: what it has now is measured by its next owner."""
+        label = {"partition": str(partition)}
+        for gauge in (self.parked, self.alarms_set, self.documents, self.waiting, self.lag):
+            gauge.remove_by_labels(label)
+        self.running.labels(**label).set(0)
+
 
 def configure_logging(service: str, level: str) -> None:
     """One JSON object a line on standard output, for our own logs and the libraries'."""

@@ -1,0 +1,18 @@
+from chassis.telemetry import Meters
+
+
+def test_a_partition_that_moved_on_leaves_nothing_but_that_it_is_not_served_here() -> None:
+    meters = Meters()
+    for partition in ("1", "11"):
+        meters.running.labels(partition).set(1)
+        meters.parked.labels(partition).set(3)
+        meters.lag.labels("order.intake", partition).set(7)
+
+    meters.forget(1)
+
+    assert meters.registry.get_sample_value("throughline_partition_running", {"partition": "1"}) == 0
+    assert meters.registry.get_sample_value("throughline_parked", {"partition": "1"}) is None
+    assert meters.registry.get_sample_value("throughline_parked", {"partition": "11"}) == 3
+    lag = {"topic": "order.intake", "partition": "11"}
+    assert meters.registry.get_sample_value("throughline_lag_messages", lag) == 7
+    assert meters.registry.get_sample_value("throughline_lag_messages", {**lag, "partition": "1"}) is None
