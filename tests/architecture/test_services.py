@@ -1,0 +1,130 @@
+"""Every service has the same rooms, listens to what the table of topics says, and documents its settings."""
+
+import importlib
+import json
+import tomllib
+from pathlib import Path
+from typing import Literal, get_args, get_origin
+
+import pytest
+from chassis.service import Service
+from chassis.settings import ChassisSettings
+from contracts.topics import TOPICS, topics_read_by
+from pydantic.fields import FieldInfo
+from pydantic_core import to_jsonable_python
+
+SERVICES = Path(__file__).parents[2] / "services"
+NAMES = ("fulfillment", "inventory", "order", "payment", "shipping")
+UNITS = ("s", "messages", "documents", "orders", "calls", "failures", "port")
+"""What numbers among the settings count; a setting's name says which."""
+
+each_service = pytest.mark.parametrize("name", NAMES)
+
+
+def test_these_are_all_services() -> None:
+    assert sorted(path.name for path in SERVICES.iterdir()) == sorted(NAMES)
+    assert {topic.owner for topic in TOPICS} == set(NAMES)
+
+
+@each_service
+@pytest.mark.parametrize(
+    "room",
+    [
+        "README.md",
+        "src/{}/state.py",
+        "src/{}/decide.py",
+        "src/{}/api.py",
+        "src/{}/settings.py",
+        "src/{}/main.py",
+        "tests",
+    ],
+)
+def test_every_service_has_the_same_rooms(name: str, room: str) -> None:
+    assert (SERVICES / name / room.format(name)).exists()
+
+
+@each_service
+def test_every_service_installs_and_starts_alone(name: str) -> None:
+    project = tomllib.loads((SERVICES / name / "pyproject.toml").read_text())["project"]
+    assert project["scripts"] == {f"{name}-service": f"{name}.main:main"}
+    others = {f"throughline-{other}" for other in NAMES}
+    assert not others & set(project["dependencies"])
+
+
+def described(name: str, monkeypatch: pytest.MonkeyPatch) -> Service:
+    """The service as its `main` hands it to the chassis."""
+    main = importlib.import_module(f"{name}.main")
+    handed: list[Service] = []
+    monkeypatch.setattr(main, "run", lambda service, *_: handed.append(service))
+    main.main()
+    (service,) = handed
+    return service
+
+
+@each_service
+def test_a_service_listens_to_what_the_table_says(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    service = described(name, monkeypatch)
+    assert service.name == name
+    assert service.topics == topics_read_by(name)
+
+
+@each_service
+def test_the_names_of_documents_are_told_apart(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    service = described(name, monkeypatch)
+    kinds = [model.kind for model in service.documents]
+    assert len(set(kinds)) == len(kinds) > 0
+    assert {index.kind for index in service.indexes} <= set(kinds)
+
+
+def settings_of(name: str) -> type[ChassisSettings]:
+    settings: type[ChassisSettings] = importlib.import_module(f"{name}.settings").Settings
+    return settings
+
+
+def documented(settings: type[ChassisSettings]) -> list[str]:
+    """The table of a service's settings, as its README must hold it: its own first, then what all services share."""
+    shared = ChassisSettings.model_fields
+    own = {name: field for name, field in settings.model_fields.items() if name not in shared}
+    rows = [
+        f"| `{name.upper()}` | {unit_of(name, field)} | {default_of(field)} | {meaning_of(field)} |"
+        for name, field in [*own.items(), *shared.items()]
+    ]
+    return ["| Variable | Unit | Default | Meaning |", "|---|---|---|---|", *rows]
+
+
+def unit_of(name: str, field: FieldInfo) -> str:
+    if get_origin(field.annotation) is Literal:
+        return " or ".join(f"`{value}`" for value in get_args(field.annotation))
+    if field.annotation is str:
+        return "text"
+    if field.annotation in {int, float}:
+        (unit,) = [unit for unit in UNITS if unit in name.split("_")]
+        return unit
+    return "JSON"
+
+
+def default_of(field: FieldInfo) -> str:
+    default = field.get_default(call_default_factory=True)
+    if default is ... or default in ("", None):
+        return "none"
+    if isinstance(default, float):
+        return f"`{default:.10g}`"
+    return f"`{default}`" if isinstance(default, str | int) else f"`{json.dumps(to_jsonable_python(default))}`"
+
+
+def meaning_of(field: FieldInfo) -> str:
+    return " ".join((field.description or "").split())
+
+
+@each_service
+def test_the_readme_lists_every_setting(name: str) -> None:
+    table = documented(settings_of(name))
+    readme = (SERVICES / name / "README.md").read_text()
+    assert "\n".join(table) in readme, "the README of {} lacks this table:\n{}".format(name, "\n".join(table))
+
+
+@each_service
+def test_every_setting_says_what_it_means_and_in_which_unit(name: str) -> None:
+    for setting, field in settings_of(name).model_fields.items():
+        assert meaning_of(field).endswith(".")
+        assert unit_of(setting, field)
