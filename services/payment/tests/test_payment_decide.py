@@ -6,7 +6,7 @@ from itertools import count
 from typing import Any
 
 import pytest
-from chassis.decision import AlarmRang, Call, CallAnswered, Unknown
+from chassis.decision import AlarmRang, Call, CallAnswered, Retry, Unknown
 from chassis.testing import NOON, Rehearsal
 from contracts.message import Message
 from contracts.payment import (
@@ -20,7 +20,7 @@ from contracts.payment import (
     RefundPayment,
     VoidPayment,
 )
-from payment.decide import Retry, decider, needs
+from payment.decide import decider, needs
 from payment.state import Accepted, Declined, Payment, PaymentCall
 
 FIRST, LONGEST = timedelta(seconds=1), timedelta(seconds=60)

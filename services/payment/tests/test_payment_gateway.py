@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from chassis.decision import Call, CallAnswered, Unknown
+from chassis.decision import Call, CallAnswered, Retry, Unknown
 from chassis.testing import Rehearsal
 from contracts.message import Message
 from contracts.payment import (
@@ -18,7 +18,7 @@ from contracts.payment import (
     RefundPayment,
     VoidPayment,
 )
-from payment.decide import Retry, decider, needs
+from payment.decide import decider, needs
 from payment.gateway import CAPTURE_FAILS, OK, SLOW, TIMEOUT, Simulator
 from payment.state import Accepted, Declined, PaymentCall
 

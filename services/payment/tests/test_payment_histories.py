@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Any, ClassVar
 
-from chassis.decision import Call, CallAnswered, Unknown
+from chassis.decision import Call, CallAnswered, Retry, Unknown
 from chassis.testing import Rehearsal
 from contracts.message import Message
 from contracts.payment import (
@@ -20,7 +20,7 @@ from contracts.payment import (
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from payment.decide import Retry, decider, needs
+from payment.decide import decider, needs
 from payment.state import Accepted, Declined, Payment, PaymentCall
 
 ATTEMPTS = st.integers(1, 3)

@@ -3,10 +3,9 @@ the other, one call at a time.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from chassis.decision import CallAnswered, Decision, Documents, Input, Unknown
+from chassis.decision import CallAnswered, Decision, Documents, Input, Retry, Trouble, Unknown
 from chassis.service import Decide
 from contracts.message import Currency, Message
 from contracts.payment import (
@@ -30,7 +29,6 @@ from payment.state import (
     PaymentCall,
     Refund,
     State,
-    Trouble,
     Wanted,
     payment_id,
 )
@@ -51,18 +49,6 @@ SUPERSEDED = Declined(code="superseded", message="a later attempt took the place
 NOT_UNDONE = Declined(code="not_undone", message="an earlier attempt at this payment has not been undone")
 NOT_AUTHORIZED = Declined(code="not_authorized", message="no authorization holds the money")
 TOO_MUCH = Declined(code="exceeds_authorization", message="less than this was authorized")
-
-
-@dataclass(frozen=True, slots=True)
-class Retry:
-    """When the provider is asked again: after `first`, then twice as long each time, up to `longest`."""
-
-    first: timedelta
-    longest: timedelta
-
-    def delay(self, times: int) -> timedelta:
-        """How long to wait after so many failures, at least one."""
-        return min(self.first * (1 << min(times - 1, 30)), self.longest)
 
 
 def needs(message: Input, _: Documents) -> Iterable[str]:
@@ -190,17 +176,17 @@ def _hear(payment: Payment, answered: CallAnswered, retry: Retry, now: datetime)
             said = tuple(word for attempt in waiting for word in _declined(payment, attempt, VOIDED))
             return payment.but(calls=(), trouble=None, state="authorized", capture=None), said
         case Declined(code=code, message=message):
-            return _later(payment, call.next_round, f"{code}: {message}", retry, now), ()
+            return _later(payment, call.anew, f"{code}: {message}", retry, now), ()
         case unknown:
             why = unknown.reason if isinstance(unknown, Unknown) else f"no answer is made of {type(unknown).__name__}"
-            return _later(payment, call.next_try, why, retry, now), ()
+            return _later(payment, call.same_again, why, retry, now), ()
 
 
 def _later(payment: Payment, call: PaymentCall, why: str, retry: Retry, now: datetime) -> Payment:
     """Ask again after a while. There is no last time: money is neither forgotten nor kept."""
-    since, times = (payment.trouble.since, payment.trouble.times + 1) if payment.trouble is not None else (now, 1)
-    waits = call.model_copy(update={"not_before": now + retry.delay(times)})
-    return payment.but(calls=(waits,), trouble=Trouble(since=since, times=times, why=why[:300]))
+    trouble = Trouble.grown(payment.trouble, why, now)
+    waits = call.model_copy(update={"not_before": retry.at(trouble, now)})
+    return payment.but(calls=(waits,), trouble=trouble)
 
 
 def _accepted(payment: Payment, call: PaymentCall, reference: str) -> Step:

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import ClassVar, Literal, Self, TypedDict
 
-from chassis.decision import Call, Document
+from chassis.decision import Call, Document, Trouble
 from contracts.message import Reference, SagaStep, Text, Value
 from contracts.payment import AuthorizePayment
 
@@ -30,15 +30,9 @@ class Names(TypedDict):
 
 
 class PaymentCall(Call):
-    """What the provider is asked to do.
-
-    A try whose outcome stayed unknown is made again with the same id. After a definite refusal of what must be done, it
-    is asked as a new round with an id of its own, because a provider answers an id it knows as it did before.
-    """
+    """What the provider is asked to do."""
 
     operation: Operation
-    round: int = 1
-    """Counts the requests of this operation, each of which was refused except the last."""
     amount: int
     """In the currency's minor unit."""
     currency: str
@@ -49,17 +43,6 @@ class PaymentCall(Call):
     """The provider's name for the authorization that is captured, voided or refunded."""
     refund: int | None = None
     """The attempt of the RefundPayment that is carried out; None when everything is given back to undo a capture."""
-
-    @property
-    def next_try(self) -> Self:
-        """The same request again: nobody knows what came of it."""
-        return self.model_copy(update={"tries": self.tries + 1})
-
-    @property
-    def next_round(self) -> Self:
-        """A new request of the same, with an id of its own: `web:1001/1/1/capture` is followed by `.../capture/2`."""
-        first = self.id.removesuffix(f"/{self.round}") if self.round > 1 else self.id
-        return self.model_copy(update={"id": f"{first}/{self.round + 1}", "round": self.round + 1, "tries": 0})
 
 
 class Accepted(Value):
@@ -121,17 +104,6 @@ class Refund(Value):
     """What was given back: never more than was captured and not refunded."""
     refund_id: str = ""
     """The provider's name for it; empty when there was nothing to give back."""
-
-
-class Trouble(Value):
-    """The provider has not done what it must do; it is asked again and again."""
-
-    since: datetime
-    """When it first failed."""
-    times: int
-    """How often it failed since then."""
-    why: str
-    """What went wrong last."""
 
 
 class Payment(Document):

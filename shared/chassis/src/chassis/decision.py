@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import ClassVar, Self, TypeVar
 
 from contracts.message import Message
@@ -22,8 +22,56 @@ class Call(BaseModel):
     """The idempotency key, derived from the message that led to the call: every try of one call has the same."""
     tries: int = 0
     """How often the outcome stayed unknown so far."""
+    round: int = 1
+    """Counts the requests for the same thing, each of which was definitely refused except the last."""
     not_before: datetime | None = None
     """When the next try may be made; now, if there is none."""
+
+    @property
+    def same_again(self) -> Self:
+        """The next try, for when nobody knows what came of this one: the id stays."""
+        return self.model_copy(update={"tries": self.tries + 1})
+
+    @property
+    def anew(self) -> Self:
+        """The next round, for what must be done although it was refused.
+
+        It has an id of its own, such as `.../capture/2` after `.../capture`: a known one would be answered as before.
+        """
+        first = self.id.removesuffix(f"/{self.round}") if self.round > 1 else self.id
+        return self.model_copy(update={"id": f"{first}/{self.round + 1}", "round": self.round + 1, "tries": 0})
+
+
+class Trouble(BaseModel):
+    """The outside world has not done what it must do, and is asked again and again: what operators call stuck."""
+
+    model_config = ConfigDict(frozen=True)
+
+    since: datetime
+    """When it first failed."""
+    times: int
+    """How often it failed since then."""
+    why: str
+    """What went wrong last."""
+
+    @classmethod
+    def grown(cls, before: "Trouble | None", why: str, now: datetime) -> "Trouble":
+        """The trouble after one more failure."""
+        if before is None:
+            return cls(since=now, times=1, why=why[:300])
+        return cls(since=before.since, times=before.times + 1, why=why[:300])
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """When the outside world is asked again: after `first`, then twice as long each time, up to `longest`."""
+
+    first: timedelta
+    longest: timedelta
+
+    def at(self, trouble: Trouble, now: datetime) -> datetime:
+        """When to ask again after a failure just now."""
+        return now + min(self.first * (1 << min(trouble.times - 1, 30)), self.longest)
 
 
 class Document(BaseModel):

@@ -1,9 +1,12 @@
 """What every service must be told, from environment variables, checked before anything starts."""
 
+from datetime import timedelta
 from typing import Annotated
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from chassis.decision import Retry
 
 
 class ChassisSettings(BaseSettings):
@@ -41,3 +44,17 @@ class ChassisSettings(BaseSettings):
     """After how long without a heartbeat Kafka gives a dead instance's partitions to another one."""
     stop_deadline_s: Annotated[float, Field(gt=0, le=300)] = 10.0
     """How long a graceful stop may take before the process ends anyway."""
+
+
+class CallingSettings(ChassisSettings):
+    """What a service that calls the outside world must be told, too."""
+
+    retry_first_s: Annotated[float, Field(gt=0, le=3600)] = 1.0
+    """After how long the outside world is asked again when an outcome is unknown, or when it refused what must be done;
+    the time doubles with each failure."""
+    retry_longest_s: Annotated[float, Field(gt=0, le=86_400)] = 300.0
+    """The longest time between two such requests."""
+
+    @property
+    def retry(self) -> Retry:
+        return Retry(timedelta(seconds=self.retry_first_s), timedelta(seconds=self.retry_longest_s))
