@@ -1,0 +1,64 @@
+"""What a service remembers, read from its database by somebody else: an audit, an export."""
+
+from collections.abc import AsyncIterator, Collection, Mapping
+from types import TracebackType
+from typing import Self
+
+from pymongo.errors import PyMongoError
+
+from chassis.decision import Document
+from chassis.mongo import connect
+from chassis.parking import Parked
+from chassis.ports import Unavailable
+
+
+class Archive:
+    """Reads the documents of one service, with what its journal has not brought to them yet; it writes nothing.
+
+    Every method raises Unavailable when MongoDB does not answer.
+    """
+
+    def __init__(self, url: str, database: str, models: Collection[type[Document]]) -> None:
+        self.name = database
+        self._client = connect(url)
+        self._database = self._client.get_database(database)
+        self._models: dict[str, type[Document]] = {Parked.kind: Parked}
+        self._models.update({model.kind: model for model in models})
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        self._client.close()
+
+    async def latest(self, keys: Collection[str]) -> Mapping[str, Document]:
+        """The documents of these keys that exist, as the last journal entry left them."""
+        wanted = set(keys)
+        found: dict[str, tuple[int, Document]] = {}
+        try:
+            # The journal first: what is pruned from it meanwhile is in the documents by then.
+            async for raw in self._database["journal"].find({}, {"number": 1, "changes": 1}):
+                for key, body, *_ in raw["changes"]:
+                    if key in wanted and raw["number"] > found.get(key, (0,))[0]:
+                        model = self._models[key.partition("/")[0]]
+                        found[key] = (raw["number"], model.model_validate_json(body))
+            by_kind: dict[str, list[str]] = {}
+            for key in wanted:
+                kind, _, id_ = key.partition("/")
+                by_kind.setdefault(kind, []).append(id_)
+            for kind, ids in by_kind.items():
+                async for raw in self._database[kind].find({"_id": {"$in": ids}}, {"entry": 1, "body": 1}):
+                    key = f"{kind}/{raw['_id']}"
+                    if raw["entry"] > found.get(key, (0,))[0]:
+                        found[key] = (raw["entry"], self._models[kind].model_validate(raw["body"], strict=False))
+        except PyMongoError as failure:
+            raise Unavailable(f"MongoDB: {failure}") from failure
+        return {key: document for key, (_, document) in found.items()}
+
+    async def ids(self, model: type[Document]) -> AsyncIterator[str]:
+        """The ids of all documents of a kind, as of the last checkpoint."""
+        try:
+            async for raw in self._database[model.kind].find({}, {"_id": 1}):
+                yield raw["_id"]
+        except PyMongoError as failure:
+            raise Unavailable(f"MongoDB: {failure}") from failure
