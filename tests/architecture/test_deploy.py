@@ -1,0 +1,105 @@
+"""What runs the services elsewhere agrees with the services: compose, images, Kubernetes, alerts, the dashboard."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+from chassis.settings import ChassisSettings
+from chassis.telemetry import Meters
+
+ROOT = Path(__file__).parents[2]
+KUBERNETES = ROOT / "deploy" / "kubernetes"
+SERVICES = {"order", "inventory", "payment", "fulfillment", "shipping"}
+SETTINGS = {name.upper() for name in ChassisSettings.model_fields}
+MANIFESTS = [path for path in sorted(KUBERNETES.rglob("*.yaml")) if path.name != "kustomization.yaml"]
+METRIC = re.compile(r"throughline_\w+")
+
+
+def load(path: Path) -> Any:  # noqa: ANN401 - YAML of any shape
+    return yaml.safe_load(path.read_text())
+
+
+COMPOSE = load(ROOT / "docker-compose.yml")["services"]
+
+
+def literals(kind: str, name: str) -> dict[str, str]:
+    """The values that the kustomization puts into a config map or a secret."""
+    (generated,) = [one for one in load(KUBERNETES / "kustomization.yaml")[kind] if one["name"] == name]
+    return dict(literal.split("=", 1) for literal in generated["literals"])
+
+
+def test_compose_and_kubernetes_run_every_service() -> None:
+    assert set(COMPOSE) >= SERVICES
+    assert set(load(KUBERNETES / "kustomization.yaml")["resources"]) >= SERVICES
+
+
+@pytest.mark.parametrize("name", COMPOSE)
+def test_compose_publishes_on_loopback_only(name: str) -> None:
+    assert all(port.startswith("127.0.0.1:") for port in COMPOSE[name].get("ports", ()))
+
+
+@pytest.mark.parametrize("name", sorted(set(COMPOSE) - {"setup", "oms"}))
+def test_compose_knows_whether_what_keeps_running_is_healthy(name: str) -> None:
+    assert COMPOSE[name]["healthcheck"]["test"]
+    assert COMPOSE[name]["restart"] == "unless-stopped"
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_compose_sets_what_the_services_read_and_lets_them_stop_in_time(name: str) -> None:
+    service = COMPOSE[name]
+    assert set(service["environment"]) <= SETTINGS
+    assert int(service["stop_grace_period"].removesuffix("s")) > int(service["environment"]["STOP_DEADLINE_S"])
+
+
+@pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: str(path.relative_to(KUBERNETES)))
+def test_manifests_are_what_kubernetes_accepts(path: Path) -> None:
+    kubernetes_validate.validate(load(path), kubernetes_validate.latest_version(), strict=True)
+
+
+def test_kubernetes_sets_what_the_services_read_and_lets_them_stop_in_time() -> None:
+    settings = literals("configMapGenerator", "throughline-settings")
+    pod = load(KUBERNETES / "service" / "deployment.yaml")["spec"]["template"]["spec"]
+    own = {variable["name"] for variable in pod["containers"][0]["env"]}
+    assert own | set(settings) | set(literals("secretGenerator", "throughline-addresses")) <= SETTINGS
+    assert pod["terminationGracePeriodSeconds"] > int(settings["STOP_DEADLINE_S"])
+
+
+def test_images_and_newcomers_use_the_same_uv() -> None:
+    (fetched,) = re.findall(r"^UV_VERSION := (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert f" uv=={fetched}\n" in (ROOT / "deploy" / "Dockerfile").read_text()
+
+
+def shown(path: Path) -> set[str]:
+    return set(METRIC.findall(path.read_text()))
+
+
+def measured() -> set[str]:
+    """The names that queries use: a counter ends in _total, a histogram is asked for its buckets."""
+    families = Meters().registry.collect()
+    suffix = {"counter": "_total", "histogram": "_bucket", "gauge": ""}
+    return {family.name + suffix[family.type] for family in families}
+
+
+def test_alerts_and_dashboard_ask_for_metrics_that_exist() -> None:
+    asked = shown(ROOT / "deploy" / "alerts.yml") | shown(ROOT / "deploy" / "grafana" / "throughline.json")
+    assert asked <= measured()
+
+
+def test_the_dashboard_shows_every_metric() -> None:
+    assert measured() <= shown(ROOT / "deploy" / "grafana" / "throughline.json")
+
+
+@pytest.mark.parametrize("trouble", ["gaps_total", "partition_running", "dead_letters_total", "parked", "lag_messages"])
+def test_somebody_is_told_of(trouble: str) -> None:
+    alerts = [rule["expr"] for group in load(ROOT / "deploy" / "alerts.yml")["groups"] for rule in group["rules"]]
+    assert any(f"throughline_{trouble}" in alert for alert in alerts)
+
+
+def test_every_panel_names_what_it_shows() -> None:
+    panels = json.loads((ROOT / "deploy" / "grafana" / "throughline.json").read_text())["panels"]
+    assert all(panel["title"] for panel in panels)
+    assert len({panel["id"] for panel in panels}) == len(panels)
