@@ -1,0 +1,118 @@
+"""The stores say what the log says: orders, payments, fulfillments, and the stock of every item.
+
+Each document is compared with what the log comes to. Of an order that is the document that its replay ends with, but
+for the times: when the order service took an input that it answered with silence, the log does not say.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from chassis.decision import Document
+from contracts.fulfillment import FulfillmentCancelled, FulfillmentFailed, OrderPacked, OrderPicked
+from contracts.message import SagaStep
+from contracts.payment import PaymentAuthorized, PaymentCaptured, PaymentDeclined, PaymentRefunded, PaymentVoided
+from fulfillment.state import Fulfillment, fulfillment_id
+from inventory.state import Stock
+from order.state import Order
+from payment.state import Payment, payment_id
+
+from oms.audit.auditor import Judged
+from oms.audit.book import Level
+from oms.audit.finding import Finding
+from oms.audit.money import captured, refunded
+from oms.history import History
+
+Documents = Mapping[str, Document]
+"""By key, the documents of one service."""
+
+OF_PAYMENT = (PaymentAuthorized, PaymentDeclined, PaymentCaptured, PaymentVoided, PaymentRefunded)
+ENDED_SO: dict[type[SagaStep], frozenset[str]] = {
+    OrderPicked: frozenset({"picked", "packed"}),
+    OrderPacked: frozenset({"packed"}),
+    FulfillmentFailed: frozenset({"failed", "cancelled", "tombstone"}),
+    FulfillmentCancelled: frozenset({"failed", "cancelled", "tombstone"}),
+}
+"""What a fulfillment may be after the last that it said."""
+
+
+def keys_of_order(judged: Judged) -> Iterator[tuple[str, str]]:
+    """Each document that an order should have, as the service and the key."""
+    history = judged.history
+    if judged.replay.document is not None:
+        yield "order", Order.key_of(history.order_id)
+    for revision in {message.revision for _, message in history.of(*OF_PAYMENT)}:
+        yield "payment", Payment.key_of(payment_id(history.order_id, revision))
+    for _, message in history.of(*ENDED_SO):
+        yield "fulfillment", Fulfillment.key_of(fulfillment_id(history.order_id, message.revision, message.attempt))
+
+
+def compare_order(judged: Judged, stored: Mapping[str, Documents]) -> Iterator[Finding]:
+    """What the documents about one order, by service, say other than the log."""
+    if judged.replay.differences:
+        return  # already found, and nothing is left to compare with
+    history, rebuilt = judged.history, judged.replay.document
+    if isinstance(rebuilt, Order):
+        yield from _compare("order", rebuilt.key, rebuilt, stored["order"].get(rebuilt.key))
+    for revision in sorted({message.revision for _, message in history.of(*OF_PAYMENT)}):
+        key = Payment.key_of(payment_id(history.order_id, revision))
+        yield from _compare_payment(history, revision, key, stored["payment"].get(key))
+    last = {(message.revision, message.attempt): message for _, message in history.of(*ENDED_SO)}
+    for (revision, attempt), message in last.items():
+        key = Fulfillment.key_of(fulfillment_id(history.order_id, revision, attempt))
+        document = stored["fulfillment"].get(key)
+        state = document.state if isinstance(document, Fulfillment) else "not there"
+        if state not in ENDED_SO[type(message)]:
+            said = f"the fulfillment is {state}, but the last that it said is {type(message).__name__}"
+            yield Finding("store", f"fulfillment/{key}", history.order_id, said)
+
+
+def _compare(service: str, key: str, rebuilt: Order, document: Document | None) -> Iterator[Finding]:
+    if document is None:
+        yield Finding(
+            "store", f"{service}/{key}", rebuilt.id, f"there is no document, but the log says {rebuilt.status}"
+        )
+        return
+    logged, stored = _timeless(rebuilt), _timeless(document)
+    for name in logged:
+        if logged[name] != stored.get(name):
+            said = f"{name} is {stored.get(name)!r}, but the log says {logged[name]!r}"
+            yield Finding("store", f"{service}/{key}", rebuilt.id, said[:1000])
+            return
+
+
+def _timeless(document: Document) -> dict[str, Any]:
+    fields = document.model_dump(mode="json", exclude={"timeline", "alarm"})
+    for task in fields.get("tasks", ()):
+        del task["deadline"]
+    for revision in fields.get("earlier", ()):
+        del revision["ended_at"]
+    return fields
+
+
+def _compare_payment(history: History, revision: int, key: str, document: Document | None) -> Iterator[Finding]:
+    taken = sum(message.amount for _, message in captured(history) if message.revision == revision)
+    returned = sum(message.amount for _, message in refunded(history) if message.revision == revision)
+    if not isinstance(document, Payment):
+        yield Finding(
+            "store", f"payment/{key}", history.order_id, "there is no document, but the log has answers of it"
+        )
+    elif (document.captured, document.refunded) != (taken, returned):
+        said = f"{document.captured} captured, {document.refunded} refunded; the log says {taken} and {returned}"
+        yield Finding("store", f"payment/{key}", history.order_id, said)
+
+
+def key_of_stock(level: Level) -> str:
+    return Stock.key_of(Stock.place(level.location, level.sku))
+
+
+def compare_stock(level: Level, document: Document | None) -> Iterator[Finding]:
+    """What the document of an item says other than the last StockLevel."""
+    place, about = f"inventory/{key_of_stock(level)}", f"{level.sku} in {level.location}"
+    if not isinstance(document, Stock):
+        yield Finding("store", place, about, f"there is no document, but {level.place} tells of it")
+        return
+    logged = (level.available, level.reserved, level.shipped, level.received)
+    stored = (document.available, document.reserved, document.shipped, document.received)
+    if stored != logged:
+        said = f"{stored} are available, reserved, shipped, received, but {level.place} says {logged}"
+        yield Finding("store", place, about, said)

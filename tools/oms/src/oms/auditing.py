@@ -1,0 +1,130 @@
+"""Reads a whole log and what the services remember of it, and has all of it checked.
+
+On a system at work something is always on its way: a message may be on one topic whose cause is not yet read from
+another, and documents follow the log by a second. So what is found is looked for a second time, and counts if it is
+still there.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import TypeVar
+
+from chassis.archive import Archive
+from chassis.decision import Document
+from chassis.ports import Unavailable
+from fulfillment.state import Fulfillment
+from inventory.state import Stock
+from order.definition import Policy
+from order.state import Order
+from payment.state import Payment
+
+from oms.audit.auditor import Auditor, Judged, Verdict
+from oms.audit.finding import Finding
+from oms.audit.stored import compare_order, compare_stock, key_of_stock, keys_of_order
+from oms.connection import Unreachable
+from oms.log import LogReader, Spans
+
+COMMANDS_TO_BOOKS = "inventory.commands"
+SECOND_LOOK_AFTER_S = 3.0
+AT_ONCE = 200
+REMEMBERED: dict[str, type[Document]] = {
+    "order": Order,
+    "inventory": Stock,
+    "payment": Payment,
+    "fulfillment": Fulfillment,
+}
+"""Whose memory is compared with the log, and which documents of it. A service's database is named after it."""
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Hears how far an audit is."""
+
+    begin: Callable[[str, int], None]
+    """What is done next, and how much of it there is."""
+    advance: Callable[[int], None]
+
+
+async def audit(brokers: str, mongo_url: str | None, policy: Policy, progress: Progress) -> Verdict:
+    """Check everything; without a MongoDB, the log alone. Raises Unreachable and NoLog."""
+    async with AsyncExitStack() as exits:
+        log = await exits.enter_async_context(LogReader(brokers))
+        stores: dict[str, Archive] = {}
+        if mongo_url is not None:
+            for name, model in REMEMBERED.items():
+                stores[name] = await exits.enter_async_context(Archive(mongo_url, name, (model,)))
+        try:
+            first = await _look(log, stores, policy, progress)
+            if not first.findings:
+                return first
+            await asyncio.sleep(SECOND_LOOK_AFTER_S)
+            second = await _look(log, stores, policy, progress)
+        except Unavailable as failure:
+            raise Unreachable.mongo(mongo_url or "", failure) from failure
+        still_there = set(first.findings) & set(second.findings)
+        return replace(second, findings=sorted(still_there))
+
+
+async def _look(log: LogReader, stores: Mapping[str, Archive], policy: Policy, progress: Progress) -> Verdict:
+    spans = await log.spans()
+    partitions = 1 + max(partition for _, partition in spans)
+    auditor = Auditor(policy, partitions)
+    progress.begin("reading the topics", sum(end - start for start, end in spans.values()))
+    findings: list[Finding] = []
+    known: set[str] = set()
+    await _take(log, auditor, {part: span for part, span in spans.items() if part[0] == COMMANDS_TO_BOOKS}, progress)
+    for number in range(partitions):
+        its_own = {part: span for part, span in spans.items() if part[1] == number and part[0] != COMMANDS_TO_BOOKS}
+        await _take(log, auditor, its_own, progress)
+        for some in _batched(auditor.judge(number)):
+            known.update(judged.history.order_id for judged in some)
+            findings += await _compare_orders(some, stores)
+            # Judging takes as long as reading: give the loop, and Kafka's heartbeats, a turn.
+            await asyncio.sleep(0)
+    verdict = auditor.conclude()
+    if stores:
+        findings += await _compare_stock(verdict, stores["inventory"], progress)
+        async for order_id in stores["order"].ids(Order):
+            if order_id not in known:
+                findings.append(
+                    Finding("store", f"order/{Order.key_of(order_id)}", order_id, "nothing on the log is about it")
+                )
+    return replace(verdict, findings=sorted([*verdict.findings, *findings]))
+
+
+async def _take(log: LogReader, auditor: Auditor, spans: Spans, progress: Progress) -> None:
+    async for records in log.read(spans, progress.advance):
+        for record in records:
+            auditor.take(record)
+
+
+async def _compare_orders(judged: list[Judged], stores: Mapping[str, Archive]) -> list[Finding]:
+    if not stores:
+        return []
+    keys: dict[str, list[str]] = {name: [] for name in stores}
+    for one in judged:
+        for name, key in keys_of_order(one):
+            keys[name].append(key)
+    stored = {name: await store.latest(keys[name]) for name, store in stores.items()}
+    return [finding for one in judged for finding in compare_order(one, stored)]
+
+
+async def _compare_stock(verdict: Verdict, store: Archive, progress: Progress) -> list[Finding]:
+    levels = [level for book in verdict.books for level in book.levels.values()]
+    progress.begin("comparing the stock", len(levels))
+    findings: list[Finding] = []
+    for some in _batched(levels):
+        documents = await store.latest([key_of_stock(level) for level in some])
+        findings += [found for level in some for found in compare_stock(level, documents.get(key_of_stock(level)))]
+        progress.advance(len(some))
+    return findings
+
+
+def _batched(things: Iterable[T]) -> Iterator[list[T]]:
+    iterator = iter(things)
+    while some := list(islice(iterator, AT_ONCE)):
+        yield some

@@ -1,0 +1,144 @@
+"""`oms audit`: is everything right?"""
+
+import asyncio
+from typing import Annotated
+
+import typer
+from order.settings import Settings
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
+from rich.table import Table
+
+from oms import auditing, connection
+from oms.audit.auditor import Verdict
+from oms.commands import NOTES, SHOWN, Brokers, Json, Mongo, print_json, said_plainly
+from oms.log import NoLog
+
+MOST_SHOWN = 20
+
+
+def audit(
+    *,
+    log_only: Annotated[bool, typer.Option("--log-only", help="Read the topics only, not the databases.")] = False,
+    brokers: Brokers = None,
+    mongo: Mongo = None,
+    as_json: Json = False,
+) -> None:
+    """Prove from all topics, then the databases, that nothing was lost, doubled or oversold.
+
+    Every order ended or waits for something that is named; every link between services is without a gap; the stock of
+    every item adds up after every message and is never below zero; what was captured and not refunded is what is owed;
+    replaying every order gives what is on the log; and the databases say the same. What is found is looked for a second
+    time, so that a system at work is not blamed for what is just on its way. Ends with status 1 if anything is off.
+    """
+    with said_plainly(connection.Unreachable, NoLog):
+        where = connection.brokers(brokers), None if log_only else connection.mongo_url(mongo)
+        with _bar() as bar:
+            verdict = asyncio.run(auditing.audit(*where, Settings().policy, _progress(bar)))
+    if as_json:
+        print_json(as_json_of(verdict))
+    else:
+        show(verdict)
+    if verdict.findings:
+        raise typer.Exit(1)
+
+
+def _bar() -> Bar:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Bar(*columns, console=NOTES, transient=True)
+
+
+def _progress(bar: Bar) -> auditing.Progress:
+    tasks: list[TaskID] = []
+
+    def begin(what: str, total: int) -> None:
+        for task in tasks:
+            bar.update(task, visible=False)
+        tasks[:] = [bar.add_task(what, total=total)]
+
+    return auditing.Progress(begin, lambda count: bar.advance(tasks[0], count))
+
+
+def as_json_of(verdict: Verdict) -> dict[str, object]:
+    """The verdict as JSON, with all findings."""
+    return {
+        "ok": not verdict.findings,
+        "findings": [
+            {"check": found.check, "place": found.place, "about": found.about, "what": found.what}
+            for found in verdict.findings
+        ],
+        "waiting": [{"about": one.about, "state": one.state, "why": one.why} for one in verdict.waiting],
+        "orders": dict(verdict.orders),
+        "records": verdict.records,
+        "links": {"count": verdict.links, "messages": verdict.counted, "published_again": verdict.repeated},
+        "items": sum(len(book.items) for book in verdict.books),
+        "dead_letters": [
+            {
+                "topic": cause.topic,
+                "service": cause.service,
+                "code": cause.code,
+                "path": cause.path,
+                "message": cause.message,
+                "count": count,
+                "examples": verdict.examples[cause],
+            }
+            for cause, count in verdict.dead_letters.most_common()
+        ],
+    }
+
+
+def show(verdict: Verdict) -> None:
+    """The verdict for people."""
+    items = sum(len(book.items) for book in verdict.books)
+    again = f", {verdict.repeated:,} of them published again after a crash" if verdict.repeated else ""
+    SHOWN.print(
+        f"{verdict.records:,} records on {verdict.links:,} links{again}; {verdict.orders.total():,} orders; "
+        f"{items:,} items in stock"
+    )
+    SHOWN.print(", ".join(f"{count:,} {state}" for state, count in verdict.orders.most_common()) or "no orders")
+    _show_dead_letters(verdict)
+    _show_waiting(verdict)
+    _show_findings(verdict)
+
+
+def _show_dead_letters(verdict: Verdict) -> None:
+    if not verdict.dead_letters:
+        return
+    table = Table(title=f"{verdict.dead_letters.total():,} dead letters", title_justify="left")
+    for column in ("count", "topic", "why", "for example"):
+        table.add_column(column, justify="right" if column == "count" else "left")
+    for cause, count in verdict.dead_letters.most_common(MOST_SHOWN):
+        why = f"{cause.path}: {cause.message}" if cause.path else cause.message
+        table.add_row(f"{count:,}", cause.topic, escape(why[:200]), verdict.examples[cause][0])
+    SHOWN.print(table)
+
+
+def _show_waiting(verdict: Verdict) -> None:
+    if not verdict.waiting:
+        return
+    table = Table(title=f"{len(verdict.waiting):,} still waiting", title_justify="left")
+    for column in ("what", "state", "why"):
+        table.add_column(column)
+    for one in verdict.waiting[:MOST_SHOWN]:
+        table.add_row(one.about, one.state, escape(one.why))
+    SHOWN.print(table)
+    _say_more(len(verdict.waiting))
+
+
+def _show_findings(verdict: Verdict) -> None:
+    if not verdict.findings:
+        SHOWN.print("[green]Nothing was lost, doubled or oversold.[/green]")
+        return
+    table = Table(title=f"{len(verdict.findings):,} findings", title_justify="left", title_style="bold red")
+    for column in ("check", "where", "about", "what is wrong"):
+        table.add_column(column, overflow="fold")
+    for found in verdict.findings[:MOST_SHOWN]:
+        table.add_row(found.check, found.place, found.about, escape(found.what))
+    SHOWN.print(table)
+    _say_more(len(verdict.findings))
+
+
+def _say_more(count: int) -> None:
+    if count > MOST_SHOWN:
+        SHOWN.print(f"and {count - MOST_SHOWN:,} more; --json lists all of them")

@@ -1,0 +1,55 @@
+"""Reads what the log has about one order, from the partition where it lives."""
+
+from collections.abc import Callable
+
+from contracts.topics import BY_NAME
+from contracts.wire import Unreadable
+from order.validation import salvage
+
+from oms.history import History, logged
+from oms.log import LogReader, Record, Spans
+from oms.replay import SERVICE, home_of
+
+COMMANDS_TO_BOOKS = "inventory.commands"
+"""Lies where the book is, not where the order is."""
+
+
+async def gather(
+    log: LogReader,
+    order_id: str,
+    *,
+    begin: Callable[[int], None] = lambda _: None,
+    on_read: Callable[[int], None] = lambda _: None,
+) -> tuple[History, int]:
+    """The history of the order, and how many partitions each topic has.
+
+    `begin` hears how many offsets are to be read, `on_read` how many were. Raises Unreachable and NoLog.
+    """
+    spans = await log.spans(BY_NAME)
+    partitions = 1 + max(partition for _, partition in spans)
+    home = home_of(order_id, partitions)
+    wanted: Spans = {
+        (topic, partition): span
+        for (topic, partition), span in spans.items()
+        if topic == COMMANDS_TO_BOOKS or (BY_NAME[topic].key == ("order_id",) and partition == home)
+    }
+    begin(sum(end - start for start, end in wanted.values()))
+    history = History(order_id)
+    async for records in log.read(wanted, on_read):
+        for record in records:
+            _take(history, record)
+    return history, partitions
+
+
+def _take(history: History, record: Record) -> None:
+    topic = BY_NAME[record.topic]
+    named = dict(record.headers).get("ce_correlationid") if record.topic == COMMANDS_TO_BOOKS else record.key
+    # Where channels write, only the body says which order it is about.
+    if not topic.open and named != history.order_id.encode():
+        return
+    try:
+        message = logged(record, salvage) if topic.owner == SERVICE else logged(record)
+    except Unreadable:
+        return
+    if not topic.open or topic.key_of(message.message) == history.order_id:
+        history.add(message)
