@@ -27,7 +27,7 @@ MOST_COUNTED = 1_000_000_000_000
 
 def move(documents: Documents, message: Moving, now: datetime) -> Decision:
     """Do all of it or nothing, and nothing if a movement of this id was done or refused before."""
-    movement = _movement(message, now)
+    movement = movement_of(message, now)
     if documents.get(Movement, movement.id) is not None:
         return Decision()
     book = OpenBook(documents, message.location, now)
@@ -62,20 +62,21 @@ def _lines(message: Moving) -> tuple[MovedLine, ...]:
             return tuple(MovedLine(sku=line.sku, change=-line.quantity) for line in message.lines)
 
 
-def _movement(message: Moving, now: datetime) -> Movement:
-    what: MovementKind
+def movement_of(message: Moving, now: datetime) -> Movement:
+    """The movement as it is remembered when nothing speaks against it."""
+    kind: MovementKind
     match message:
         case ReceiveStock():
-            what, note = "receive", message.reference
+            kind, note = "receive", message.reference
         case AdjustStock():
-            what, note = "adjust", message.reason
+            kind, note = "adjust", message.reason
         case TransferStock():
-            what, note = "transfer", f"to {message.to_location}"
+            kind, note = "transfer", f"to {message.to_location}"
     return Movement(
         id=Movement.place(message.location, message.movement_id),
         location=message.location,
         movement_id=message.movement_id,
-        what=what,
+        what=kind,
         state="done",
         lines=_lines(message),
         note=note,

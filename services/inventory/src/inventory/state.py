@@ -175,7 +175,11 @@ class Reservation(Document):
 
     @staticmethod
     def place(command: Command) -> str:
-        return f"{command.location}/{command.order_id}/{command.revision}/{command.attempt}"
+        return Reservation.named(**step_of(command))
+
+    @staticmethod
+    def named(location: str, order_id: str, revision: int, attempt: int) -> str:
+        return f"{location}/{order_id}/{revision}/{attempt}"
 
     @property
     def holds(self) -> bool:
@@ -221,6 +225,10 @@ class Movement(Document):
     @staticmethod
     def place(location: str, movement_id: str) -> str:
         return f"{location}/{movement_id}"
+
+    def repeats(self, other: "Movement") -> bool:
+        """Whether the other asks for the same."""
+        return (self.id, self.what, self.lines, self.note) == (other.id, other.what, other.lines, other.note)
 
 
 class LevelChange(Value):

@@ -1,0 +1,172 @@
+"""The HTTP API: stock comes, goes and is read. Whatever changes something becomes a message."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Annotated
+from urllib.parse import quote
+
+from chassis.body import AsJson
+from chassis.ports import Publisher, Reader
+from chassis.problem import Problem
+from contracts.inventory import AdjustStock, ConfigureItem, ReceiveStock, TransferStock
+from contracts.message import Location, OrderId, Reason, Reference, Revision, Sku
+from fastapi import APIRouter, FastAPI, Query, Response, status
+from pydantic import Field
+
+from inventory.movements import Moving, movement_of
+from inventory.shown import (
+    Accepted,
+    AvailabilityShown,
+    BackorderPage,
+    Correction,
+    ItemSettings,
+    LedgerPage,
+    LevelShown,
+    MovementAccepted,
+    MovementShown,
+    Receipt,
+    ReservationShown,
+    ReservationsShown,
+    StockShown,
+    Transfer,
+)
+from inventory.state import LedgerEntry, Movement, Reservation, Stock
+from inventory.view import Availability, Level
+
+LOOK_EVERY_S = 0.2
+"""While somebody waits for a movement to become readable."""
+
+Limit = Annotated[int, Query(ge=1, le=200)]
+Cursor = Annotated[int | None, Query(ge=0, description="`next` of the page before")]
+Attempt = Annotated[int, Field(ge=1, le=1_000_000)]
+WaitS = Annotated[float, Query(ge=0, le=30, description="how long to wait for a movement that is not known yet")]
+
+
+def router(reader: Reader, publisher: Publisher, availability: Availability) -> APIRouter:
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await availability.close()
+
+    routes = APIRouter(tags=["inventory"], lifespan=lifespan)
+    _moving(routes, reader, publisher)
+    _levels(routes, reader, availability)
+    _history(routes, reader)
+    return routes
+
+
+def _moving(routes: APIRouter, reader: Reader, publisher: Publisher) -> None:
+    @routes.post("/movements/receive", status_code=status.HTTP_202_ACCEPTED)
+    async def receive(receipt: Annotated[Receipt, AsJson], response: Response) -> MovementAccepted:
+        """Say that goods arrived."""
+        return await _accept(reader, publisher, ReceiveStock(**dict(receipt)), response)
+
+    @routes.post("/movements/adjust", status_code=status.HTTP_202_ACCEPTED)
+    async def adjust(correction: Annotated[Correction, AsJson], response: Response) -> MovementAccepted:
+        """Say that a count came out different. Units that are set aside for orders cannot be taken away."""
+        return await _accept(reader, publisher, AdjustStock(**dict(correction)), response)
+
+    @routes.post("/movements/transfer", status_code=status.HTTP_202_ACCEPTED)
+    async def send(transfer: Annotated[Transfer, AsJson], response: Response) -> MovementAccepted:
+        """Send stock to another location, all of it or nothing."""
+        return await _accept(reader, publisher, TransferStock(**dict(transfer)), response)
+
+    @routes.get("/movements/{location}/{movement_id:path}")
+    async def movement(location: Location, movement_id: Reference, wait_s: WaitS = 0) -> MovementShown:
+        """A movement: done, or refused and why."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + wait_s
+        while (found := await reader.get(Movement, Movement.place(location, movement_id))) is None:
+            if loop.time() >= until:
+                detail = "A movement is readable about a second after it was taken; `?wait_s=5` waits for that."
+                raise Problem(404, "Unknown movement", detail)
+            await asyncio.sleep(LOOK_EVERY_S)
+        return MovementShown.model_validate(found)
+
+    @routes.put("/items/{location}/{sku}", status_code=status.HTTP_202_ACCEPTED)
+    async def configure(
+        location: Location, sku: Sku, item: Annotated[ItemSettings, AsJson], response: Response
+    ) -> Accepted:
+        """Say how an item is kept in a location: where it lies, when it is low, what may stand in for it."""
+        await publisher.publish(ConfigureItem(location=location, sku=sku, **dict(item)))
+        response.headers["Location"] = url = f"/stock/{location}/{sku}"
+        return Accepted(status_url=url)
+
+
+async def _accept(reader: Reader, publisher: Publisher, message: Moving, response: Response) -> MovementAccepted:
+    """Send it, unless it is known. Raises Problem if its id is known as that of another movement."""
+    asked = movement_of(message, datetime.now(UTC))
+    known = await reader.get(Movement, asked.id)
+    if known is None:
+        await publisher.publish(message)
+    elif not known.repeats(asked):
+        used = Reason(path="movement_id", code="already_used", message="this id names another movement there")
+        raise Problem(409, "The movement id is used already", reasons=(used,))
+    url = f"/movements/{message.location}/{quote(message.movement_id, safe='')}"
+    response.headers["Location"] = url
+    return MovementAccepted(status_url=url, location=message.location, movement_id=message.movement_id)
+
+
+def _levels(routes: APIRouter, reader: Reader, availability: Availability) -> None:
+    @routes.get("/availability")
+    async def levels(
+        sku: Annotated[list[Sku], Query(min_length=1, max_length=100)],
+        location: Annotated[list[Location], Query(max_length=50)] = [],  # noqa: B006 - FastAPI copies it
+    ) -> AvailabilityShown:
+        """How much there is of some items, in some locations or, if none is named, in all that know them."""
+        found = {(level.location, level.sku): level for level in await availability.levels(reader, sku, location)}
+        asked = [(place, item) for place in location for item in sku] or sorted(found)
+        return AvailabilityShown(
+            levels=[
+                LevelShown.model_validate(found.get((place, item), Level(place, item, 0, 0)))
+                for place, item in dict.fromkeys(asked)
+            ]
+        )
+
+    @routes.get("/stock/{location}/{sku}")
+    async def stock(location: Location, sku: Sku) -> StockShown:
+        """An item in a location, as it was about a second ago."""
+        found = await reader.get(Stock, Stock.place(location, sku))
+        if found is None:
+            raise Problem(404, "Unknown item", f"{location} has never heard of {sku}.")
+        return StockShown.of(found)
+
+
+def _history(routes: APIRouter, reader: Reader) -> None:
+    @routes.get("/ledger")
+    async def ledger(location: Location, sku: Sku, limit: Limit = 50, cursor: Cursor = None) -> LedgerPage:
+        """What moved an item in a location, the newest first, each with its cause. `limit` counts causes."""
+        where: dict[str, object] = {"location": location, "changes": {"$elemMatch": {"sku": sku}}}
+        if cursor is not None:
+            where["number"] = {"$lt": cursor}
+        found = await reader.find(LedgerEntry, where, sort=(("number", -1),), limit=limit + 1)
+        return LedgerPage.of(sku, found, limit)
+
+    @routes.get("/backorders")
+    async def backorders(location: Location, limit: Limit = 50, cursor: Cursor = None) -> BackorderPage:
+        """The orders that wait for stock in a location, in the order in which they came."""
+        where = {"location": location, "state": "waiting", "number": {"$gt": cursor or 0}}
+        found = await reader.find(Reservation, where, sort=(("number", 1),), limit=limit + 1)
+        page = found[:limit]
+        return BackorderPage(
+            reservations=[ReservationShown.model_validate(reservation) for reservation in page],
+            next=page[-1].number if len(found) > limit else None,
+        )
+
+    @routes.get("/reservations")
+    async def reservations(order_id: OrderId) -> ReservationsShown:
+        """What was asked of every location for an order, and what became of it."""
+        found = await reader.find(Reservation, {"order_id": order_id}, sort=(("asked_at", 1), ("id", 1)))
+        return ReservationsShown(reservations=[ReservationShown.model_validate(reservation) for reservation in found])
+
+    @routes.get("/reservations/{location}/{order_id}/{revision}/{attempt}")
+    async def reservation(
+        location: Location, order_id: OrderId, revision: Revision, attempt: Attempt
+    ) -> ReservationShown:
+        """What one location was asked for one attempt of an order, and what became of it."""
+        found = await reader.get(Reservation, Reservation.named(location, order_id, revision, attempt))
+        if found is None:
+            raise Problem(404, "Unknown reservation", f"{location} was never asked for it.")
+        return ReservationShown.model_validate(found)

@@ -1,0 +1,35 @@
+"""Wires the inventory service."""
+
+from chassis.run import run
+from chassis.service import Index, Service
+from contracts.topics import topics_read_by
+
+from inventory.api import router
+from inventory.decide import decider, needs
+from inventory.settings import Settings
+from inventory.state import Book, LedgerEntry, Movement, Reservation, Stock
+from inventory.view import Availability
+
+
+def main() -> None:
+    settings = Settings()
+    availability = Availability(
+        settings.redis_url,
+        settle_s=2 * settings.checkpoint_interval_s,
+        refresh_s=settings.availability_refresh_s,
+    )
+    service = Service(
+        name="inventory",
+        topics=topics_read_by("inventory"),
+        documents=(Book, Stock, Reservation, Movement, LedgerEntry),
+        needs=needs,
+        decide=decider(settings.policy),
+        view=availability,
+        indexes=(
+            Index(Stock.kind, (("sku", 1),)),
+            Index(Reservation.kind, (("location", 1), ("state", 1), ("number", 1))),
+            Index(Reservation.kind, (("order_id", 1),)),
+            Index(LedgerEntry.kind, (("location", 1), ("changes.sku", 1), ("number", -1))),
+        ),
+    )
+    run(service, settings, lambda reader, publisher: router(reader, publisher, availability))

@@ -1,0 +1,226 @@
+"""What the HTTP API is told of movements, and what it shows of the stock."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Annotated, Literal, Self
+from urllib.parse import quote
+from uuid import uuid4
+
+from contracts.inventory import AdjustStock, ReceiveStock, Shortage, TransferStock
+from contracts.message import Bin, Count, FromOutside, Reason, Reference, Sku
+from pydantic import BaseModel, ConfigDict, Field
+
+from inventory.state import (
+    LedgerEntry,
+    MovedLine,
+    MovementKind,
+    ReservationState,
+    ReservedLine,
+    Stock,
+    What,
+)
+
+CAUSES: dict[What, str] = {
+    "reserve": "reservations",
+    "release": "reservations",
+    "issue": "reservations",
+    "receive": "movements",
+    "adjust": "movements",
+    "transfer": "movements",
+    "allocate": "stock",
+}
+"""Where the cause of an entry is shown."""
+
+
+def _new_id() -> str:
+    return str(uuid4())
+
+
+class Receipt(ReceiveStock):
+    """Goods arrived."""
+
+    movement_id: Reference = Field(default_factory=_new_id)
+    """Your own id of the movement: the same again is the same movement. Without one, each request is a new movement."""
+
+
+class Correction(AdjustStock):
+    """A count came out different."""
+
+    movement_id: Reference = Field(default_factory=_new_id)
+    """Your own id of the movement: the same again is the same movement. Without one, each request is a new movement."""
+
+
+class Transfer(TransferStock):
+    """Send stock to another location."""
+
+    movement_id: Reference = Field(default_factory=_new_id)
+    """Your own id of the movement: the same again is the same movement. Without one, each request is a new movement."""
+
+
+class ItemSettings(FromOutside):
+    """How an item is kept."""
+
+    bin: Bin = ""
+    """The shelf or bin where it lies."""
+    low_threshold: Count = 0
+    """StockLow is said when fewer units than this are available; 0 never says it."""
+    substitutes: Annotated[tuple[Sku, ...], Field(max_length=20)] = ()
+    """Items that may stand in for this one, the best first."""
+
+
+class Accepted(BaseModel):
+    """The request is on its way; what becomes of it is seen there."""
+
+    status_url: str
+
+
+class MovementAccepted(Accepted):
+    location: str
+    movement_id: str
+
+
+class Shown(BaseModel):
+    """Shown as it is remembered."""
+
+    model_config = ConfigDict(from_attributes=True, use_attribute_docstrings=True)
+
+
+class LevelShown(Shown):
+    """How much of an item a location has; nothing, if it has never heard of it."""
+
+    location: str
+    sku: str
+    available: int
+    """Units that can be reserved."""
+    reserved: int
+    """Units set aside for orders."""
+
+
+class AvailabilityShown(BaseModel):
+    levels: list[LevelShown]
+
+
+class StockShown(LevelShown):
+    """One item in one location."""
+
+    shipped: int
+    """Units that left with orders since the book began."""
+    received: int
+    """Always available + reserved + shipped."""
+    bin: str
+    low_threshold: int
+    low: bool
+    """Whether it fell below its threshold and has not recovered."""
+    substitutes: tuple[str, ...]
+    waiting_orders: int
+    """How many orders wait for it; `/backorders` lists them."""
+    waiting_units: int
+    """How many units they miss."""
+
+    @classmethod
+    def of(cls, stock: Stock) -> Self:
+        queue = {
+            "waiting_orders": len(stock.waiting),
+            "waiting_units": sum(place.missing for place in stock.waiting),
+        }
+        return cls.model_validate(dict(stock) | queue)
+
+
+class MovementShown(Shown):
+    """A movement that no order caused."""
+
+    location: str
+    movement_id: str
+    what: MovementKind
+    state: Literal["done", "refused"]
+    lines: tuple[MovedLine, ...]
+    note: str
+    """The reference of a receipt, the reason of a correction, where a transfer goes."""
+    reasons: tuple[Reason, ...]
+    """Why it was refused."""
+    at: datetime
+
+
+class ReservationShown(Shown):
+    """What one location sets aside for one attempt of an order."""
+
+    location: str
+    order_id: str
+    revision: int
+    attempt: int
+    state: ReservationState
+    lines: tuple[ReservedLine, ...]
+    shortages: tuple[Shortage, ...]
+    """Why it was rejected."""
+    asked_at: datetime
+    changed_at: datetime
+
+
+class ReservationsShown(BaseModel):
+    reservations: list[ReservationShown]
+
+
+class BackorderPage(ReservationsShown):
+    """Orders that wait, the one that came first at the head."""
+
+    next: int | None
+    """The cursor of the next page; null on the last one."""
+
+
+class LedgerLine(BaseModel):
+    """A movement of one item."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    number: int
+    """Counts what happened in the location; lines of one number happened at once, in this order."""
+    at: datetime
+    what: What
+    cause: str
+    """The id of the reservation or of the movement; of what was handed to waiting orders later on, of the stock."""
+    cause_url: str
+    note: str
+    """The movement's reference, reason or destination."""
+    available: int
+    """By how many units it changed, and so the other two."""
+    reserved: int
+    shipped: int
+    allocated_to: str
+    """The reservation of the waiting order that got the units."""
+
+
+class LedgerPage(BaseModel):
+    """What moved an item, the newest first."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    lines: list[LedgerLine]
+    next: int | None
+    """The cursor of the next page; null on the last one."""
+
+    @classmethod
+    def of(cls, sku: str, entries: Sequence[LedgerEntry], limit: int) -> Self:
+        """From one entry more than the page may show, if there are so many."""
+        page = entries[:limit]
+        return cls(
+            lines=[line for entry in page for line in _lines(entry, sku)],
+            next=page[-1].number if len(entries) > limit else None,
+        )
+
+
+def _lines(entry: LedgerEntry, sku: str) -> Iterator[LedgerLine]:
+    kind = CAUSES[entry.what]
+    for change in entry.changes:
+        if change.sku == sku:
+            yield LedgerLine(
+                number=entry.number,
+                at=entry.at,
+                what=entry.what,
+                cause=entry.cause,
+                cause_url=f"/{kind}/{quote(entry.cause, safe=':/')}",
+                note=entry.note,
+                available=change.available,
+                reserved=change.reserved,
+                shipped=change.shipped,
+                allocated_to=change.allocated_to,
+            )
