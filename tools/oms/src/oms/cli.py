@@ -2,7 +2,7 @@
 
 import typer
 
-from oms.commands import bench, import_, order, place, setup, stock, up
+from oms.commands import audit, bench, demo, import_, order, place, replay, setup, stock, up
 
 app = typer.Typer(
     name="oms",
@@ -11,16 +11,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(up.up)
-app.command()(up.down)
-app.command()(up.status)
-app.command()(setup.setup)
-app.command()(bench.bench)
-app.add_typer(stock.app, name="stock")
-app.command()(place.place)
-app.command()(place.cancel)
-app.command()(order.order)
-app.add_typer(import_.app, name="import")
+for run_here in (demo.demo, up.up, up.down, up.status):
+    app.command(rich_help_panel="Run it here")(run_here)
+app.add_typer(stock.app, name="stock", rich_help_panel="Orders and stock")
+for orders in (place.place, place.cancel, order.order):
+    app.command(rich_help_panel="Orders and stock")(orders)
+app.add_typer(import_.app, name="import", rich_help_panel="Orders and stock")
+for look in (replay.replay, audit.audit, bench.bench):
+    app.command(rich_help_panel="Look closer")(look)
+app.command(rich_help_panel="Run it elsewhere")(setup.setup)
 
 
 def main() -> None:

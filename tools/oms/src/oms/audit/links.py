@@ -22,7 +22,7 @@ COMPACTED = 0
 class Link:
     """One link: of each number, what came under it, as a hash."""
 
-    contents: array[int] = field(default_factory=lambda: array("q"))
+    contents: "array[int]" = field(default_factory=lambda: array("q"))
     repeated: int = 0
     broken: bool = False
     """Whether something was found: what follows on the link follows from it."""

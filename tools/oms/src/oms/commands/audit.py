@@ -34,14 +34,19 @@ def audit(
     """
     with said_plainly(connection.Unreachable, NoLog):
         where = connection.brokers(brokers), None if log_only else connection.mongo_url(mongo)
-        with _bar() as bar:
-            verdict = asyncio.run(auditing.audit(*where, Settings().policy, _progress(bar)))
+        verdict = asyncio.run(find_out(*where))
     if as_json:
         print_json(as_json_of(verdict))
     else:
         show(verdict)
     if verdict.findings:
         raise typer.Exit(1)
+
+
+async def find_out(brokers: str, mongo_url: str | None) -> Verdict:
+    """The audit, with its progress shown. Raises Unreachable and NoLog."""
+    with _bar() as bar:
+        return await auditing.audit(brokers, mongo_url, Settings().policy, _progress(bar))
 
 
 def _bar() -> Bar:
