@@ -72,12 +72,11 @@ async def test_says_since_when_and_why_a_payment_is_stuck(stage: Rehearsal, http
     assert payment["order_id"] == "web:1"
     assert payment["to_be_undone"] is True
     assert payment["stuck"] == {
-        "operation": "authorize",
+        "call": "web:1/1/1/authorize",
         "since": "2026-01-05T12:00:00Z",
         "times": 1,
         "why": "no answer within 10 s",
-        "next_try": "2026-01-05T12:00:01Z",
-        "idempotency_key": "web:1/1/1/authorize",
+        "again_at": "2026-01-05T12:00:01Z",
     }
 
 

@@ -3,31 +3,16 @@
 from datetime import datetime
 from typing import Annotated
 
+from chassis.decision import Trouble
 from chassis.ports import Publisher, Reader
 from chassis.problem import Problem
 from contracts.message import OrderId
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
-from payment.state import Declined, Operation, Payment, Refund, State
+from payment.state import Declined, Payment, Refund, State
 
 PaymentId = Annotated[str, Query(max_length=128, description="`next` of the page before")]
-
-
-class Stuck(BaseModel):
-    """What the provider has not done yet, although it must; it is asked again and again."""
-
-    operation: Operation
-    since: datetime
-    """When it first failed."""
-    times: int
-    """How often it failed since then."""
-    why: str
-    """What went wrong last."""
-    next_try: datetime | None
-    """When it will be asked again."""
-    idempotency_key: str
-    """What the provider knows the request by."""
 
 
 class PaymentShown(BaseModel):
@@ -56,7 +41,8 @@ class PaymentShown(BaseModel):
     refunds: tuple[Refund, ...]
     to_be_undone: bool
     """Whether what is left of it is being voided or given back."""
-    stuck: Stuck | None
+    stuck: Trouble | None
+    """What the provider has not done yet, although it must; it is asked again and again."""
 
 
 class PaymentsShown(BaseModel):
@@ -108,17 +94,5 @@ def _shown(payment: Payment) -> PaymentShown:
     return PaymentShown(
         **payment.model_dump(include=set(PaymentShown.model_fields) & set(Payment.model_fields)),
         to_be_undone=bool(payment.voids),
-        stuck=_stuck(payment),
-    )
-
-
-def _stuck(payment: Payment) -> Stuck | None:
-    if payment.trouble is None or not payment.calls:
-        return None
-    (call,) = payment.calls
-    return Stuck(
-        operation=call.operation,
-        **payment.trouble.model_dump(),
-        next_try=call.not_before,
-        idempotency_key=call.id,
+        stuck=payment.trouble,
     )

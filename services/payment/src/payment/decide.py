@@ -5,7 +5,7 @@ the other, one call at a time.
 from collections.abc import Iterable
 from datetime import datetime
 
-from chassis.decision import CallAnswered, Decision, Documents, Input, Retry, Trouble, Unknown
+from chassis.decision import CallAnswered, Decision, Documents, Input, Retry, Unknown
 from chassis.service import Decide
 from contracts.message import Currency, Message
 from contracts.payment import (
@@ -184,9 +184,8 @@ def _hear(payment: Payment, answered: CallAnswered, retry: Retry, now: datetime)
 
 def _later(payment: Payment, call: PaymentCall, why: str, retry: Retry, now: datetime) -> Payment:
     """Ask again after a while. There is no last time: money is neither forgotten nor kept."""
-    trouble = Trouble.grown(payment.trouble, why, now)
-    waits = call.model_copy(update={"not_before": retry.at(trouble, now)})
-    return payment.but(calls=(waits,), trouble=trouble)
+    waiting, trouble = retry.later(call, payment.trouble, why, now)
+    return payment.but(calls=(waiting,), trouble=trouble)
 
 
 def _accepted(payment: Payment, call: PaymentCall, reference: str) -> Step:

@@ -42,24 +42,24 @@ class Call(BaseModel):
         return self.model_copy(update={"id": f"{first}/{self.round + 1}", "round": self.round + 1, "tries": 0})
 
 
+C = TypeVar("C", bound=Call)
+
+
 class Trouble(BaseModel):
     """The outside world has not done what it must do, and is asked again and again: what operators call stuck."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
+    call: str
+    """The id of the call, which the other side knows as the idempotency key."""
     since: datetime
     """When it first failed."""
     times: int
     """How often it failed since then."""
     why: str
     """What went wrong last."""
-
-    @classmethod
-    def grown(cls, before: "Trouble | None", why: str, now: datetime) -> "Trouble":
-        """The trouble after one more failure."""
-        if before is None:
-            return cls(since=now, times=1, why=why[:300])
-        return cls(since=before.since, times=before.times + 1, why=why[:300])
+    again_at: datetime
+    """When it will be asked again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +69,12 @@ class Retry:
     first: timedelta
     longest: timedelta
 
-    def at(self, trouble: Trouble, now: datetime) -> datetime:
-        """When to ask again after a failure just now."""
-        return now + min(self.first * (1 << min(trouble.times - 1, 30)), self.longest)
+    def later(self, call: C, trouble: Trouble | None, why: str, now: datetime) -> tuple[C, Trouble]:
+        """The call, waiting for its time, and the trouble that it has been so far with this failure added."""
+        since, times = (trouble.since, trouble.times + 1) if trouble is not None else (now, 1)
+        again_at = now + min(self.first * (1 << min(times - 1, 30)), self.longest)
+        waiting = call.model_copy(update={"not_before": again_at})
+        return waiting, Trouble(call=call.id, since=since, times=times, why=why[:300], again_at=again_at)
 
 
 class Document(BaseModel):
