@@ -15,6 +15,7 @@ from faststream import AckPolicy
 from faststream.kafka import KafkaBroker, Topic
 from faststream.kafka.message import FAKE_CONSUMER, KafkaMessage
 
+from chassis.header_names import forgive
 from chassis.partition import Partition
 from chassis.ports import Feed
 from chassis.settings import ChassisSettings
@@ -70,6 +71,7 @@ class Edge(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no
     def __init__(
         self, name: str, topics: Iterable[str], settings: ChassisSettings, open_partition: OpenPartition, meters: Meters
     ) -> None:
+        forgive()
         self._open = open_partition
         self._meters = meters
         self._stop_deadline_s = settings.stop_deadline_s
