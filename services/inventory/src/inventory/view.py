@@ -202,7 +202,7 @@ class Availability:
                 return await asked()
         except (RedisError, OSError, TimeoutError) as failed:
             self._rests_until_s = asyncio.get_running_loop().time() + REST_S
-            raise Unavailable(f"Redis: {failed!r}") from failed
+            raise Unavailable(f"Redis: {type(failed).__name__} {failed}") from failed
 
 
 def _level(line: str) -> Level:
