@@ -234,9 +234,8 @@ def _where(location: str | None, states: Sequence[ListState], cursor: str | None
     wanted: dict[str, object] = {"state": {"$in": list(states)}}
     if location is not None:
         wanted["location"] = location
-    where: dict[str, object] = {"state": {"$in": ["picking", "picked", "packed"]}, "lists": {"$elemMatch": wanted}}
-    if "packed" not in states:
-        where["state"] = {"$in": ["picking", "picked"]}
+    begun = ["picking", "picked", "packed"] if "packed" in states else ["picking", "picked"]
+    where: dict[str, object] = {"state": {"$in": begun}, "lists": {"$elemMatch": wanted}}
     if cursor is not None:
         requested_at, last = _read_cursor(cursor)
         where["$or"] = [{"requested_at": {"$gt": requested_at}}, {"requested_at": requested_at, "id": {"$gt": last}}]
