@@ -26,6 +26,7 @@ from oms.audit.finding import Finding
 from oms.audit.stored import compare_order, compare_stock, key_of_stock, keys_of_order
 from oms.connection import Unreachable
 from oms.log import LogReader, Spans
+from oms.replay import Replayer
 
 COMMANDS_TO_BOOKS = "inventory.commands"
 SECOND_LOOK_AFTER_S = 3.0
@@ -82,7 +83,7 @@ async def _look(log: LogReader, stores: Mapping[str, Archive], policy: Policy, p
         await _take(log, auditor, its_own, progress)
         for some in _batched(auditor.judge(number)):
             known.update(judged.history.order_id for judged in some)
-            findings += await _compare_orders(some, stores)
+            findings += await _compare_orders(some, stores, auditor.replayer)
             # Judging takes as long as reading: give the loop, and Kafka's heartbeats, a turn.
             await asyncio.sleep(0)
     verdict = auditor.conclude()
@@ -102,7 +103,7 @@ async def _take(log: LogReader, auditor: Auditor, spans: Spans, progress: Progre
             auditor.take(record)
 
 
-async def _compare_orders(judged: list[Judged], stores: Mapping[str, Archive]) -> list[Finding]:
+async def _compare_orders(judged: list[Judged], stores: Mapping[str, Archive], replayer: Replayer) -> list[Finding]:
     if not stores:
         return []
     keys: dict[str, list[str]] = {name: [] for name in stores}
@@ -110,7 +111,7 @@ async def _compare_orders(judged: list[Judged], stores: Mapping[str, Archive]) -
         for name, key in keys_of_order(one):
             keys[name].append(key)
     stored = {name: await store.latest(keys[name]) for name, store in stores.items()}
-    return [finding for one in judged for finding in compare_order(one, stored)]
+    return [finding for one in judged for finding in compare_order(one, stored, replayer)]
 
 
 async def _compare_stock(verdict: Verdict, store: Archive, progress: Progress) -> list[Finding]:

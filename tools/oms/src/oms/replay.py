@@ -7,7 +7,7 @@ the log, trying first the order in which they were written. Where there is none,
 ways.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -103,6 +103,9 @@ class State:
         return tuple(reversed(steps))
 
 
+Fits = Callable[[Document | None], bool]
+
+
 class Replayer:
     """Rebuilds orders with the order service's own `decide`."""
 
@@ -110,9 +113,10 @@ class Replayer:
         self._policy = policy
         self._partitions = partitions
 
-    def replay(self, history: History) -> Replay:
+    def replay(self, history: History, fits: Fits = lambda _document: True) -> Replay:
+        """Rebuild the order; of several explanations of the log, the first whose outcome fits, if one does."""
         decide = decider(_policy_of(history, self._policy))
-        return _Search(decide, history, home_of(history.order_id, self._partitions)).run()
+        return _Search(decide, history, home_of(history.order_id, self._partitions), fits).run()
 
 
 def _policy_of(history: History, policy: Policy) -> Policy:
@@ -125,8 +129,9 @@ def _policy_of(history: History, policy: Policy) -> Policy:
 
 
 class _Search:
-    def __init__(self, decide: Decide, history: History, home: int) -> None:
+    def __init__(self, decide: Decide, history: History, home: int, fits: Fits) -> None:
         self._decider = decide
+        self._fits = fits
         self._order_id = history.order_id
         self._said = _said(history)
         inputs = [m for m in history.messages if m.record.partition == home]
@@ -149,12 +154,12 @@ class _Search:
             following = next(moves, None)
             if following is not None:
                 path.append((following, self._moves(following)))
-                if (following.said, sum(following.taken)) > (furthest.said, sum(furthest.taken)):
-                    furthest = following
-            elif state.said == len(self._said):
+                continue
+            if _reach(state) > _reach(furthest):
+                furthest = state
+            if state.said == len(self._said) and self._fits(state.last.document if state.last else None):
                 return state
-            else:
-                path.pop()
+            path.pop()
         return furthest
 
     def _moves(self, state: State) -> Iterator[State]:
@@ -232,6 +237,10 @@ class _Search:
         documents = {**state.documents, **{document.key: document for document in decision.documents}}
         order = next((document for document in documents.values() if document.id == self._order_id), None)
         return State(taken, state.said + said, step.at, documents, replace(step, document=order), state)
+
+
+def _reach(state: State) -> tuple[int, int]:
+    return state.said, sum(state.taken)
 
 
 def _said(history: History) -> tuple[Logged, ...]:

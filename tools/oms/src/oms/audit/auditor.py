@@ -66,7 +66,7 @@ class Auditor:
 
     def __init__(self, policy: Policy, partitions: int) -> None:
         self._partitions = partitions
-        self._replayer = Replayer(policy, partitions)
+        self.replayer = Replayer(policy, partitions)
         self._links, self._books, self._dead_letters = Links(), Books(), DeadLetters()
         self._delivery, self._movements = Delivery(), Movements()
         self._of_orders: list[Taken] = [defaultdict(list) for _ in range(partitions)]
@@ -147,7 +147,7 @@ class Auditor:
                 if message is not None:
                     history.add(message)
                     self._books.take(message)
-            replay = self._replayer.replay(history)
+            replay = self.replayer.replay(history)
             self._judge(history, replay)
             yield Judged(history, replay)
 
