@@ -4,12 +4,17 @@ import importlib
 import json
 import tomllib
 from pathlib import Path
-from typing import Literal, get_args, get_origin
+from typing import Literal, NamedTuple, get_args, get_origin
 
 import pytest
+from chassis.decision import Decision
+from chassis.http import create_app
 from chassis.service import Service
 from chassis.settings import ChassisSettings
+from chassis.telemetry import Meters
+from chassis.testing import Rehearsal, Shelf
 from contracts.topics import TOPICS, topics_read_by
+from fastapi import APIRouter
 from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
@@ -51,29 +56,60 @@ def test_every_service_installs_and_starts_alone(name: str) -> None:
     assert not others & set(project["dependencies"])
 
 
-def described(name: str, monkeypatch: pytest.MonkeyPatch) -> Service:
-    """The service as its `main` hands it to the chassis."""
+class Described(NamedTuple):
+    """A service as its `main` hands it to the chassis."""
+
+    service: Service
+    routes: APIRouter
+
+
+def described(name: str, monkeypatch: pytest.MonkeyPatch) -> Described:
     main = importlib.import_module(f"{name}.main")
-    handed: list[Service] = []
-    monkeypatch.setattr(main, "run", lambda service, *_: handed.append(service))
+    shelf = Shelf(Rehearsal(lambda *_: (), lambda *_: Decision()))
+    handed: list[Described] = []
+    monkeypatch.setattr(main, "run", lambda service, _, routes: handed.append(Described(service, routes(shelf, shelf))))
     main.main()
-    (service,) = handed
-    return service
+    (handed_over,) = handed
+    return handed_over
+
+
+def health() -> tuple[bool, dict[str, object]]:
+    return True, {}
+
+
+async def measure() -> None:
+    """Nothing is measured here."""
 
 
 @each_service
 def test_a_service_listens_to_what_the_table_says(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    service = described(name, monkeypatch)
+    service, _ = described(name, monkeypatch)
     assert service.name == name
     assert service.topics == topics_read_by(name)
 
 
 @each_service
 def test_the_names_of_documents_are_told_apart(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    service = described(name, monkeypatch)
+    service, _ = described(name, monkeypatch)
     kinds = [model.kind for model in service.documents]
     assert len(set(kinds)) == len(kinds) > 0
     assert {index.kind for index in service.indexes} <= set(kinds)
+
+
+@each_service
+def test_the_http_api_describes_itself_in_openapi(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    document = create_app(name, "", described(name, monkeypatch).routes, health, measure, Meters()).openapi()
+    operations = [
+        (f"{method} {path}", operation)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    ]
+    ours = {path: operation for path, operation in operations if operation["tags"] != ["operation"]}
+    assert ours
+    assert [path for path, operation in ours.items() if not operation.get("description")] == []
+    for _, operation in operations:
+        refusals = {status: said["content"] for status, said in operation["responses"].items() if status[0] in "45"}
+        assert {media for content in refusals.values() for media in content} == {"application/problem+json"}
 
 
 def settings_of(name: str) -> type[ChassisSettings]:

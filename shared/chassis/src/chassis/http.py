@@ -20,6 +20,27 @@ MOST_BODY_BYTES = 1_048_576
 STREAMED = "application/x-ndjson"
 """A body of this type is read line by line by its route, which bounds each line."""
 
+PROBLEM = {
+    "application/problem+json": {
+        "schema": {
+            "type": "object",
+            "properties": {
+                "type": {"type": "string"},
+                "title": {"type": "string"},
+                "status": {"type": "integer"},
+                "detail": {"type": "string"},
+                "errors": {"type": "array", "items": Reason.model_json_schema()},
+            },
+            "required": ["type", "title", "status"],
+        }
+    }
+}
+ERRORS: dict[int | str, dict[str, Any]] = {
+    "4XX": {"description": "What is wrong with the request; `errors` names each field.", "content": PROBLEM},
+    "5XX": {"description": "What is wrong with the service; with 503, try again.", "content": PROBLEM},
+}
+"""How every route may fail, as OpenAPI says it."""
+
 Health = Callable[[], tuple[bool, dict[str, Any]]]
 
 
@@ -89,7 +110,7 @@ def create_app(
     meters: Meters,
 ) -> FastAPI:
     """The service's HTTP application."""
-    app = FastAPI(title=title, description=description, docs_url="/docs", redoc_url=None)
+    app = FastAPI(title=title, description=description, docs_url="/docs", redoc_url=None, responses=ERRORS)
     app.add_middleware(StrictBody)
     app.include_router(routes)
 
