@@ -5,19 +5,25 @@
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
 import docker
+import httpx
 import pytest
+import pytest_asyncio
 from docker.errors import DockerException, ImageNotFound
 from oms.fleet import Addresses
-from oms.setup import initiate_replica_set
+from oms.setup import create_topics, initiate_replica_set
 from oms.stack.local import LocalStack, Ports
 from oms.stack.ports import HOST, free_port
 from testcontainers.core.config import testcontainers_config
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.wait_strategies import ExecWaitStrategy
+
+from tests.integration.services import Services
+from tests.integration.shop import Shop
+from tests.integration.witness import Witness
 
 KAFKA, MONGO, REDIS = "apache/kafka:4.3.0", "mongo:7", "redis:7"
 
@@ -33,6 +39,42 @@ def stack() -> Iterator[Addresses]:
         pytest.fail(f"Docker cannot be used: {lacking}")
     with _processes() if chosen == "local" or lacking else _containers() as engines:
         yield engines
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def shop_of_the_session(stack: Addresses, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Shop]:
+    """The topics, one who reads them all, and the services, which run from the first test that needs them."""
+    await create_topics(stack.kafka)
+    services, witness = Services(stack, tmp_path_factory.mktemp("services")), Witness(stack.kafka)
+    async with httpx.AsyncClient(timeout=30) as http:
+        shop = Shop(stack.kafka, services, witness, http)
+        await witness.start()
+        await shop.open()
+        try:
+            yield shop
+        finally:
+            await services.stop()
+            await shop.close()
+            await witness.stop()
+
+
+@pytest.fixture(scope="module")
+def settings() -> Mapping[str, str]:
+    """Environment variables of the services; a module of tests that needs others has a fixture of this name."""
+    return {}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def shop(shop_of_the_session: Shop, settings: Mapping[str, str]) -> Shop:
+    """The five services, each a process of its own, run with the module's settings."""
+    await shop_of_the_session.services.run(settings)
+    return shop_of_the_session
+
+
+@pytest.fixture
+def witness(shop: Shop) -> Witness:
+    """Who waits for what is said on the topics."""
+    return shop.witness
 
 
 def _what_docker_lacks() -> str:

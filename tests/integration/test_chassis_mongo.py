@@ -1,0 +1,198 @@
+"""The journal, the checkpoints and the documents on a real MongoDB: what fences, fences."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import pytest
+from chassis.decision import Call, Document
+from chassis.entry import Change, Checkpoint, Entry, Fenced, Outgoing, Progress, Recovered
+from chassis.mongo import MongoStore, connect
+from chassis.service import Index, Service
+from contracts.message import Moment, SkuQuantity
+from oms.fleet import Addresses
+
+pytestmark = pytest.mark.integration
+
+NOON = datetime(2026, 1, 5, 12, 0, 0, 123_000, tzinfo=UTC)
+
+
+class Basket(Document):
+    kind = "basket"
+    lines: tuple[SkuQuantity, ...] = ()
+    bought_at: Moment | None = None
+    amount: int = 0
+    labels: dict[str, int] = {}
+
+
+TOY = Service(
+    "toy",
+    ("order.intake",),
+    (Basket,),
+    needs=lambda _message, _documents: (),
+    decide=lambda _documents, _message, _now: pytest.fail("nothing is decided here"),
+    indexes=(Index("basket", (("amount", 1),)),),
+)
+
+
+@asynccontextmanager
+async def toy_store(stack: Addresses) -> AsyncIterator[MongoStore]:
+    client = connect(stack.mongo)
+    name = f"toy_{uuid4().hex[:8]}"
+    store = MongoStore(client, name, TOY)
+    await store.prepare()
+    try:
+        yield store
+    finally:
+        await client.drop_database(name)
+        client.close()
+
+
+@pytest.fixture
+async def store(stack: Addresses) -> AsyncIterator[MongoStore]:
+    async with toy_store(stack) as made:
+        yield made
+
+
+def change(basket: Basket, entry: int) -> Change:
+    body = basket.model_dump_json().encode()
+    return Change(basket.key, body, basket.alarm, bool(basket.calls), "00-trace", entry)
+
+
+def entry(owner: Recovered, number: int, *baskets: Basket, writer: str = "w", **progress: object) -> Entry:
+    changes = tuple(change(basket, number) for basket in baskets)
+    out = Outgoing("order.events", 1, b"key", b'{"a": 1}', [("ce_id", b"\x00\xff"), ("ce_id", b"2")])
+    made = Progress(**progress)  # type: ignore[arg-type] # the test's to choose
+    return Entry(owner.checkpoint.partition, number, f"{writer}/{owner.checkpoint.epoch}", made, changes, (out,))
+
+
+def through(owner: Recovered, number: int, **progress: object) -> Checkpoint:
+    return replace(owner.checkpoint, number=number, progress=Progress(**progress))  # type: ignore[arg-type]
+
+
+async def test_an_entry_is_read_back_as_it_was_written(store: MongoStore) -> None:
+    owner = await store.recover(3, "w")
+    written = entry(
+        owner,
+        1,
+        Basket(id="b-1", lines=(SkuQuantity(sku="mug", quantity=2),), bought_at=NOON),
+        positions={"order.intake": 17, "payment.events": 2},
+        heard={("payment.events", "payment/0@ab12"): 9},
+        sent={("payment.commands", 2): 4},
+    )
+    await store.append(written)
+    again = await store.recover(3, "w")
+    assert again.entries == (written,)
+    assert again.checkpoint == replace(owner.checkpoint, epoch=owner.checkpoint.epoch + 1)
+
+
+async def test_partitions_whose_numbers_begin_alike_are_kept_apart(store: MongoStore) -> None:
+    one, ten = await store.recover(1, "w"), await store.recover(10, "w")
+    await store.append(entry(one, 1, Basket(id="one")))
+    await store.append(entry(ten, 1, Basket(id="ten")))
+    found = await store.recover(1, "w")
+    assert [change.key for entry in found.entries for change in entry.changes] == ["basket/one"]
+    assert one.checkpoint.incarnation != ten.checkpoint.incarnation
+
+
+async def test_the_same_entry_may_be_written_twice_by_its_writer_only(store: MongoStore) -> None:
+    """As when the outcome of the first time is unknown."""
+    owner = await store.recover(0, "w")
+    await store.append(entry(owner, 1))
+    await store.append(entry(owner, 1))
+    with pytest.raises(Fenced):
+        await store.append(entry(owner, 1, writer="zombie"))
+
+
+async def test_a_zombie_is_fenced_however_long_it_slept(store: MongoStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its next number was taken, checkpointed, and its place taken again a whole round of the journal later."""
+    monkeypatch.setattr("chassis.mongo.JOURNAL_PLACES", 8)
+    zombie = await store.recover(0, "zombie")
+    owner = await store.recover(0, "w")
+    for number in range(1, 20):
+        await store.append(entry(owner, number))
+        if number % 5 == 0:
+            await store.checkpoint(through(owner, number), [])
+    for late in range(1, 20):
+        with pytest.raises(Fenced):
+            await store.append(entry(zombie, late, writer="zombie"))
+    assert [e.number for e in (await store.recover(0, "w")).entries] == [16, 17, 18, 19]
+
+
+async def test_an_entry_that_is_missing_is_told_instead_of_passed_over(store: MongoStore) -> None:
+    owner = await store.recover(0, "w")
+    await store.append(entry(owner, 1))
+    await store.append(entry(owner, 3))
+    with pytest.raises(RuntimeError, match="lacks entry 2"):
+        await store.recover(0, "w")
+
+
+async def test_documents_come_back_as_they_were_without_any_loss(store: MongoStore) -> None:
+    basket = Basket(
+        id="shop:1.$x",
+        alarm=NOON,
+        calls=(Call(id="c", tries=2, not_before=NOON),),
+        lines=(SkuQuantity(sku="mug", quantity=10_000_000),),
+        bought_at=NOON,
+        amount=10**15,
+        labels={"mug.large": 1, "$cup": 2, "": 3},
+    )
+    owner = await store.recover(0, "w")
+    await store.checkpoint(through(owner, 1), [change(basket, 1)])
+    loaded = await store.load([basket.key, "basket/nobody"])
+    assert {key: stored.document for key, stored in loaded.items()} == {basket.key: basket}
+    assert loaded[basket.key].trace == "00-trace"
+    assert await store.get(Basket, basket.id) == basket
+    again = await store.recover(0, "w")
+    assert (again.alarms, again.calling) == (((basket.key, NOON),), (basket.key,))
+
+
+async def test_a_checkpoint_never_puts_an_older_document_over_a_newer_one(store: MongoStore) -> None:
+    owner = await store.recover(0, "w")
+    await store.checkpoint(through(owner, 7), [change(Basket(id="b", amount=7), 7)])
+    await store.checkpoint(through(owner, 7), [change(Basket(id="b", amount=6), 6), change(Basket(id="c"), 6)])
+    assert await store.get(Basket, "b") == Basket(id="b", amount=7)
+    assert await store.get(Basket, "c") == Basket(id="c")
+
+
+async def test_who_was_overtaken_by_a_new_owner_writes_no_checkpoint(store: MongoStore) -> None:
+    old = await store.recover(0, "old")
+    await store.append(entry(old, 1, positions={"order.intake": 5}))
+    new = await store.recover(0, "new")
+    with pytest.raises(Fenced):
+        await store.checkpoint(through(old, 1, positions={"order.intake": 5}), [])
+    assert (await store.recover(0, "new")).checkpoint.number == new.checkpoint.number == 0
+
+
+async def test_a_late_checkpoint_does_not_set_a_later_one_back(store: MongoStore) -> None:
+    owner = await store.recover(0, "w")
+    await store.checkpoint(through(owner, 5, positions={"order.intake": 50}), [])
+    with pytest.raises(Fenced):
+        await store.checkpoint(through(owner, 4, positions={"order.intake": 40}), [])
+    found = (await store.recover(0, "w")).checkpoint
+    assert (found.number, found.progress.positions) == (5, {"order.intake": 50})
+
+
+async def test_a_restored_database_may_be_told_from_a_new_one_by_its_incarnation(stack: Addresses) -> None:
+    async with toy_store(stack) as one, toy_store(stack) as other:
+        first, second = await one.recover(0, "w"), await other.recover(0, "w")
+        assert first.checkpoint.incarnation != second.checkpoint.incarnation
+        assert (await one.recover(0, "w")).checkpoint.incarnation == first.checkpoint.incarnation
+
+
+async def test_documents_are_found_by_their_own_field_names(store: MongoStore) -> None:
+    owner = await store.recover(0, "w")
+    baskets = [
+        Basket(id=f"b-{n}", amount=n, lines=(SkuQuantity(sku="mug" if n % 2 else "cup", quantity=1),)) for n in range(5)
+    ]
+    await store.checkpoint(through(owner, 1), [change(basket, 1) for basket in baskets])
+
+    async def ids(where: dict[str, object], **how: object) -> list[str]:
+        return [basket.id for basket in await store.find(Basket, where, **how)]  # type: ignore[arg-type]
+
+    assert await ids({}) == ["b-0", "b-1", "b-2", "b-3", "b-4"]
+    assert await ids({"amount": {"$gte": 3}}, sort=[("amount", -1)]) == ["b-4", "b-3"]
+    assert await ids({"lines.sku": "cup"}, limit=2) == ["b-0", "b-2"]
+    assert await ids({"$or": [{"id": "b-1"}, {"$and": [{"amount": 2}, {"id": {"$gt": "b-1"}}]}]}) == ["b-1", "b-2"]

@@ -1,0 +1,256 @@
+"""Cancelling an order on the real engines: before, during and after each step up to the pivot, and too late.
+
+What a step is caught at is made sure of: a service that is paused does not answer, simulated pickers may never come.
+"""
+
+import asyncio
+
+import pytest
+from contracts.fulfillment import CancelFulfillment, FulfillmentCancelled, FulfillOrder
+from contracts.inventory import ReleaseStock, ReserveStock, StockReleased, StockReserved
+from contracts.message import SagaStep
+from contracts.order import (
+    CancellationRefused,
+    CancelOrder,
+    OrderBackordered,
+    OrderCancelled,
+    OrderCompleted,
+    OrderConfirmed,
+    OrderEvent,
+    OrderRejected,
+    OrderShipped,
+    OrderValidated,
+)
+from contracts.payment import AuthorizePayment, PaymentAuthorized, PaymentCaptured, PaymentVoided, VoidPayment
+from contracts.shipping import CancelShipment, CreateShipment, ShipmentCancelled
+from fulfillment.decide import NOBODY_PICKS
+from payment.gateway import CAPTURE_FAILS, SLOW
+
+from tests.integration.shop import Shop
+from tests.integration.witness import Witness
+
+pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
+
+BEGUN = [OrderValidated, ReserveStock, AuthorizePayment]
+
+
+async def test_an_order_that_is_not_placed_yet_cannot_be_cancelled_and_goes_on_when_it_is(
+    shop: Shop, witness: Witness
+) -> None:
+    order = shop.order({await shop.stocked(LON=1): 1})
+
+    await shop.cancel(order.order_id)
+    refused = await witness.hears(order.order_id, CancellationRefused)
+    await shop.send(order)
+
+    assert (refused.reason.code, refused.requested_by) == ("unknown_order", "customer")
+    await witness.hears(order.order_id, OrderCompleted)
+
+
+async def test_an_order_is_cancelled_right_behind_its_placing(shop: Shop, witness: Witness) -> None:
+    mug = await shop.stocked(LON=5)
+    order = shop.order({mug: 2})
+
+    async with shop.services.paused("inventory"), shop.services.paused("payment"):
+        cancel = CancelOrder(order_id=order.order_id, reason="wrong size", requested_by="customer")
+        await shop.send(order, cancel)
+        await witness.hears(order.order_id, VoidPayment)
+
+    cancelled = await witness.hears(order.order_id, OrderCancelled)
+    assert (cancelled.reason.message, cancelled.cancelled_by) == ("wrong size", "customer")
+    await witness.caught_up()
+    assert witness.told(order.order_id) == [*BEGUN, VoidPayment, ReleaseStock, OrderCancelled]
+    await witness.stands("LON", mug, available=5)
+
+
+async def test_an_order_is_cancelled_while_stock_is_being_reserved(shop: Shop, witness: Witness) -> None:
+    mug = await shop.stocked(LON=5)
+
+    async with shop.services.paused("inventory"):
+        order = await shop.place({mug: 2})
+        await witness.hears(order, PaymentAuthorized)
+        await shop.cancel(order)
+        await witness.hears(order, PaymentVoided)
+        await witness.hears(order, ReleaseStock)
+
+    await witness.hears(order, OrderCancelled)
+    await witness.caught_up()
+    assert witness.told(order) == [*BEGUN, VoidPayment, ReleaseStock, OrderCancelled]
+    await witness.stands("LON", mug, available=5)
+
+
+async def test_an_order_is_cancelled_while_payment_is_being_authorized(shop: Shop, witness: Witness) -> None:
+    mug = await shop.stocked(LON=5)
+
+    async with shop.services.paused("payment"):
+        order = await shop.place({mug: 2})
+        await witness.hears(order, StockReserved)
+        await shop.cancel(order)
+        await witness.hears(order, VoidPayment)
+
+    await witness.hears(order, OrderCancelled)
+    await witness.caught_up()
+    assert witness.told(order) == [*BEGUN, VoidPayment, ReleaseStock, OrderCancelled]
+    await witness.stands("LON", mug, available=5)
+    await holds_nothing(shop, order)
+
+
+async def test_an_order_is_cancelled_while_the_provider_thinks_about_it(shop: Shop, witness: Witness) -> None:
+    order = await shop.place({await shop.stocked(LON=1): 1}, payment_token=SLOW)
+    await witness.hears(order, StockReserved)
+
+    await shop.cancel(order)
+
+    await witness.hears(order, OrderCancelled)
+    await witness.caught_up()
+    assert not list(witness.said(order, OrderConfirmed))
+    await holds_nothing(shop, order)
+
+
+async def test_an_order_is_cancelled_while_it_waits_for_stock(shop: Shop, witness: Witness) -> None:
+    mug = await shop.stocked(ROT=1)
+    order = await shop.place({mug: 3}, allow_backorder=True)
+    await witness.hears(order, OrderBackordered)
+    await witness.hears(order, PaymentAuthorized)
+
+    await shop.cancel(order)
+
+    await witness.hears(order, OrderCancelled)
+    await shop.deliver(mug, ROT=5)
+    await witness.stands("ROT", mug, available=6)
+    await witness.caught_up()
+    assert witness.told(order)[-4:] == [OrderBackordered, VoidPayment, ReleaseStock, OrderCancelled]
+
+
+async def test_an_order_is_cancelled_while_it_is_being_picked(shop: Shop, witness: Witness) -> None:
+    mug = await shop.stocked(LON=5)
+    order = await shop.place({mug: 2}, special_instructions=NOBODY_PICKS)
+    await witness.hears(order, FulfillOrder)
+
+    await shop.cancel(order)
+
+    await witness.hears(order, OrderCancelled)
+    await witness.caught_up()
+    assert witness.told(order) == [
+        *BEGUN,
+        OrderConfirmed,
+        FulfillOrder,
+        CancelFulfillment,
+        VoidPayment,
+        ReleaseStock,
+        OrderCancelled,
+    ]
+    await witness.stands("LON", mug, available=5)
+
+
+async def test_an_order_is_cancelled_when_it_is_packed_and_the_carrier_has_not_answered(
+    shop: Shop, witness: Witness
+) -> None:
+    mug = await shop.stocked(LON=5)
+
+    async with shop.services.paused("shipping"):
+        order = await shop.place({mug: 2})
+        await witness.hears(order, CreateShipment)
+        await shop.cancel(order)
+        await witness.hears(order, CancelShipment)
+
+    await witness.hears(order, OrderCancelled)
+    await witness.caught_up()
+    assert witness.told(order) == [
+        *BEGUN,
+        OrderConfirmed,
+        FulfillOrder,
+        CreateShipment,
+        CancelShipment,
+        CancelFulfillment,
+        VoidPayment,
+        ReleaseStock,
+        OrderCancelled,
+    ]
+    undone: list[type[SagaStep]] = [ShipmentCancelled, FulfillmentCancelled, PaymentVoided, StockReleased]
+    assert [len(list(witness.said(order, answer))) for answer in undone] == [1, 1, 1, 1]
+    await witness.stands("LON", mug, available=5)
+    await holds_nothing(shop, order)
+
+
+async def test_a_second_cancellation_changes_nothing(shop: Shop, witness: Witness) -> None:
+    async with shop.services.paused("inventory"):
+        order = await shop.place({shop.item(): 1})
+        await witness.hears(order, PaymentAuthorized)
+        await shop.cancel(order)
+        await shop.cancel(order)
+        await witness.hears(order, ReleaseStock)
+
+    await witness.hears(order, OrderCancelled)
+    await witness.caught_up()
+    assert witness.told(order) == [*BEGUN, VoidPayment, ReleaseStock, OrderCancelled]
+
+
+# Too late.
+
+
+async def test_an_order_is_not_cancelled_once_the_carrier_has_its_parcels(shop: Shop, witness: Witness) -> None:
+    order = await shop.place({await shop.stocked(LON=1): 1}, payment_token=CAPTURE_FAILS)
+    await witness.hears(order, OrderShipped)
+    assert not list(witness.said(order, PaymentCaptured))
+
+    await shop.cancel(order)
+
+    refused = await witness.hears(order, CancellationRefused)
+    assert (refused.reason.path, refused.reason.code) == ("order_id", "already_shipped")
+    await witness.hears(order, OrderCompleted)
+
+
+async def test_an_order_that_has_ended_is_not_cancelled(shop: Shop, witness: Witness) -> None:
+    completed = await shop.place({await shop.stocked(LON=1): 1})
+    rejected = await shop.place({shop.item(): 1})
+    cancelled = await shop.place({await shop.stocked(LON=1): 1}, special_instructions=NOBODY_PICKS)
+    await witness.hears(cancelled, FulfillOrder)
+    await shop.cancel(cancelled)
+    ended: dict[str, tuple[type[OrderEvent], str]] = {
+        completed: (OrderCompleted, "already_completed"),
+        rejected: (OrderRejected, "already_rejected"),
+        cancelled: (OrderCancelled, "already_cancelled"),
+    }
+
+    for order, (ending, code) in ended.items():
+        await witness.hears(order, ending)
+        await shop.cancel(order)
+        refused = await witness.hears(order, CancellationRefused)
+        assert refused.reason.code == code
+
+
+async def test_orders_that_are_cancelled_at_any_moment_are_either_undone_or_completed(
+    shop: Shop, witness: Witness
+) -> None:
+    """Whatever moment a cancellation hits: nothing stays reserved or held, or the order goes through."""
+    count = 40
+    mug = await shop.stocked(LON=count)
+    orders = [shop.order({mug: 1}) for _ in range(count)]
+
+    async def place_and_cancel(place: int) -> None:
+        await shop.send(orders[place])
+        await asyncio.sleep(place / count / 2)  # spreads the cancellations over the life of an order
+        await shop.cancel(orders[place].order_id)
+
+    async with asyncio.TaskGroup() as group:
+        for place in range(count):
+            group.create_task(place_and_cancel(place))
+
+    completed = 0
+    for order in orders:
+        ending = await witness.hears(order.order_id, OrderCompleted, OrderCancelled)
+        completed += isinstance(ending, OrderCompleted)
+        if isinstance(ending, OrderCompleted):
+            await witness.hears(order.order_id, CancellationRefused)
+    await witness.stands("LON", mug, available=count - completed, shipped=completed)
+
+
+async def holds_nothing(shop: Shop, order_id: str) -> None:
+    """Wait until no money is held or kept for an order."""
+    await shop.reads(
+        f"payment/payments/{order_id}",
+        lambda shown: (
+            [(one["held"], one["captured"] - one["refunded"]) for one in shown.get("payments", ())] == [(0, 0)]
+        ),
+    )
