@@ -24,9 +24,11 @@ from contracts.inventory import ReceiveStock
 from contracts.message import Currency, Message, SkuQuantity
 from contracts.order import OrderPlaced
 from contracts.topics import TOPIC_OF, topics_read_by
+from contracts.wire import Envelope, encode
 from fulfillment.state import Fulfillment
 from inventory.state import Book, LedgerEntry, Movement, Reservation, Stock
 from oms.audit.auditor import Auditor, Judged, Verdict
+from oms.history import History, Logged, logged
 from oms.log import Record
 from oms.replay import Replayer, home_of
 from order.definition import Policy
@@ -242,6 +244,48 @@ class World:
 
     def of_type(self, model: type[Message]) -> list[Record]:
         return [record for record in self.log if dict(record.headers)["ce_type"] == model.__name__.encode()]
+
+
+class Pen:
+    """Writes single messages as the services do, each from the partition where it belongs."""
+
+    def __init__(self) -> None:
+        self._entries: defaultdict[str, int] = defaultdict(int)
+        self._sequences: defaultdict[tuple[str, str, int], int] = defaultdict(int)
+        self._offsets: defaultdict[tuple[str, int], int] = defaultdict(int)
+
+    def __call__(self, message: Message, *, cause: str = "", at: datetime = NOON) -> Logged:
+        topic = TOPIC_OF[type(message)]
+        key = topic.key_of(message)
+        partition = home_of(key, PARTITIONS)
+        source = f"{topic.owner}/0@a1"
+        self._entries[source] += 1
+        self._sequences[source, topic.name, partition] += 1
+        envelope = Envelope(
+            message=message,
+            id=f"{source}/{self._entries[source]}/0",
+            source=source,
+            time=at,
+            correlation_id=str(getattr(message, "order_id", key)),
+            causation_id=cause,
+            sequence=self._sequences[source, topic.name, partition],
+        )
+        body, headers = encode(envelope)
+        offset = self._offsets[topic.name, partition]
+        self._offsets[topic.name, partition] += 1
+        moment = int(at.timestamp() * 1000)
+        return logged(Record(topic.name, partition, offset, moment, key.encode(), body, headers))
+
+    def history(self, order_id: str, *messages: Message) -> History:
+        history = History(order_id)
+        for message in messages:
+            history.add(self(message))
+        return history
+
+
+@pytest.fixture
+def pen() -> Pen:
+    return Pen()
 
 
 @pytest.fixture

@@ -1,12 +1,18 @@
-"""The audit of logs that the real services wrote: nothing is found, whatever came in and in whatever order it was taken."""
+"""The audit of logs that the real services wrote: it finds nothing, whatever came in, and whenever it was taken."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from chassis.decision import Document
 from contracts.order import CancelOrder, OrderCompleted, OrderPlaced
+from oms.audit.auditor import Judged, Verdict
 from oms.audit.stored import compare_order, compare_stock, key_of_stock
+from oms.log import Record
+from oms.replay import Replayer
+
+Judge = Callable[[Sequence[Record]], tuple[Verdict, list[Judged]]]
 
 EVERYTHING = (
     {},
@@ -26,8 +32,8 @@ EVERYTHING = (
 
 @pytest.mark.parametrize("seed", range(15))
 async def test_finds_nothing_in_what_the_services_wrote(
-    world, judge, replayer, placed: Callable[..., OrderPlaced], seed: int
-):
+    world: Callable[[int], Any], judge: Judge, replayer: Replayer, placed: Callable[..., OrderPlaced], seed: int
+) -> None:
     stage = world(seed)
     stage.crashes = 0.3
     stage.stock("LON", 40, "MUG")
@@ -59,7 +65,7 @@ async def test_finds_nothing_in_what_the_services_wrote(
     assert [found for level in levels for found in compare_stock(level, stocks.get(key_of_stock(level)))] == []
 
 
-def documents_of(stage) -> dict[str, dict[str, Document]]:
+def documents_of(stage: Any) -> dict[str, dict[str, Document]]:  # noqa: ANN401 - a conftest's class
     """What each service remembers."""
     found: dict[str, dict[str, Document]] = {}
     for node in stage.nodes:
