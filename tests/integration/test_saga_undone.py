@@ -151,7 +151,7 @@ async def test_stock_that_is_reserved_after_the_order_was_undone_is_released_aga
     late = StockReserved(**step_of(asked), location="LON", lines=(BinQuantity(sku=mug, quantity=2),))
     await shop.send(late)
 
-    await witness.until(lambda: len(list(witness.said(order, StockReleased))) == 2 or None, lambda: "a second release")
+    await witness.hears_times(2, order, StockReleased)
     await witness.caught_up()
     assert witness.told(order) == [*BEGUN, ReleaseStock, OrderRejected, ReleaseStock]
     await witness.stands("LON", mug, available=5)
@@ -165,7 +165,7 @@ async def test_money_that_is_held_after_the_order_was_undone_is_voided_again(sho
     late = PaymentAuthorized(**step_of(asked), amount=asked.amount, currency=asked.currency, authorization_id="late")
     await shop.send(late)
 
-    await witness.until(lambda: len(list(witness.said(order, PaymentVoided))) == 2 or None, lambda: "a second void")
+    await witness.hears_times(2, order, PaymentVoided)
     await witness.caught_up()
     assert witness.told(order)[-3:] == [VoidPayment, OrderRejected, VoidPayment]
     assert len(list(witness.said(order, OrderRejected))) == 1

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 
@@ -140,13 +140,20 @@ class Witness:
             within_s,
         )
 
+    async def hears_times(self, times: int, order_id: str, model: type[M]) -> None:
+        """Wait until a message of this type was said so many times about an order, or more often."""
+        await self.until(
+            lambda: len(list(self.said(order_id, model))) >= times or None,
+            lambda: f"{times} {model.__name__} about {order_id}; what was said is\n{self.story(order_id)}",
+        )
+
     def said(self, order_id: str, *models: type[M], **fields: object) -> Iterator[M]:
         """Every message of these types about an order that has these fields."""
         for _, message in self._history(order_id).of(*models):
             if all(getattr(message, name) == value for name, value in fields.items()):
                 yield message
 
-    def told(self, order_id: str) -> Sequence[type[Message]]:
+    def told(self, order_id: str) -> list[type[Message]]:
         """The types of all that the order service said about an order, in its order, however the topics mix it."""
         by_turn = [
             (one.turn, type(one.message))
