@@ -239,5 +239,5 @@ class Histories(RuleBasedStateMachine):
         assert self.call is None
 
 
-Histories.TestCase.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+Histories.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
 TestHistories = Histories.TestCase

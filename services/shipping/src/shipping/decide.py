@@ -1,0 +1,172 @@
+"""How parcels are booked, called off, dispatched and delivered, message by message."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from chassis.decision import AlarmRang, Call, CallAnswered, Decision, Documents, Input, Retry, Unknown
+from chassis.service import Decide
+from contracts.message import Message, Reason
+from contracts.shipping import (
+    CancelShipment,
+    CreateShipment,
+    ShipmentCancelled,
+    ShipmentCreated,
+    ShipmentDelivered,
+    ShipmentDispatched,
+    ShipmentRefused,
+    TrackedParcel,
+)
+
+from shipping.state import Booked, BookParcels, Cancelled, CancelParcels, Refused, Shipment, shipment_id
+
+Step = tuple[Shipment, tuple[Message, ...]]
+"""The shipment as it is now, and what is said about it."""
+
+CANCELLED = Reason(path="", code="cancelled", message="the shipment was cancelled")
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How the carrier is asked again, and how long its simulated vans take."""
+
+    retry: Retry
+    dispatch_after: timedelta
+    """From the booking until the van leaves; until then it can be called off."""
+    deliver_after: timedelta
+    """From there until the last parcel is handed over."""
+
+
+def needs(message: Input, _: Documents) -> Iterable[str]:
+    match message:
+        case CreateShipment() | CancelShipment():
+            return (Shipment.key_of(shipment_id(message)),)
+        case CallAnswered(document=key) | AlarmRang(document=key):
+            return (key,)
+        case _:
+            return ()
+
+
+def decider(policy: Policy) -> Decide:
+    """`decide` under this policy."""
+
+    def decide(documents: Documents, message: Input, now: datetime) -> Decision:
+        match message:
+            case CreateShipment() | CancelShipment():
+                known = documents.get(Shipment, shipment_id(message))
+            case CallAnswered(document=key) | AlarmRang(document=key):
+                known = documents.get(Shipment, key.partition("/")[2])
+            case _:
+                return Decision()
+        if known is None:
+            return _begin(message, now)
+        after, said = _take(known, message, policy, now)
+        if after.state != known.state:
+            after = after.but(since=now)
+        return Decision((after,) if after != known else (), said)
+
+    return decide
+
+
+def _begin(message: Input, now: datetime) -> Decision:
+    match message:
+        case CreateShipment():
+            return Decision((Shipment.book(message, now),))
+        case CancelShipment():
+            tombstone = Shipment.begin(message, "cancelled", now).but(cancel_wanted=True)
+            return Decision((tombstone,), (ShipmentCancelled(**tombstone.names),))
+        case _:
+            return Decision()
+
+
+def _take(known: Shipment, message: Input, policy: Policy, now: datetime) -> Step:
+    match message:
+        case CreateShipment():
+            return known, _outcome(known)
+        case CancelShipment():
+            return _cancel(known)
+        case CallAnswered():
+            return _hear(known, message, policy, now)
+        case _:
+            return _go_on(known, policy, now)
+
+
+def _outcome(known: Shipment) -> tuple[Message, ...]:
+    """What became of the booking, said again to whoever asks again."""
+    if known.cancel_wanted:
+        return (ShipmentRefused(**known.names, reason=CANCELLED),)
+    if known.refusal is not None:
+        return (ShipmentRefused(**known.names, reason=known.refusal),)
+    return (ShipmentCreated(**known.names, parcels=known.parcels),) if known.parcels else ()
+
+
+def _cancel(known: Shipment) -> Step:
+    match known.state:
+        case "booking":
+            return known.but(cancel_wanted=True), ()
+        case "booked":
+            return known.cancel(), ()
+        case "cancelling":
+            return known, ()
+        case "refused" | "cancelled":
+            return known, (ShipmentCancelled(**known.names),)
+        case "dispatched" | "delivered":
+            # The parcels are gone, and saying that they are not would be a lie: what is true is said again.
+            return known, _whereabouts(known)
+
+
+def _whereabouts(known: Shipment) -> tuple[Message, ...]:
+    if known.delivered_at is not None:
+        return (ShipmentDelivered(**known.names, delivered_at=known.delivered_at),)
+    if known.dispatched_at is not None:
+        return (ShipmentDispatched(**known.names, dispatched_at=known.dispatched_at),)
+    return ()
+
+
+def _hear(known: Shipment, answered: CallAnswered, policy: Policy, now: datetime) -> Step:
+    call = next((call for call in known.calls if call.id == answered.call.id), None)
+    if call is None:
+        return known, ()
+    done = known.but(calls=(), trouble=None)
+    match call, answered.answer:
+        case BookParcels(), Booked(parcels=parcels) if len(parcels) == len(call.parcels):
+            return _booked(done, parcels, policy, now)
+        case BookParcels(), Refused(reason=reason):
+            return _refused(done, reason)
+        case CancelParcels(), Cancelled():
+            return done.but(state="cancelled"), (ShipmentCancelled(**known.names),)
+        case CancelParcels(), Refused(reason=reason):
+            return _later(known, call.anew, f"{reason.code}: {reason.message}", policy, now), ()
+        case _, answer:
+            why = answer.reason if isinstance(answer, Unknown) else f"{type(answer).__name__} is no answer to this"
+            return _later(known, call.same_again, why, policy, now), ()
+
+
+def _booked(known: Shipment, parcels: tuple[TrackedParcel, ...], policy: Policy, now: datetime) -> Step:
+    booked = known.but(state="booked", parcels=parcels)
+    if known.cancel_wanted:
+        return booked.cancel(), ()
+    return booked.but(alarm=now + policy.dispatch_after), (ShipmentCreated(**known.names, parcels=parcels),)
+
+
+def _refused(known: Shipment, reason: Reason) -> Step:
+    if known.cancel_wanted:
+        return known.but(state="cancelled"), (ShipmentCancelled(**known.names),)
+    return known.but(state="refused", refusal=reason), (ShipmentRefused(**known.names, reason=reason),)
+
+
+def _later(known: Shipment, call: Call, why: str, policy: Policy, now: datetime) -> Shipment:
+    """Ask again after a while. There is no last time: a parcel is neither forgotten nor booked twice."""
+    waiting, trouble = policy.retry.later(call, known.trouble, why, now)
+    return known.but(calls=(waiting,), trouble=trouble)
+
+
+def _go_on(known: Shipment, policy: Policy, now: datetime) -> Step:
+    """The simulated van leaves, and later has handed over the last parcel."""
+    if known.alarm is None or now < known.alarm:
+        return known, ()
+    if known.state == "booked":
+        after = known.but(state="dispatched", dispatched_at=now, alarm=now + policy.deliver_after)
+    else:
+        after = known.but(state="delivered", delivered_at=now, alarm=None)
+    return after, _whereabouts(after)

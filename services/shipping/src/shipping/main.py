@@ -1,0 +1,28 @@
+"""Wires the shipping service."""
+
+from chassis.run import run
+from chassis.service import Index, Service
+from contracts.topics import topics_read_by
+
+from shipping.api import router
+from shipping.decide import decider, needs
+from shipping.settings import Settings
+from shipping.state import Shipment
+
+
+def main() -> None:
+    settings = Settings()
+    service = Service(
+        name="shipping",
+        topics=topics_read_by("shipping"),
+        documents=(Shipment,),
+        needs=needs,
+        decide=decider(settings.policy),
+        gateway=settings.simulator,
+        indexes=(
+            Index(Shipment.kind, (("order_id", 1), ("revision", 1), ("attempt", 1))),
+            Index(Shipment.kind, (("state", 1), ("id", 1))),
+            Index(Shipment.kind, (("trouble.times", 1),)),
+        ),
+    )
+    run(service, settings, router)
