@@ -139,6 +139,7 @@ class World:
         self.crashes = 0.0
         """How likely it is that what an entry says is published again."""
         self._ids = 0
+        self.policy = POLICY
 
     # From outside.
 

@@ -12,6 +12,8 @@ from oms.audit.stored import compare_order, compare_stock, key_of_stock
 from oms.log import Record
 from oms.replay import Replayer
 
+World = Any
+"""The conftest's class, which cannot be imported from here."""
 Judge = Callable[[Sequence[Record]], tuple[Verdict, list[Judged]]]
 
 EVERYTHING = (
@@ -32,7 +34,7 @@ EVERYTHING = (
 
 @pytest.mark.parametrize("seed", range(15))
 async def test_finds_nothing_in_what_the_services_wrote(
-    world: Callable[[int], Any], judge: Judge, replayer: Replayer, placed: Callable[..., OrderPlaced], seed: int
+    world: Callable[[int], World], judge: Judge, replayer: Replayer, placed: Callable[..., OrderPlaced], seed: int
 ) -> None:
     stage = world(seed)
     stage.crashes = 0.3
@@ -65,7 +67,7 @@ async def test_finds_nothing_in_what_the_services_wrote(
     assert [found for level in levels for found in compare_stock(level, stocks.get(key_of_stock(level)))] == []
 
 
-def documents_of(stage: Any) -> dict[str, dict[str, Document]]:  # noqa: ANN401 - a conftest's class
+def documents_of(stage: World) -> dict[str, dict[str, Document]]:
     """What each service remembers."""
     found: dict[str, dict[str, Document]] = {}
     for node in stage.nodes:
