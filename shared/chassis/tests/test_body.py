@@ -43,3 +43,11 @@ def test_half_a_character_is_refused_as_bad_json() -> None:
     with pytest.raises(ValidationError) as caught:
         read(at="\ud800")
     assert [error["type"] for error in caught.value.errors()] == ["json_invalid"]
+
+
+def test_a_body_that_does_not_say_that_it_is_json_is_read_all_the_same() -> None:
+    body = b'{"lines": [{"quantity": 2}], "at": "2026-01-05T12:00:00Z"}'
+    assert BODY.validate_python(body) == read()
+    with pytest.raises(ValidationError) as caught:
+        BODY.validate_python(b"no JSON")
+    assert [error["type"] for error in caught.value.errors()] == ["json_invalid"]

@@ -16,6 +16,7 @@ class AsJson:
     @classmethod
     def __get_pydantic_core_schema__(cls, source: type[BaseModel], handler: GetCoreSchemaHandler) -> CoreSchema:
         def read(value: object, _: ValidatorFunctionWrapHandler) -> BaseModel:
-            return source.model_validate_json(json.dumps(value))
+            # What does not say that it is JSON comes as bytes.
+            return source.model_validate_json(value if isinstance(value, bytes) else json.dumps(value))
 
         return core_schema.no_info_wrap_validator_function(read, handler(source))
