@@ -1,0 +1,415 @@
+"""How orders come in by HTTP and by file, and how what became of them is read."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+from chassis.decision import D
+from chassis.http import MOST_BODY_BYTES, STREAMED, create_app
+from chassis.ports import Unavailable
+from chassis.telemetry import Meters
+from chassis.testing import Rehearsal, Shelf
+from contracts.inventory import StockRejected, StockReleased
+from contracts.message import Message, Reason, SagaStep
+from contracts.order import CancelOrder, OrderPlaced
+from contracts.payment import PaymentDeclined, PaymentVoided
+from order import api
+from order.file_intake import LINES_AT_ONCE
+from order.live import Live
+from order.state import MalformedOrder, Order
+
+Placed = Callable[..., OrderPlaced]
+ID = "web:1001"
+NO_REDIS = "redis://127.0.0.1:1/0"
+NDJSON = {"content-type": STREAMED}
+
+
+class Shop(Shelf):
+    """What the API reads and writes."""
+
+    kafka_takes = 10**9
+    """Kafka goes away after so many messages."""
+
+    def __init__(self, stage: Rehearsal) -> None:
+        super().__init__(stage)
+        self.read = asyncio.Event()
+
+    async def get(self, model: type[D], id: str, /) -> D | None:  # noqa: A002 - it is the field's name
+        found = await super().get(model, id)
+        self.read.set()
+        return found
+
+    async def publish(self, message: Message, /) -> str:
+        if len(self.published) >= self.kafka_takes:
+            raise Unavailable("Kafka")
+        return await super().publish(message)
+
+
+@pytest.fixture
+def shop(stage: Rehearsal) -> Shop:
+    return Shop(stage)
+
+
+@pytest.fixture
+async def http(shop: Shop) -> AsyncIterator[httpx.AsyncClient]:
+    async def measure() -> None: ...
+
+    app = create_app("order", "", api.router(shop, shop, Live(NO_REDIS)), lambda: (True, {}), measure, Meters())
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://order") as client:
+        yield client
+
+
+def json_of(order: OrderPlaced, **changes: Any) -> dict[str, Any]:  # noqa: ANN401 - any field, well-formed or not
+    return order.model_dump(mode="json", exclude_unset=True) | changes
+
+
+def codes(answer: httpx.Response) -> dict[str, str]:
+    """By path, the codes of what is wrong."""
+    assert answer.headers["content-type"] == "application/problem+json"
+    return {error["path"]: error["code"] for error in answer.json()["errors"]}
+
+
+def hears(stage: Rehearsal, model: type[SagaStep], **fields: object) -> None:
+    stage.take(model.model_validate_json(json.dumps({"order_id": ID, "revision": 1, "attempt": 1} | fields)))
+
+
+def rejected(stage: Rehearsal, placed: Placed) -> None:
+    stage.take(placed())
+    hears(stage, PaymentDeclined, code="lost_card", message="")
+    hears(stage, StockReleased, location="LON", lines=())
+
+
+# Placing.
+
+
+async def test_an_order_is_accepted_and_says_where_to_look(http: httpx.AsyncClient, shop: Shop, placed: Placed) -> None:
+    answer = await http.post("/orders", json=json_of(placed()))
+    assert answer.status_code == 202
+    assert answer.headers["location"] == "/orders/web:1001"
+    assert answer.json() == {"order_id": ID, "revision": 1, "status_url": "/orders/web:1001"}
+    assert shop.published == [placed()]
+
+
+async def test_the_same_order_again_is_the_same_order(
+    http: httpx.AsyncClient, shop: Shop, stage: Rehearsal, placed: Placed
+) -> None:
+    stage.take(placed())
+    answer = await http.post("/orders", json=json_of(placed()))
+    assert (answer.status_code, answer.headers["location"]) == (202, "/orders/web:1001")
+    assert shop.published == []
+
+
+async def test_other_content_under_a_known_number_and_revision_is_a_conflict(
+    http: httpx.AsyncClient, shop: Shop, stage: Rehearsal, placed: Placed
+) -> None:
+    stage.take(placed())
+    answer = await http.post("/orders", json=json_of(placed(special_instructions="leave it at the door")))
+    assert answer.status_code == 409
+    assert codes(answer) == {"revision": "other_content"}
+    assert shop.published == []
+
+
+async def test_the_next_revision_is_passed_on_even_if_the_order_still_seems_to_run(
+    http: httpx.AsyncClient, shop: Shop, stage: Rehearsal, placed: Placed
+) -> None:
+    stage.take(placed())
+    assert (await http.post("/orders", json=json_of(placed(revision=2)))).status_code == 202
+    assert shop.published == [placed(revision=2)]
+
+
+async def test_an_order_that_makes_no_sense_is_refused_with_every_reason(
+    http: httpx.AsyncClient, shop: Shop, placed: Placed
+) -> None:
+    fields = json_of(placed(), total=1, surprise=True, placed_at="2026-01-05T12:00:00+01:00")
+    fields["shipping_address"]["country"] = "XX"
+    fields["customer"]["name"] = "A\x00da"
+    answer = await http.post("/orders", json=fields)
+    assert answer.status_code == 422
+    assert codes(answer) == {
+        "placed_at": "value_error",
+        "customer.name": "string_pattern_mismatch",
+        "shipping_address.country": "country_alpha2",
+        "surprise": "extra_forbidden",
+        "total": "total_mismatch",
+    }
+    assert shop.published == []
+
+
+@pytest.mark.parametrize(
+    ("change", "path"),
+    [
+        ('"total": "1750"', "total"),
+        ('"total": 1750.5', "total"),
+        ('"total": ' + "9" * 30, "total"),
+        ('"revision": 0', "revision"),
+        ('"number": "10/01"', "number"),
+        ('"lines": {}', "lines"),
+        ('"payment_token": "4111111111111111"', "payment_token"),
+    ],
+)
+async def test_a_malformed_field_is_named(http: httpx.AsyncClient, placed: Placed, change: str, path: str) -> None:
+    fields = json_of(placed())
+    fields.pop(path, None)
+    body = json.dumps(fields)[:-1] + ", " + change + "}"
+    answer = await http.post("/orders", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == 422
+    assert path in codes(answer)
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"", 422),
+        (b"null", 422),
+        (b"[]", 422),
+        (b"{", 400),
+        (b'{"total": NaN}', 400),
+        (b'{"total": 1, "total": 2}', 400),
+        (b"[" * 100_000, 400),
+        (b'{"note": "' + b"x" * MOST_BODY_BYTES + b'"}', 413),
+    ],
+)
+async def test_a_bad_body_is_refused_as_a_problem(http: httpx.AsyncClient, body: bytes, status: int) -> None:
+    answer = await http.post("/orders", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("path", ["/orders", "/orders/web:1001/cancel"])
+@pytest.mark.parametrize("body", [b"{}", b"no JSON", b"\xff"])
+async def test_a_body_of_another_type_is_refused_as_a_problem(http: httpx.AsyncClient, path: str, body: bytes) -> None:
+    answer = await http.post(path, content=body, headers={"content-type": "text/plain"})
+    assert 400 <= answer.status_code < 500
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_says_when_kafka_cannot_be_reached(http: httpx.AsyncClient, shop: Shop, placed: Placed) -> None:
+    shop.kafka_takes = 0
+    answer = await http.post("/orders", json=json_of(placed()))
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+
+
+# Placing a file.
+
+
+async def test_a_file_is_taken_in_line_by_line_and_each_line_is_reported(
+    http: httpx.AsyncClient, shop: Shop, placed: Placed
+) -> None:
+    good, wrong, again = (
+        json.dumps(json_of(placed(), **changes)).encode()
+        for changes in ({"number": "1"}, {"number": "2", "total": 1, "currency": "ZZZ"}, {"number": "3"})
+    )
+    twice = b'{"number": "4", ' + good[1:]
+    body = b"\n".join((good, b"", wrong, b"no JSON", twice, again)) + b"\n"
+    answer = await http.post("/orders/file", content=body, headers=NDJSON)
+    assert answer.status_code == 200
+    *lines, total = [json.loads(line) for line in answer.text.splitlines()]
+    assert [(line["line"], line["outcome"], line["order_id"]) for line in lines] == [
+        (1, "accepted", "web:1"),
+        (3, "refused", None),
+        (4, "refused", None),
+        (5, "refused", None),
+        (6, "accepted", "web:3"),
+    ]
+    assert [[reason["path"] for reason in line["reasons"]] for line in lines[1:4]] == [
+        ["currency", "total"],
+        [""],
+        ["number"],
+    ]
+    assert total == {"accepted": 2, "refused": 3, "unavailable": 0, "complete": True}
+    assert shop.published == [placed(number="1"), placed(number="3")]
+
+
+async def test_a_file_of_any_size_is_taken_in_without_holding_it(
+    http: httpx.AsyncClient, shop: Shop, placed: Placed
+) -> None:
+    async def file() -> AsyncIterator[bytes]:
+        for number in range(3000):
+            yield json.dumps(json_of(placed(), number=str(number))).encode() + b"\n"
+
+    answer = await http.post("/orders/file", content=file(), headers=NDJSON)
+    assert json.loads(answer.text.splitlines()[-1])["accepted"] == 3000
+    assert [order.order_id for order in shop.published if isinstance(order, OrderPlaced)] == [
+        f"web:{number}" for number in range(3000)
+    ]
+
+
+async def test_a_line_without_end_is_refused_and_the_next_one_is_read(
+    http: httpx.AsyncClient, shop: Shop, placed: Placed
+) -> None:
+    body = b"{" + b" " * 3 * MOST_BODY_BYTES + b"}\n" + json.dumps(json_of(placed())).encode()
+    answer = await http.post("/orders/file", content=body, headers=NDJSON)
+    first, second, _ = [json.loads(line) for line in answer.text.splitlines()]
+    assert (first["line"], first["reasons"][0]["code"]) == (1, "too_large")
+    assert (second["line"], second["outcome"]) == (2, "accepted")
+    assert shop.published == [placed()]
+
+
+async def test_a_file_says_where_it_stopped_when_kafka_goes_away(
+    http: httpx.AsyncClient, shop: Shop, placed: Placed
+) -> None:
+    shop.kafka_takes = LINES_AT_ONCE - 1
+    lines = [json.dumps(json_of(placed(), number=str(number))) for number in range(3 * LINES_AT_ONCE)]
+    answer = await http.post("/orders/file", content="\n".join(lines), headers=NDJSON)
+    *_, last, total = [json.loads(line) for line in answer.text.splitlines()]
+    assert (last["line"], last["outcome"], last["order_id"]) == (100, "unavailable", "web:99")
+    assert total == {"accepted": 99, "refused": 0, "unavailable": 1, "complete": False}
+
+
+async def test_a_file_of_another_type_is_refused(http: httpx.AsyncClient) -> None:
+    answer = await http.post("/orders/file", content=b"{}", headers={"content-type": "text/csv"})
+    assert answer.status_code == 415
+
+
+# Cancelling.
+
+
+async def test_a_cancellation_is_passed_on(http: httpx.AsyncClient, shop: Shop) -> None:
+    answer = await http.post(f"/orders/{ID}/cancel", json={"reason": "too late", "requested_by": "Ada"})
+    assert (answer.status_code, answer.headers["location"]) == (202, "/orders/web:1001")
+    assert shop.published == [CancelOrder(order_id=ID, reason="too late", requested_by="Ada")]
+
+
+@pytest.mark.parametrize("body", [{}, {"reason": "", "requested_by": "Ada"}, {"reason": "why", "requested_by": 7}])
+async def test_a_malformed_cancellation_is_refused(
+    http: httpx.AsyncClient, shop: Shop, body: dict[str, object]
+) -> None:
+    assert (await http.post(f"/orders/{ID}/cancel", json=body)).status_code == 422
+    assert (
+        await http.post("/orders/nonsense/cancel", json={"reason": "why", "requested_by": "Ada"})
+    ).status_code == 422
+    assert shop.published == []
+
+
+async def test_a_cancellation_that_is_certainly_too_late_is_a_conflict(
+    http: httpx.AsyncClient, shop: Shop, stage: Rehearsal, placed: Placed
+) -> None:
+    stage.take(placed(), CancelOrder(order_id=ID, reason="too late", requested_by="Ada"))
+    hears(stage, PaymentVoided)
+    hears(stage, StockReleased, location="LON", lines=())
+    answer = await http.post(f"/orders/{ID}/cancel", json={"reason": "too late", "requested_by": "Ada"})
+    assert answer.status_code == 409
+    assert codes(answer) == {"order_id": "already_cancelled"}
+    assert shop.published == []
+
+
+# Reading.
+
+
+async def test_an_order_shows_its_steps_and_its_timeline_but_not_the_means_of_payment(
+    http: httpx.AsyncClient, stage: Rehearsal, placed: Placed
+) -> None:
+    stage.take(placed())
+    hears(stage, StockRejected, location="LON", shortages=[{"sku": "MUG", "requested": 2, "available": 1}])
+    answer = await http.get("/orders/web:1001")
+    shown = answer.json()
+    assert (shown["order_id"], shown["status"], shown["deadline"]) == (ID, "reserving", "2026-01-05T12:01:00Z")
+    assert [(step["step"], step["attempt"], step["location"], step["state"]) for step in shown["steps"]] == [
+        ("reserve", 1, "LON", "failed"),
+        ("authorize", 1, "", "pending"),
+        ("reserve", 2, "MAN", "pending"),
+    ]
+    assert shown["timeline"] == [
+        {
+            "at": "2026-01-05T12:00:00Z",
+            "heard": "OrderPlaced",
+            "source": "web",
+            "detail": "",
+            "said": ["OrderValidated", "ReserveStock", "AuthorizePayment"],
+        },
+        {
+            "at": "2026-01-05T12:00:00Z",
+            "heard": "StockRejected",
+            "source": "inventory",
+            "detail": "LON: short of MUG",
+            "said": ["ReserveStock"],
+        },
+    ]
+    assert shown["content"]["total"] == 1750
+    assert "tok_ok" not in answer.text
+
+
+async def test_a_rejected_order_shows_why(http: httpx.AsyncClient, stage: Rehearsal, placed: Placed) -> None:
+    rejected(stage, placed)
+    shown = (await http.get(f"/orders/{ID}")).json()
+    assert (shown["status"], shown["ended_by"], shown["deadline"]) == ("rejected", "authorize", None)
+    assert [reason["code"] for reason in shown["reasons"]] == ["payment_declined"]
+
+
+async def test_an_order_that_could_not_be_read_shows_why(http: httpx.AsyncClient, stage: Rehearsal) -> None:
+    reason = Reason(path="total", code="missing", message="Field required")
+    stage.take(MalformedOrder(channel="web", number="1001", revision=1, digest="d", reasons=(reason,)))
+    shown = (await http.get(f"/orders/{ID}")).json()
+    assert (shown["status"], shown["content"], shown["reasons"]) == ("rejected", None, [reason.model_dump()])
+
+
+async def test_an_unknown_order_is_not_found(http: httpx.AsyncClient) -> None:
+    answer = await http.get("/orders/web:none")
+    assert answer.status_code == 404
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_a_reader_may_wait_for_an_order_that_was_just_placed(
+    http: httpx.AsyncClient, shop: Shop, stage: Rehearsal, placed: Placed
+) -> None:
+    asking = asyncio.create_task(http.get(f"/orders/{ID}", params={"wait_s": 10}))
+    await shop.read.wait()
+    stage.take(placed())
+    assert (await asking).json()["order_id"] == ID
+
+
+async def test_lists_are_filtered(http: httpx.AsyncClient, stage: Rehearsal, placed: Placed) -> None:
+    rejected(stage, placed)
+    stage.advance(timedelta(minutes=1))
+    customer = placed().customer.model_copy(update={"id": "c-2"})
+    stage.take(placed(number="2", channel="shop"), placed(number="3", customer=customer))
+
+    async def found(**params: str) -> list[str]:
+        return [order["order_id"] for order in (await http.get("/orders", params=params)).json()["orders"]]
+
+    assert await found() == ["shop:2", "web:3", "web:1001"]
+    assert await found(status="rejected") == ["web:1001"]
+    assert await found(channel="shop") == ["shop:2"]
+    assert await found(customer="c-2") == ["web:3"]
+    assert await found(since="2026-01-05T12:00:30Z", status="reserving", channel="web") == ["web:3"]
+
+
+async def test_pages_stay_where_they_are_while_orders_come_in(
+    http: httpx.AsyncClient, stage: Rehearsal, placed: Placed
+) -> None:
+    for number in range(7):
+        stage.take(placed(number=str(number)))
+        stage.advance(timedelta(seconds=number % 2))
+    seen: list[str] = []
+    params = {"limit": "2"}
+    while True:
+        page = (await http.get("/orders", params=params)).json()
+        seen += [order["order_id"] for order in page["orders"]]
+        stage.take(placed(number=f"new-{len(seen)}"))
+        if page["next"] is None:
+            break
+        params["cursor"] = page["next"]
+    assert sorted(seen) == [f"web:{number}" for number in range(7)]
+    received = [order.received_ms for id_ in seen if (order := stage.get(Order, id_))]
+    assert received == sorted(received, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("params", "path"),
+    [
+        ({"cursor": "nonsense"}, "cursor"),
+        ({"cursor": "bm8="}, "cursor"),
+        ({"status": "lost"}, "status"),
+        ({"limit": "0"}, "limit"),
+        ({"since": "yesterday"}, "since"),
+        ({"channel": "Web"}, "channel"),
+    ],
+)
+async def test_a_wrong_filter_is_named(http: httpx.AsyncClient, params: dict[str, str], path: str) -> None:
+    answer = await http.get("/orders", params=params)
+    assert answer.status_code == 422
+    assert list(codes(answer)) == [path]

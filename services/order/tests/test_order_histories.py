@@ -1,0 +1,390 @@
+"""Whatever participants do, and however messages travel, an order ends, and what it ends as is true."""
+
+from datetime import date, timedelta
+from typing import Any, NamedTuple
+
+from chassis.testing import Rehearsal
+from contracts.fulfillment import (
+    CancelFulfillment,
+    FulfillmentCancelled,
+    FulfillmentFailed,
+    FulfillOrder,
+    OrderPacked,
+    OrderPicked,
+)
+from contracts.inventory import (
+    BinQuantity,
+    IssueStock,
+    ReleaseStock,
+    ReserveStock,
+    Shortage,
+    StockBackordered,
+    StockIssued,
+    StockRejected,
+    StockReleased,
+    StockReserved,
+)
+from contracts.message import CountryAlpha2, Currency, Message, Reason, SagaStep, SkuQuantity
+from contracts.order import (
+    Address,
+    CancelOrder,
+    Customer,
+    OrderCancelled,
+    OrderCompleted,
+    OrderEvent,
+    OrderLine,
+    OrderPlaced,
+    OrderRejected,
+    OrderShipped,
+)
+from contracts.payment import (
+    AuthorizePayment,
+    CapturePayment,
+    PaymentAuthorized,
+    PaymentCaptured,
+    PaymentDeclined,
+    PaymentVoided,
+    VoidPayment,
+)
+from contracts.shipping import (
+    CancelShipment,
+    CreateShipment,
+    ShipmentCancelled,
+    ShipmentCreated,
+    ShipmentRefused,
+    TrackedParcel,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from order.decide import decider, needs
+from order.definition import Policy
+from order.sourcing import Routes
+from order.state import Order
+
+ID = "web:1001"
+GBP = Currency("GBP")
+WHY = Reason(path="", code="because", message="because")
+POLICY = Policy(
+    routes=Routes(("LON", "MAN"), {}),
+    reserve_within=timedelta(minutes=1),
+    authorize_within=timedelta(minutes=2),
+    fulfill_within=timedelta(minutes=4),
+    ship_within=timedelta(minutes=3),
+    backorder_within=timedelta(minutes=10),
+    undo_again_after=timedelta(minutes=1),
+    forward_again_after=timedelta(minutes=2),
+)
+ENDS = (OrderRejected, OrderCancelled, OrderCompleted)
+UNDOS = (ReleaseStock, VoidPayment, CancelFulfillment, CancelShipment)
+
+
+def order(revision: int = 1, *, allow_split: bool = False, allow_backorder: bool = False) -> OrderPlaced:
+    address = Address(name="Ada", street="1 High St", city="Leeds", country=CountryAlpha2("GB"))
+    return OrderPlaced(
+        channel="web",
+        number="1001",
+        revision=revision,
+        customer=Customer(id="c-1", name="Ada"),
+        shipping_address=address,
+        billing_address=address,
+        lines=(OrderLine(sku="MUG", quantity=2, unit_price=500), OrderLine(sku="TEA", quantity=1, unit_price=450)),
+        total=1450,
+        currency=GBP,
+        payment_token="tok_ok",  # noqa: S106 - a token of the simulated provider
+        allow_split=allow_split,
+        allow_backorder=allow_backorder,
+    )
+
+
+PARTICIPANT: dict[type[SagaStep], str] = {
+    **dict.fromkeys((ReserveStock, ReleaseStock, IssueStock), "inventory"),
+    **dict.fromkeys((StockReserved, StockBackordered, StockRejected, StockReleased, StockIssued), "inventory"),
+    **dict.fromkeys((AuthorizePayment, VoidPayment, CapturePayment), "payment"),
+    **dict.fromkeys((PaymentAuthorized, PaymentDeclined, PaymentVoided, PaymentCaptured), "payment"),
+    **dict.fromkeys((FulfillOrder, CancelFulfillment), "fulfillment"),
+    **dict.fromkeys((OrderPicked, OrderPacked, FulfillmentFailed, FulfillmentCancelled), "fulfillment"),
+    **dict.fromkeys((CreateShipment, CancelShipment), "shipping"),
+    **dict.fromkeys((ShipmentCreated, ShipmentRefused, ShipmentCancelled), "shipping"),
+}
+UNDONE: dict[type[SagaStep], type[SagaStep]] = {
+    ReleaseStock: StockReleased,
+    VoidPayment: PaymentVoided,
+    CancelFulfillment: FulfillmentCancelled,
+    CancelShipment: ShipmentCancelled,
+}
+
+
+class Matter(NamedTuple):
+    """What a command or an answer is about."""
+
+    participant: str
+    revision: int
+    attempt: int
+    location: str
+
+    @classmethod
+    def of(cls, step: SagaStep) -> "Matter":
+        return cls(PARTICIPANT[type(step)], step.revision, step.attempt, getattr(step, "location", ""))
+
+
+class Participants:
+    """All four other services in one: what each matter has come to, and the answers that this leads to."""
+
+    def __init__(self, *, careful: bool) -> None:
+        self.careful = careful
+        """Whether an undo that overtakes its do is remembered, as it should be."""
+        self.matters: dict[Matter, str] = {}
+        """`held`, `waits`, `refused`, `undone`, or `final`: captured, issued."""
+        self.asked: dict[Matter, SagaStep] = {}
+
+    def obey(self, command: SagaStep, will: str) -> list[SagaStep]:
+        """Do it if they will (`do`, `part`, `wait` or `refuse`), and say what is true then."""
+        matter = Matter.of(command)
+        state = self.matters.get(matter, "")
+        if undone := UNDONE.get(type(command)):
+            assert state != "final", "what can only go forward was undone"
+            self.matters[matter] = "undone" if state or self.careful else ""
+            return [undone(**command.model_dump(), **{"lines": ()} if undone is StockReleased else {})]
+        if isinstance(command, IssueStock | CapturePayment):
+            assert state in {"held", "final"}, "what is not held was captured or issued"
+            self.matters[matter] = "final"
+            more = {"lines": ()} if isinstance(command, IssueStock) else {"currency": GBP}
+            return [
+                (StockIssued if isinstance(command, IssueStock) else PaymentCaptured)(**command.model_dump(), **more)
+            ]
+        self.asked[matter] = command
+        if not state or (state == "undone" and not self.careful):
+            if not (isinstance(command, ReserveStock) and command.when_short == "backorder"):
+                will = "refuse" if will == "wait" else will
+            self.matters[matter] = {"do": "held", "part": "held", "wait": "waits", "refuse": "refused"}[will]
+        return self.outcome(matter, part=will == "part")
+
+    def outcome(self, matter: Matter, *, part: bool = False) -> list[SagaStep]:
+        """What is true of a matter that was asked for."""
+        command = self.asked[matter]
+        names = {"order_id": ID, "revision": command.revision, "attempt": command.attempt}
+        held = self.matters[matter] in {"held", "final"}
+        match command:
+            case ReserveStock():
+                return [self._stock(command, matter, names | {"location": command.location}, part=part)]
+            case AuthorizePayment():
+                authorized = PaymentAuthorized(**names, amount=command.amount, currency=GBP, authorization_id="a")
+                return [authorized if held else PaymentDeclined(**names, code="no", message="")]
+            case FulfillOrder():
+                done = [OrderPicked(**names), OrderPacked(**names)]
+                return done if held else [FulfillmentFailed(**names, reason=WHY)]
+            case CreateShipment():
+                parcels = tuple(parcel_at(parcel.location) for parcel in command.parcels)
+                return [ShipmentCreated(**names, parcels=parcels) if held else ShipmentRefused(**names, reason=WHY)]
+        raise NotImplementedError(command)
+
+    def _stock(self, command: ReserveStock, matter: Matter, names: dict[str, Any], *, part: bool) -> SagaStep:
+        lines = tuple(BinQuantity(sku=line.sku, quantity=line.quantity) for line in command.lines)
+        match self.matters[matter]:
+            case "held" | "final" if part and command.when_short == "split":
+                return StockReserved(**names, lines=lines[1:], missing=command.lines[:1])
+            case "held" | "final":
+                return StockReserved(**names, lines=lines)
+            case "waits":
+                return StockBackordered(**names, lines=(), missing=command.lines)
+            case state:
+                shortage = Shortage(sku="MUG", requested=2, available=0)
+                return StockRejected(**names, shortages=() if state == "undone" else (shortage,))
+
+    def stock_arrives(self) -> list[SagaStep]:
+        waiting = [matter for matter, state in self.matters.items() if state == "waits"]
+        self.matters |= dict.fromkeys(waiting, "held")
+        return [answer for matter in waiting for answer in self.outcome(matter)]
+
+
+def parcel_at(location: str) -> TrackedParcel:
+    return TrackedParcel(
+        location=location,
+        carrier="Swift",
+        tracking_number="SW1",
+        cost=1,
+        currency=GBP,
+        estimated_delivery=date(2026, 1, 8),
+    )
+
+
+class OrderHistory(RuleBasedStateMachine):
+    """One order and its participants; messages between them may be late, overtake each other, come twice or never."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stage = Rehearsal(needs, decider(POLICY))
+        self.commands: list[SagaStep] = []
+        self.answers: list[SagaStep] = []
+        self.said: list[Message] = []
+
+    @property
+    def order(self) -> Order:
+        found = self.stage.get(Order, ID)
+        assert found is not None
+        return found
+
+    def take(self, *messages: Message) -> None:
+        self.hear(self.stage.take(*messages))
+
+    def hear(self, said: tuple[Message, ...]) -> None:
+        self.said += said
+        self.commands += [message for message in said if isinstance(message, SagaStep)]
+
+    @initialize(careful=st.booleans(), allow_split=st.booleans(), allow_backorder=st.booleans())
+    def place(self, *, careful: bool, allow_split: bool, allow_backorder: bool) -> None:
+        self.participants = Participants(careful=careful)
+        self.flags = {"allow_split": allow_split, "allow_backorder": allow_backorder}
+        self.take(order(**self.flags))
+
+    @precondition(lambda self: self.order.status == "rejected")
+    @rule()
+    def place_again(self) -> None:
+        self.take(order(self.order.revision + 1, **self.flags))
+
+    @precondition(lambda self: self.commands)
+    @rule(data=st.data(), will=st.sampled_from(["do", "do", "do", "part", "wait", "refuse", "ignore", "twice"]))
+    def obey(self, data: st.DataObject, will: str) -> None:
+        place = data.draw(st.integers(0, len(self.commands) - 1))
+        command = self.commands[place] if will == "twice" else self.commands.pop(place)
+        if will != "ignore":
+            self.answers += self.participants.obey(command, "do" if will == "twice" else will)
+
+    @precondition(lambda self: self.answers)
+    @rule(data=st.data(), travels=st.sampled_from(["well", "well", "well", "twice", "never"]))
+    def answer(self, data: st.DataObject, travels: str) -> None:
+        """Answers about one matter come in their order, as a topic keeps them; otherwise they overtake each other.
+
+        Those of a careless participant always come: what it forgot, nobody else could know of.
+        """
+        matter = Matter.of(self.answers[data.draw(st.integers(0, len(self.answers) - 1))])
+        answer = next(answer for answer in self.answers if Matter.of(answer) == matter)
+        self.answers.remove(answer)
+        if travels == "twice":
+            self.answers.append(answer)
+        if travels != "never" or not self.participants.careful:
+            self.take(answer)
+
+    @rule()
+    def stock_arrives(self) -> None:
+        self.answers += self.participants.stock_arrives()
+
+    @rule()
+    def cancel(self) -> None:
+        self.take(CancelOrder(order_id=ID, reason="changed my mind", requested_by="Ada"))
+
+    @rule(minutes=st.sampled_from([1, 3, 11]))
+    def wait(self, minutes: int) -> None:
+        self.hear(self.stage.advance(timedelta(minutes=minutes)))
+
+    @invariant()
+    def an_open_order_waits_with_a_deadline(self) -> None:
+        assert self.order.ended or self.order.alarm is not None
+
+    @invariant()
+    def an_undone_order_has_a_reason(self) -> None:
+        turned_back = self.order.status in {"undoing", "rejected", "cancelled"}
+        assert turned_back == (self.order.ending is not None)
+        assert self.order.ending is None or self.order.ending.reasons
+
+    @invariant()
+    def a_revision_ends_once_and_only_after_all_is_undone(self) -> None:
+        ends = [message.revision for message in self.said if isinstance(message, ENDS)]
+        assert ends == list(range(1, self.order.revision + self.order.ended))
+
+    @invariant()
+    def nothing_is_undone_after_the_pivot(self) -> None:
+        shipped: set[int] = set()
+        for message in self.said:
+            if isinstance(message, OrderShipped):
+                shipped.add(message.revision)
+            if isinstance(message, UNDOS) and message.revision in shipped:
+                assert self.participants.matters.get(Matter.of(message)) != "final"
+                assert isinstance(message, ReleaseStock)
+
+    def teardown(self) -> None:
+        """Sooner or later everybody answers."""
+        if not hasattr(self, "participants"):
+            return
+        for _ in range(200):
+            self.answers += self.participants.stock_arrives()
+            while self.commands:
+                self.answers += self.participants.obey(self.commands.pop(), "do")
+            while self.answers:
+                self.take(self.answers.pop(0))
+            if self.order.ended and self.order.alarm is None and not self.commands:
+                break
+            self.hear(self.stage.advance(timedelta(minutes=1)))
+        assert self.order.ended
+        assert self.order.alarm is None
+        self._ends_as_it_says()
+        assert Order.model_validate(self.order.model_dump(mode="json"), strict=False) == self.order
+
+    def _ends_as_it_says(self) -> None:
+        matters = self.participants.matters.items()
+        left = {matter: state for matter, state in matters if state not in {"", "undone", "refused"}}
+        if self.order.status == "completed":
+            assert {(matter.participant, state) for matter, state in left.items()} == {
+                ("inventory", "final"),
+                ("payment", "final"),
+                ("fulfillment", "held"),
+                ("shipping", "held"),
+            }
+            assert {matter.revision for matter in left} == {self.order.revision}
+        else:
+            assert left == {}
+
+
+OrderHistory.TestCase.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+TestOrderHistory = OrderHistory.TestCase
+
+
+NAMES = {"order_id": st.just(ID), "revision": st.integers(1, 3), "attempt": st.integers(1, 6)}
+PLACE = {"location": st.sampled_from(["LON", "MAN", "ROT"])}
+UNITS = st.lists(st.builds(SkuQuantity, sku=st.sampled_from(["MUG", "TEA", "JAR"]), quantity=st.integers(1, 3)))
+BINS = st.lists(
+    st.builds(BinQuantity, sku=st.sampled_from(["MUG", "TEA"]), quantity=st.sampled_from([1, 2, 10_000_000]))
+)
+SHORTAGES = st.lists(
+    st.builds(Shortage, sku=st.sampled_from(["MUG", "JAR"]), requested=st.just(2), available=st.just(0)), max_size=2
+)
+ANYTHING = st.one_of(
+    st.builds(order, st.integers(1, 3), allow_split=st.booleans(), allow_backorder=st.booleans()),
+    st.builds(CancelOrder, order_id=st.just(ID), reason=st.just("why"), requested_by=st.just("Ada")),
+    st.builds(StockReserved, **NAMES, **PLACE, lines=BINS.map(tuple), missing=UNITS.map(tuple)),
+    st.builds(StockBackordered, **NAMES, **PLACE, lines=UNITS.map(tuple), missing=UNITS.map(tuple)),
+    st.builds(StockRejected, **NAMES, **PLACE, shortages=SHORTAGES.map(tuple)),
+    st.builds(StockReleased, **NAMES, **PLACE, lines=st.just(())),
+    st.builds(StockIssued, **NAMES, **PLACE, lines=st.just(())),
+    st.builds(
+        PaymentAuthorized,
+        **NAMES,
+        amount=st.sampled_from([0, 1450]),
+        currency=st.just(GBP),
+        authorization_id=st.just("a"),
+    ),
+    st.builds(PaymentDeclined, **NAMES, code=st.just("no"), message=st.just("")),
+    st.builds(PaymentCaptured, **NAMES, amount=st.just(1450), currency=st.just(GBP)),
+    st.builds(FulfillmentFailed, **NAMES, reason=st.just(WHY)),
+    st.builds(ShipmentCreated, **NAMES, parcels=st.just(())),
+    st.builds(ShipmentRefused, **NAMES, reason=st.just(WHY)),
+    *(
+        st.builds(model, **NAMES)
+        for model in (PaymentVoided, OrderPicked, OrderPacked, FulfillmentCancelled, ShipmentCancelled)
+    ),
+    st.sampled_from([timedelta(minutes=1), timedelta(minutes=11)]),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(ANYTHING, max_size=40))
+def test_no_sequence_of_valid_messages_is_too_much_and_each_revision_ends_at_most_once(
+    inputs: list[Message | timedelta],
+) -> None:
+    stage = Rehearsal(needs, decider(POLICY))
+    said: list[Message] = []
+    for one in inputs:
+        said += stage.advance(one) if isinstance(one, timedelta) else stage.take(one)
+    ends = [message.revision for message in said if isinstance(message, OrderEvent) and isinstance(message, ENDS)]
+    assert len(ends) == len(set(ends))
