@@ -24,7 +24,7 @@ class Basket(Document):
     lines: tuple[SkuQuantity, ...] = ()
     bought_at: Moment | None = None
     amount: int = 0
-    labels: dict[str, int] = {}
+    labels: tuple[tuple[str, int], ...] = ()
 
 
 TOY = Service(
@@ -137,7 +137,7 @@ async def test_documents_come_back_as_they_were_without_any_loss(store: MongoSto
         lines=(SkuQuantity(sku="mug", quantity=10_000_000),),
         bought_at=NOON,
         amount=10**15,
-        labels={"mug.large": 1, "$cup": 2, "": 3},
+        labels=(("mug.large", 1), ("$cup", 2), ("", 3)),
     )
     owner = await store.recover(0, "w")
     await store.checkpoint(through(owner, 1), [change(basket, 1)])

@@ -36,7 +36,7 @@ class Archive:
         wanted = set(keys)
         found: dict[str, tuple[int, Document]] = {}
         try:
-            # The journal first: what is pruned from it meanwhile is in the documents by then.
+            # The journal first: what is overwritten in it meanwhile is in the documents by then.
             async for raw in self._database["journal"].find({}, {"number": 1, "changes": 1}):
                 for key, body, *_ in raw["changes"]:
                     if key in wanted and raw["number"] > found.get(key, (0,))[0]:

@@ -12,6 +12,12 @@ LinkOut = tuple[str, int]
 """An outgoing link, as the topic and its partition."""
 
 
+JOURNAL_PLACES = 512
+"""The journal of a partition is a ring of so many places: entry n takes the place of entry n - JOURNAL_PLACES and of
+no other. So a writer that slept through any number of entries finds its place taken, which a journal that is pruned
+could not promise: there, the number that it would take may be free again. It must never change."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outgoing:
     """A record that is to be published, as it will be on Kafka."""

@@ -1,6 +1,7 @@
 """MongoDB: the journal, the checkpoints and the documents of a service. The only module that knows Motor.
 
-journal       one entry a batch, `_id` = `<partition>/<number>`: inserting it is the commit
+journal       one entry a batch, in its place of the partition's ring (`_id` = `<partition>/<place>`): writing it is the
+              commit, and the place is the fence; see `chassis.entry.JOURNAL_PLACES`
 checkpoints   one a partition
 <kind>        the documents of a kind, as of the last checkpoint: `{_id, partition, entry, alarm, calling, trace, body}`
 """
@@ -21,12 +22,22 @@ from pymongo.errors import (
     DuplicateKeyError,
     ExecutionTimeout,
     PyMongoError,
-    WTimeoutError,
+    WriteConcernError,
 )
 from pymongo.read_concern import ReadConcern
 
 from chassis.decision import D, Document
-from chassis.entry import Change, Checkpoint, Entry, Fenced, Outgoing, Progress, Recovered, Stored
+from chassis.entry import (
+    JOURNAL_PLACES,
+    Change,
+    Checkpoint,
+    Entry,
+    Fenced,
+    Outgoing,
+    Progress,
+    Recovered,
+    Stored,
+)
 from chassis.parking import Parked
 from chassis.ports import Unavailable
 from chassis.service import Index, Service
@@ -35,7 +46,7 @@ from chassis.telemetry import logger
 Raw = Mapping[str, Any]
 
 RETRY_S = 0.2
-UNKNOWN_OUTCOME = (ConnectionFailure, ExecutionTimeout, WTimeoutError)
+UNKNOWN_OUTCOME = (ConnectionFailure, ExecutionTimeout, WriteConcernError)
 """Errors after which nobody knows whether the write was done."""
 DUPLICATE_KEY = 11000
 
@@ -45,8 +56,8 @@ def connect(url: str) -> AsyncIOMotorClient:
     return AsyncIOMotorClient(url, tz_aware=True, tzinfo=UTC, serverSelectionTimeoutMS=5000, socketTimeoutMS=20_000)
 
 
-def _entry_id(partition: int, number: int) -> str:
-    return f"{partition}/{number:012d}"
+def _place_of(partition: int, number: int) -> str:
+    return f"{partition}/{number % JOURNAL_PLACES:03d}"
 
 
 class MongoStore:
@@ -61,9 +72,10 @@ class MongoStore:
             database,
             codec_options=codec,
             write_concern=WriteConcern(w="majority", j=True),
-            read_concern=ReadConcern("majority"),
         )
-        self._journal = self._database["journal"]
+        # Of the journal only what can never be rolled back is read. Documents are written from journaled entries only,
+        # so that the primary's newest is always good, also while a new primary does not know yet what is majority.
+        self._journal = self._database.get_collection("journal", read_concern=ReadConcern("majority"))
         self._checkpoints = self._database["checkpoints"]
 
     async def prepare(self) -> None:
@@ -91,33 +103,36 @@ class MongoStore:
     # The journal.
 
     async def append(self, entry: Entry) -> None:
-        """Insert the entry; see `chassis.ports.Store`."""
+        """Write the entry into its place; see `chassis.ports.Store`."""
         written = _raw_entry(entry)
+        # The upsert of a writer that comes too late does not match and fails on the key: that is the fence.
+        predecessor = {"_id": written["_id"], "number": entry.number - JOURNAL_PLACES}
         while True:
             try:
-                await self._journal.insert_one(written)
+                await self._journal.replace_one(predecessor, written, upsert=True)
             except DuplicateKeyError:
                 if await self._is_ours(entry):
                     return
-                raise Fenced(f"entry {written['_id']} is somebody else's") from None
+                raise Fenced(f"entry {entry.number} of partition {entry.partition} is somebody else's") from None
             except UNKNOWN_OUTCOME as failure:
-                # Inserting it again tells: if it was done, the key is taken, and by us.
+                # Writing it again tells: if it was done, the place is taken, and by us.
                 logger(partition=entry.partition).warning("journal: outcome unknown", reason=repr(failure))
                 await asyncio.sleep(RETRY_S)
             else:
                 return
 
     async def _is_ours(self, entry: Entry) -> bool:
+        place = {"_id": _place_of(entry.partition, entry.number)}
         while True:
             try:
-                found = await self._journal.find_one({"_id": _entry_id(entry.partition, entry.number)}, {"writer": 1})
+                found = await self._journal.find_one(place, {"number": 1, "writer": 1})
             except UNKNOWN_OUTCOME:
                 await asyncio.sleep(RETRY_S)
             else:
-                return found is not None and found["writer"] == entry.writer
+                return found is not None and (found["number"], found["writer"]) == (entry.number, entry.writer)
 
     async def recover(self, partition: int, writer: str) -> Recovered:
-        """Take over: from here on no earlier owner can write a checkpoint or prune, so what is read here is whole."""
+        """Take over: from here on no earlier owner can write a checkpoint, so what is read here is whole."""
         claimed = await self._checkpoints.find_one_and_update(
             {"_id": partition},
             {
@@ -139,12 +154,13 @@ class MongoStore:
             epoch=claimed["epoch"],
             progress=_progress(claimed["progress"]),
         )
-        after = {"$gt": _entry_id(partition, checkpoint.number), "$lt": f"{partition}0"}  # "0" follows "/"
-        entries = [_entry(raw) async for raw in self._journal.find({"_id": after}).sort("_id", ASCENDING)]
-        for place, entry in enumerate(entries):
-            if entry.number != checkpoint.number + 1 + place:
-                missing = _entry_id(partition, checkpoint.number + 1 + place)
-                raise RuntimeError(f"the journal lacks entry {missing}: it was changed from outside, or not restored")
+        of_partition = {"$gte": f"{partition}/", "$lt": f"{partition}0"}  # "0" follows "/"
+        after = self._journal.find({"_id": of_partition, "number": {"$gt": checkpoint.number}})
+        entries = sorted([_entry(raw) async for raw in after], key=lambda entry: entry.number)
+        for number, entry in enumerate(entries, checkpoint.number + 1):
+            if entry.number != number:
+                lacking = f"the journal of partition {partition} lacks entry {number}"
+                raise RuntimeError(f"{lacking}: it was changed from outside, or not restored")
         alarms, calling = [], []
         for kind in self._models:
             collection = self._database[kind]
@@ -171,7 +187,7 @@ class MongoStore:
         return found
 
     async def checkpoint(self, checkpoint: Checkpoint, changes: Sequence[Change]) -> None:
-        """Write documents, checkpoint, and prune, in this order; see `chassis.ports.Store`."""
+        """Write the documents, then the checkpoint; see `chassis.ports.Store`."""
         by_kind: dict[str, list[ReplaceOne[Raw]]] = {}
         for change in changes:
             kind, _, id_ = change.key.partition("/")
@@ -189,16 +205,12 @@ class MongoStore:
             by_kind.setdefault(kind, []).append(guarded)
         for kind, writes in by_kind.items():
             await self._write_unless_newer(self._database[kind], writes)
-        claim = {"_id": checkpoint.partition, "epoch": checkpoint.epoch}
+        # An earlier attempt that was given up may still be on its way: it must not set the checkpoint back.
+        ours = {"_id": checkpoint.partition, "epoch": checkpoint.epoch, "number": {"$lte": checkpoint.number}}
         now = {"number": checkpoint.number, "progress": _raw_progress(checkpoint.progress)}
-        done = await self._checkpoints.update_one(claim, {"$set": now})
+        done = await self._checkpoints.update_one(ours, {"$set": now})
         if not done.matched_count:
             raise Fenced(f"partition {checkpoint.partition} has a new owner since epoch {checkpoint.epoch}")
-        pruned = {
-            "$gte": _entry_id(checkpoint.partition, 0),
-            "$lte": _entry_id(checkpoint.partition, checkpoint.number),
-        }
-        await self._journal.with_options(write_concern=WriteConcern(w=1)).delete_many({"_id": pruned})
 
     @staticmethod
     async def _write_unless_newer(collection: AsyncIOMotorCollection, writes: list[ReplaceOne[Raw]]) -> None:
@@ -264,7 +276,7 @@ def _progress(raw: Raw) -> Progress:
 
 def _raw_entry(entry: Entry) -> Raw:
     return {
-        "_id": _entry_id(entry.partition, entry.number),
+        "_id": _place_of(entry.partition, entry.number),
         "number": entry.number,
         "writer": entry.writer,
         "progress": _raw_progress(entry.progress),

@@ -24,18 +24,18 @@ class Store(Protocol):
         """Take the partition over, so that no earlier owner can write a checkpoint any more, and read its state."""
 
     async def append(self, entry: Entry, /) -> None:
-        """Write an entry for good (majority, journaled).
+        """Write an entry for good (majority, journaled), in the place of the entry JOURNAL_PLACES before it.
 
-        A write whose outcome is unknown is read back. Raises Fenced if the number is already taken by somebody else.
+        A write whose outcome is unknown is read back. Raises Fenced if somebody else wrote this entry or a later one.
         """
 
     async def load(self, keys: Collection[str], /) -> Mapping[str, Stored]:
         """The documents of these keys that exist, as they were at the last checkpoint."""
 
     async def checkpoint(self, checkpoint: Checkpoint, changes: Sequence[Change], /) -> None:
-        """Write the documents, none over a newer one, then the checkpoint, then prune the journal.
+        """Write the documents, none over a newer one, and then the checkpoint.
 
-        Raises Fenced if the partition has a new owner.
+        Raises Fenced if the partition has a new owner, or a later checkpoint.
         """
 
 
@@ -56,7 +56,11 @@ class Feed(Protocol):
     """Where the records of one partition come from."""
 
     async def start_at(self, positions: Mapping[str, int], /) -> None:
-        """Deliver from these offsets on, by topic; from the earliest where there is none."""
+        """Deliver from these offsets on, by topic; from the earliest where there is none.
+
+        What was fetched before and is delivered late does not count: the partition must not be given it. Raises
+        PositionLost if a topic does not reach from there on.
+        """
 
     def pause(self) -> None:
         """Deliver nothing until `resume` or `start_at`."""
@@ -94,6 +98,10 @@ class Publisher(Protocol):
 
         Raises Unavailable when Kafka does not take it in time.
         """
+
+
+class PositionLost(Exception):  # noqa: N818 - named for what happened
+    """A topic does not hold the record that the journal would take next: it was emptied, cut short or made anew."""
 
 
 class Unavailable(Exception):  # noqa: N818 - named for the state
