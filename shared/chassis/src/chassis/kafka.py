@@ -29,6 +29,11 @@ def _hash(key: str) -> int:
     return int(murmur2(key.encode())) & 0x7FFFFFFF
 
 
+def home_of(key: str, partitions: int) -> int:
+    """The partition of a key, as Java's clients and aiokafka choose it: murmur2."""
+    return _hash(key) % partitions
+
+
 class KafkaLog:
     """Publishes with an idempotent producer; everything is acknowledged by all replicas in sync."""
 
@@ -80,8 +85,7 @@ class KafkaLog:
             await producer.stop()
 
     def partition_of(self, key: str) -> int:
-        """As Kafka's own clients and aiokafka do it: murmur2 of the key."""
-        return _hash(key) % self._partitions
+        return home_of(key, self._partitions)
 
     async def publish(self, records: Sequence[Outgoing]) -> None:
         """Publish in batches, one topic partition at a time in order; see `chassis.ports.Log`."""

@@ -1,0 +1,265 @@
+"""Kafka and MongoDB in memory, for tests and simulations of the real engine: several services, or several instances of
+one, share a log and a store, and run in one process.
+
+Every step that another process could be seen in between, or that a crash could fall on, is announced to an `Interrupt`.
+It may wait, raise, or never return: then the process that asked is as good as dead, and what it did so far stands.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from contracts.wire import Headers
+
+from chassis.decision import Document
+from chassis.entry import JOURNAL_PLACES, Change, Checkpoint, Entry, Fenced, Outgoing, Progress, Recovered, Stored
+from chassis.kafka import home_of
+from chassis.parking import Parked
+from chassis.ports import Clock
+
+Interrupt = Callable[[str], Awaitable[None]]
+"""Told before each step, by name."""
+
+
+async def go_on(_: str) -> None:
+    """Let the others run, and carry on: every wait of the real thing gives them the chance."""
+    await asyncio.sleep(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record as a Kafka consumer hands it over."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+class MemoryTopics:
+    """Every topic partition's records, and who is fed from them."""
+
+    def __init__(self, partitions: int, clock: Clock) -> None:
+        self.partitions = partitions
+        self._clock = clock
+        self._records: dict[tuple[str, int], list[Record]] = defaultdict(list)
+        self._feeds: list[MemoryFeed] = []
+
+    def read(self, topic: str, partition: int, offset: int = 0) -> Sequence[Record]:
+        """The records of a topic partition from an offset on."""
+        return self._records[topic, partition][offset:]
+
+    def all(self, topic: str) -> list[Record]:
+        """The records of a topic, one partition after the other."""
+        return [record for number in range(self.partitions) for record in self._records[topic, number]]
+
+    def write(self, records: Iterable[Outgoing]) -> None:
+        """Append records, as any client may, and feed whoever listens."""
+        timestamp = int(self._clock.now().timestamp() * 1000)
+        for out in records:
+            there = self._records[out.topic, out.partition]
+            there.append(
+                Record(out.topic, out.partition, len(there), timestamp, out.key, out.value, tuple(out.headers))
+            )
+        for feed in self._feeds:
+            feed.wake()
+
+    def join(self, feed: "MemoryFeed") -> None:
+        self._feeds.append(feed)
+
+    def leave(self, feed: "MemoryFeed") -> None:
+        self._feeds.remove(feed)
+
+
+class MemoryLog:
+    """The topics as a partition writes them; see `chassis.ports.Log`."""
+
+    def __init__(self, topics: MemoryTopics, interrupt: Interrupt = go_on) -> None:
+        self._topics = topics
+        self._interrupt = interrupt
+
+    def partition_of(self, key: str) -> int:
+        return home_of(key, self._topics.partitions)
+
+    async def publish(self, records: Sequence[Outgoing]) -> None:
+        """Publish one topic partition after the other: a crash may leave any number of them without theirs."""
+        batches: dict[tuple[str, int], list[Outgoing]] = {}
+        for record in records:
+            batches.setdefault((record.topic, record.partition), []).append(record)
+        for batch in batches.values():
+            await self._interrupt("publish")
+            self._topics.write(batch)
+        await self._interrupt("published")
+
+
+class MemoryFeed:
+    """The records of one partition number over all topics of a service; see `chassis.ports.Feed`.
+
+    `deliver` is the partition's `offer`, set once the partition is made.
+    """
+
+    def __init__(self, topics: MemoryTopics, names: Sequence[str], number: int, most: int = 100) -> None:
+        self.deliver: Callable[[Sequence[Record]], None] = _nobody
+        self.committed: dict[str, int] = {}
+        self.paused = True
+        self._topics = topics
+        self._names = names
+        self._number = number
+        self._most = most
+        self._offsets: dict[str, int] = {}
+        self._pumping = False
+        topics.join(self)
+
+    async def start_at(self, positions: Mapping[str, int]) -> None:
+        self._offsets = {name: positions.get(name, 0) for name in self._names}
+        self.resume()
+
+    def pause(self) -> None:
+        self.paused = True
+
+    def resume(self) -> None:
+        self.paused = False
+        self.wake()
+
+    def commit(self, positions: Mapping[str, int]) -> None:
+        self.committed = dict(positions)
+
+    def close(self) -> None:
+        """Deliver nothing ever after."""
+        self.paused = True
+        self._topics.leave(self)
+
+    def wake(self) -> None:
+        """Deliver what is there, as soon as the loop comes round."""
+        if not self._pumping and not self.paused:
+            self._pumping = True
+            asyncio.get_running_loop().call_soon(self._pump)
+
+    def _pump(self) -> None:
+        self._pumping = False
+        for name in self._names:
+            if self.paused:
+                return
+            batch = self._topics.read(name, self._number, self._offsets[name])[: self._most]
+            if batch:
+                self._offsets[name] += len(batch)
+                self.deliver(batch)
+                self.wake()
+
+
+def as_stored(moment: datetime) -> datetime:
+    """MongoDB's dates have milliseconds only; what is beyond is cut off."""
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+def _nobody(records: Sequence[Record]) -> None:
+    raise RuntimeError(f"{len(records)} records for a partition that is not there yet")
+
+
+@dataclass(slots=True)
+class _Saved:
+    """A document as the store has it."""
+
+    partition: int
+    change: Change
+
+
+@dataclass(slots=True)
+class _Data:
+    journal: dict[tuple[int, int], Entry] = field(default_factory=dict)
+    """By partition and place."""
+    checkpoints: dict[int, Checkpoint] = field(default_factory=dict)
+    documents: dict[str, _Saved] = field(default_factory=dict)
+
+
+class MemoryStore:
+    """The store of one service; see `chassis.ports.Store`."""
+
+    def __init__(self, documents: Iterable[type[Document]], interrupt: Interrupt = go_on) -> None:
+        self._models: dict[str, type[Document]] = {Parked.kind: Parked}
+        self._models.update({model.kind: model for model in documents})
+        self._data = _Data()
+        self._interrupt = interrupt
+
+    def through(self, interrupt: Interrupt) -> "MemoryStore":
+        """The same data as another process sees it."""
+        other = MemoryStore(self._models.values(), interrupt)
+        other._data = self._data
+        return other
+
+    async def recover(self, partition: int, _writer: str) -> Recovered:
+        await self._interrupt("claim")
+        data = self._data
+        before = data.checkpoints.get(partition) or Checkpoint(partition, 0, f"{partition:08x}", 0, Progress())
+        data.checkpoints[partition] = checkpoint = replace(before, epoch=before.epoch + 1)
+        await self._interrupt("claimed")
+        entries = sorted(
+            (e for (owner, _), e in data.journal.items() if owner == partition and e.number > checkpoint.number),
+            key=lambda entry: entry.number,
+        )
+        if [entry.number for entry in entries] != [*range(checkpoint.number + 1, checkpoint.number + 1 + len(entries))]:
+            raise RuntimeError(f"the journal of partition {partition} has a hole")
+        await self._interrupt("read the journal")
+        saved = [saved.change for saved in data.documents.values() if saved.partition == partition]
+        parked = Parked.key_of("")
+        return Recovered(
+            checkpoint,
+            tuple(entries),
+            alarms=tuple((change.key, as_stored(change.alarm)) for change in saved if change.alarm is not None),
+            calling=tuple(change.key for change in saved if change.calling),
+            parked=tuple(change.key.removeprefix(parked) for change in saved if change.key.startswith(parked)),
+        )
+
+    async def append(self, entry: Entry) -> None:
+        await self._interrupt("append")
+        place = (entry.partition, entry.number % JOURNAL_PLACES)
+        held = self._data.journal.get(place)
+        if held is None or held.number == entry.number - JOURNAL_PLACES:
+            self._data.journal[place] = entry
+        elif (held.number, held.writer) != (entry.number, entry.writer):
+            raise Fenced(f"entry {entry.number} of partition {entry.partition} is somebody else's")
+        await self._interrupt("appended")
+
+    async def load(self, keys: Collection[str]) -> Mapping[str, Stored]:
+        await self._interrupt("load")
+        documents = self._data.documents
+        found = {key: self._read(documents[key].change) for key in keys if key in documents}
+        await self._interrupt("loaded")
+        return found
+
+    def _read(self, change: Change) -> Stored:
+        model = self._models[change.key.split("/", 1)[0]]
+        return Stored(model.model_validate_json(change.body), change.trace)
+
+    async def checkpoint(self, checkpoint: Checkpoint, changes: Sequence[Change]) -> None:
+        data = self._data
+        for change in changes:
+            await self._interrupt("save")
+            before = data.documents.get(change.key)
+            if before is None or before.change.entry < change.entry:
+                data.documents[change.key] = _Saved(checkpoint.partition, change)
+        await self._interrupt("checkpoint")
+        held = data.checkpoints[checkpoint.partition]
+        if held.epoch != checkpoint.epoch or held.number > checkpoint.number:
+            raise Fenced(f"partition {checkpoint.partition} has a new owner, or a later checkpoint")
+        data.checkpoints[checkpoint.partition] = checkpoint
+        await self._interrupt("checkpointed")
+
+    # What a test looks at.
+
+    def stored(self) -> dict[str, Document]:
+        """Every document as of the last checkpoint."""
+        return {key: self._read(saved.change).document for key, saved in self._data.documents.items()}
+
+    def journal(self, partition: int) -> list[Entry]:
+        """What the journal of a partition holds, in order."""
+        entries = (entry for (owner, _), entry in self._data.journal.items() if owner == partition)
+        return sorted(entries, key=lambda entry: entry.number)
+
+    def checkpoint_of(self, partition: int) -> Checkpoint:
+        return self._data.checkpoints[partition]
