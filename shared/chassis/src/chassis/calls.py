@@ -10,6 +10,9 @@ from chassis.ports import Clock
 from chassis.service import Gateway
 from chassis.telemetry import Meters, logger
 
+MOST_SLEEP_S = 30.0
+"""A clock may be set while we sleep: we look at it at least so often."""
+
 
 class Calls:
     """The pending calls of one partition; `slots` bounds those that a whole service makes at once."""
@@ -70,7 +73,7 @@ class Calls:
             self._changed.clear()
             wait_s = None
             if self._queue:
-                wait_s = self._queue[0][0] - self._clock.now().timestamp()
+                wait_s = min(MOST_SLEEP_S, self._queue[0][0] - self._clock.now().timestamp())
                 if wait_s <= 0:
                     return
             try:

@@ -47,6 +47,9 @@ class Memory:
         for change in changes:
             if self._dirty.get(change.key) is change:
                 del self._dirty[change.key]
+
+    def shrink(self) -> None:
+        """Drop what may be dropped; between batches only, for a batch counts on what it found in memory."""
         surplus = len(self._held) - len(self._dirty) - self._keep
         if surplus > 0:
             clean = (key for key in self._held if key not in self._dirty)

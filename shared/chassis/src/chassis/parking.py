@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict
 from chassis.decision import Document
 
 MOST_RECORDS = 1000
-"""A parked order keeps so many records at the most; those after it become dead letters."""
+MOST_BYTES = 2_000_000
+"""A parked order keeps so many records at the most, and so many bytes; those after it become dead letters."""
 
 
 class ParkedRecord(BaseModel):
@@ -20,12 +21,12 @@ class ParkedRecord(BaseModel):
 
     topic: str
     offset: int
-    key: str
-    """In base64."""
-    value: str
-    """In base64."""
-    headers: tuple[tuple[str, str], ...]
-    """The values in base64."""
+    timestamp: int
+    """In milliseconds, as Kafka has it."""
+    key: str | None
+    """In base64, as are all the bytes."""
+    value: str | None
+    headers: tuple[tuple[str, str | None], ...]
 
 
 class Parked(Document):
@@ -45,13 +46,25 @@ def parking_place(message: Message, key: str) -> str:
     return str(getattr(message, "order_id", key))
 
 
-def with_record(parked: Parked, record: Received) -> Parked:
-    """The same with one record more."""
+def with_record(parked: Parked, record: Received) -> Parked | None:
+    """The same with one record more, or None if it has no room for it."""
     kept = ParkedRecord(
         topic=record.topic,
         offset=record.offset,
-        key=b64encode(record.key or b"").decode(),
-        value=b64encode(record.value or b"").decode(),
-        headers=tuple((name, b64encode(value).decode()) for name, value in record.headers),
+        timestamp=record.timestamp,
+        key=_text(record.key),
+        value=_text(record.value),
+        headers=tuple((name, _text(value)) for name, value in record.headers),
     )
-    return parked.but(records=(*parked.records, kept))
+    records = (*parked.records, kept)
+    if len(records) > MOST_RECORDS or sum(map(_size, records)) > MOST_BYTES:
+        return None
+    return parked.but(records=records)
+
+
+def _text(raw: bytes | None) -> str | None:
+    return None if raw is None else b64encode(raw).decode()
+
+
+def _size(record: ParkedRecord) -> int:
+    return len(record.key or "") + len(record.value or "") + sum(len(n) + len(v or "") for n, v in record.headers)

@@ -24,6 +24,12 @@ class Meters:
         self.dead_letters = Counter(
             "throughline_dead_letters", "Records that became dead letters", ["topic"], registry=r
         )
+        self.publish_failures = Counter(
+            "throughline_publish_failures", "Outboxes that Kafka did not take at once", registry=r
+        )
+        self.checkpoint_failures = Counter(
+            "throughline_checkpoint_failures", "Checkpoints that were not written", registry=r
+        )
         self.forwarded = Counter("throughline_forwarded", "Records sent on to the partition of their key", registry=r)
         self.bugs = Counter("throughline_bugs", "Inputs that made decide raise", registry=r)
         self.alarms = Counter("throughline_alarms_rung", "Alarms that rang", registry=r)
@@ -82,6 +88,11 @@ def configure_logging(service: str, level: str) -> None:
     )
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.getLogger("throughline").setLevel(level.upper())
+
+
+def is_telling() -> bool:
+    """Whether every single decision is logged; asked first, because saying it costs more than deciding."""
+    return logging.getLogger("throughline").isEnabledFor(logging.DEBUG)
 
 
 def logger(**context: object) -> Any:  # noqa: ANN401 - structlog's loggers are lazy proxies without a type of their own

@@ -7,10 +7,14 @@ that is published again after a crash has the same.
 from hashlib import blake2b
 
 
+def trace_id_of(parent: str | None, correlation_id: str) -> str:
+    """The trace of a traceparent, or the one that its correlation id begins."""
+    return parent[3:35] if parent is not None and _well_formed(parent) else _hex(correlation_id, 16)
+
+
 def child_of(parent: str | None, message_id: str, correlation_id: str) -> str:
     """The traceparent of a message that follows from a parent, or begins the trace of its correlation id."""
-    trace = parent[3:35] if parent is not None and _well_formed(parent) else _hex(correlation_id, 16)
-    return f"00-{trace}-{_hex(message_id, 8)}-01"
+    return f"00-{trace_id_of(parent, correlation_id)}-{_hex(message_id, 8)}-01"
 
 
 def _hex(text: str, size: int) -> str:
@@ -18,4 +22,10 @@ def _hex(text: str, size: int) -> str:
 
 
 def _well_formed(parent: str) -> bool:
-    return len(parent) >= 55 and parent[2] == parent[35] == "-" and all(c in "0123456789abcdef" for c in parent[3:35])
+    trace = parent[3:35]
+    return (
+        len(parent) >= 55
+        and parent[2] == parent[35] == "-"
+        and all(c in "0123456789abcdef" for c in trace)
+        and trace.strip("0") != ""
+    )

@@ -1,0 +1,115 @@
+"""What a batch says, as it will be on Kafka."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from contracts.message import Message
+from contracts.topics import BY_NAME, TOPIC_OF
+from contracts.wire import Envelope, Received, encode
+
+from chassis.entry import Outgoing, Progress
+from chassis.ports import Log
+from chassis.trace import child_of
+
+FORWARDED = "forwarded_from"
+"""The header of a record that was sent on to the partition of its key."""
+RECORD_BYTES, HEADER_BYTES = 200, 50
+"""What a record and a header cost in the journal beside their contents."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """What led to a message."""
+
+    id: str
+    correlation_id: str
+    traceparent: str | None
+
+
+def cause_of(record: Received) -> Cause:
+    """What can be said of a record that may not be readable."""
+    headers = dict(record.headers)
+    traceparent = (headers.get("traceparent") or b"")[:55].decode(errors="replace")
+    is_of_order = BY_NAME[record.topic].key == ("order_id",)
+    correlation = (record.key if is_of_order else None) or headers.get("ce_correlationid") or b""
+    return Cause(_start_of(headers.get("ce_id") or b""), _start_of(correlation), traceparent)
+
+
+def _start_of(text: bytes) -> str:
+    return text[:100].decode(errors="replace")
+
+
+def weight_of(record: Outgoing) -> int:
+    """How many bytes a record takes in the journal, about."""
+    headers = sum([len(name) + len(value or b"") + HEADER_BYTES for name, value in record.headers])
+    return len(record.value or b"") + len(record.key or b"") + headers + RECORD_BYTES
+
+
+def forwarded(record: Received, home: int, key: str) -> Outgoing:
+    """The same record for another partition of its topic."""
+    headers = [*record.headers, (FORWARDED, f"{record.partition}/{record.offset}".encode())]
+    return Outgoing(record.topic, home, key.encode(), record.value, headers)
+
+
+def is_forwarded(record: Received) -> bool:
+    return any(name == FORWARDED for name, _ in record.headers)
+
+
+class Outbox:
+    """Gathers what is said, in order, and numbers it."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._said: list[tuple[Message, Cause] | Outgoing] = []
+
+    def say(self, messages: Iterable[Message], cause: Cause) -> None:
+        self._said.extend((message, cause) for message in messages)
+
+    def pass_on(self, record: Outgoing) -> None:
+        """Publish a record as it is; nobody counts it."""
+        self._said.append(record)
+
+    def records(self, progress: Progress, source: str, number: int, now: datetime) -> Iterable[Outgoing]:
+        """Everything as records of entry `number`; each message gets the next number of its link from `progress`."""
+        for place, said in enumerate(self._without_overtaken()):
+            if isinstance(said, Outgoing):
+                yield said
+                continue
+            message, cause = said
+            topic = TOPIC_OF[type(message)]
+            key = topic.key_of(message)
+            partition = self._log.partition_of(key)
+            link = (topic.name, partition)
+            progress.sent[link] = sequence = progress.sent.get(link, 0) + 1
+            correlation = str(getattr(message, "order_id", cause.correlation_id))
+            message_id = f"{source}/{number}/{place}"
+            value, headers = encode(
+                Envelope(
+                    message=message,
+                    id=message_id,
+                    source=source,
+                    time=now,
+                    correlation_id=correlation,
+                    causation_id=cause.id,
+                    sequence=sequence,
+                    traceparent=child_of(cause.traceparent, message_id, correlation),
+                )
+            )
+            yield Outgoing(topic.name, partition, key.encode(), value, headers)
+
+    def _without_overtaken(self) -> Sequence[tuple[Message, Cause] | Outgoing]:
+        """Of a compacted topic's messages only the last of each key in a batch: those before it are state gone by."""
+        last: dict[tuple[str, str], int] = {}
+        for place, said in enumerate(self._said):
+            if isinstance(said, tuple) and (topic := TOPIC_OF[type(said[0])]).compacted:
+                last[topic.name, topic.key_of(said[0])] = place
+        if not last:
+            return self._said
+        return [
+            said
+            for place, said in enumerate(self._said)
+            if isinstance(said, Outgoing)
+            or not (topic := TOPIC_OF[type(said[0])]).compacted
+            or last[topic.name, topic.key_of(said[0])] == place
+        ]

@@ -1,0 +1,139 @@
+"""From records to what is to be decided on: echoes are dropped, gaps are seen, foreign records are sent on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from contracts.message import Reason
+from contracts.topics import BY_NAME
+from contracts.wire import Envelope, Received, Unreadable, decode, link_of
+
+from chassis.decision import AlarmRang, CallAnswered, Input
+from chassis.entry import Progress
+from chassis.inbox import Taken
+from chassis.outbox import Cause, Outbox, cause_of, forwarded, is_forwarded, weight_of
+from chassis.ports import Log
+from chassis.service import Service
+from chassis.trouble import Trouble
+
+MOST_FORWARDED_BYTES = 1_000_000
+"""A record that is larger might not be taken by its own topic a second time, with one header more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A message is missing on a link: one was lost, or the topic no longer has it."""
+
+    topic: str
+    offset: int
+    source: str
+    heard: int
+    sequence: int
+
+
+@dataclass(slots=True)
+class Item:
+    """An input that is to be decided on."""
+
+    input: Input
+    cause: Cause
+    key: str
+    record: Received | None = None
+
+
+@dataclass(slots=True)
+class Read:
+    """What came of reading a batch."""
+
+    items: list[Item] = field(default_factory=list)
+    echoes: int = 0
+    forwarded: int = 0
+    gap: Gap | None = None
+    """The first message that is missing; nothing after it was read."""
+
+
+class Reading:
+    """Reads the inputs of one batch."""
+
+    def __init__(self, service: Service, partition: int, log: Log, outbox: Outbox, trouble: Trouble) -> None:
+        self._service = service
+        self._partition = partition
+        self._log = log
+        self._outbox = outbox
+        self._trouble = trouble
+        self._read = Read()
+
+    def read(self, taken: Sequence[Taken], progress: Progress, now: datetime) -> Read:
+        """Read the inputs in order, moving `progress` past them."""
+        items = self._read.items
+        for one in taken:
+            if isinstance(one, AlarmRang):
+                items.append(Item(one, Cause(f"alarm:{one.document}", one.document, None), one.document))
+            elif isinstance(one, CallAnswered):
+                items.append(Item(one, Cause(f"call:{one.call.id}", one.document, None), one.document))
+            elif one.offset >= progress.positions.get(one.topic, 0):
+                self._read.gap = self._hear(one, progress, now)
+                if self._read.gap is not None:
+                    break
+        return self._read
+
+    def _hear(self, record: Received, progress: Progress, now: datetime) -> Gap | None:
+        link = link_of(record)
+        if link is None:
+            progress.positions[record.topic] = record.offset + 1
+            self._open(record, now)
+            return None
+        source, sequence = link
+        heard = progress.heard.get((record.topic, source), 0)
+        if sequence > heard + 1:
+            return Gap(record.topic, record.offset, source, heard, sequence)
+        progress.positions[record.topic] = record.offset + 1
+        if sequence <= heard:
+            self._read.echoes += 1
+        else:
+            progress.heard[record.topic, source] = sequence
+            self._open(record, now)
+        return None
+
+    def _open(self, record: Received, now: datetime) -> None:
+        try:
+            envelope = self._decode(record, now)
+        except Unreadable as unreadable:
+            self._trouble.bury(record, unreadable.reasons, now)
+        else:
+            self._route(record, envelope, now)
+
+    def _decode(self, record: Received, now: datetime) -> Envelope:
+        try:
+            return decode(record)
+        except Unreadable as unreadable:
+            salvaged = self._service.salvage(record, unreadable.reasons) if self._service.salvage else None
+            if salvaged is None:
+                raise
+            cause = cause_of(record)
+            return Envelope(
+                message=salvaged, id=cause.id, source="", time=now, correlation_id="", causation_id="", traceparent=None
+            )
+
+    def _route(self, record: Received, envelope: Envelope, now: datetime) -> None:
+        """Other clients' partitioners differ: what belongs elsewhere is sent on, once, to where its key lives."""
+        topic = BY_NAME[record.topic]
+        key = topic.key_of(envelope.message)
+        if topic.open and (home := self._log.partition_of(key)) != self._partition:
+            self._forward(record, home, key, now)
+            return
+        correlation = str(getattr(envelope.message, "order_id", "")) or envelope.correlation_id or key
+        cause = Cause(envelope.id, correlation, envelope.traceparent)
+        self._read.items.append(Item(envelope.message, cause, key, record))
+
+    def _forward(self, record: Received, home: int, key: str, now: datetime) -> None:
+        moved = forwarded(record, home, key)
+        if is_forwarded(record):
+            why = f"it was forwarded before, and {key} still belongs to partition {home}"
+            self._trouble.bury(record, [Reason(path="", code="forwarded_twice", message=why)], now)
+        elif weight_of(moved) > MOST_FORWARDED_BYTES:
+            why = f"it belongs to partition {home}, and is too large to be forwarded"
+            self._trouble.bury(record, [Reason(path="", code="too_large", message=why)], now)
+        else:
+            self._outbox.pass_on(moved)
+            self._read.forwarded += 1

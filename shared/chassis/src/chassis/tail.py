@@ -1,0 +1,144 @@
+"""The tail of a partition's journal: what is decided, and not yet inserted, published, or written to the documents."""
+
+import asyncio
+from collections import Counter, deque
+from contextlib import suppress
+from dataclasses import replace
+from time import perf_counter
+
+from chassis.entry import JOURNAL_PLACES, Entry, Fenced, Outgoing, Progress, Recovered
+from chassis.memory import Memory
+from chassis.ports import Feed, Log, Store
+from chassis.telemetry import Meters, logger
+
+RETRY_S = 1.0
+UNPUBLISHED_ENTRIES = 8
+"""Deciding waits when so many entries are journaled but not yet published."""
+
+
+class Tail:
+    """Takes entries in order; publishes what they say, and from time to time writes what they changed."""
+
+    def __init__(
+        self,
+        recovered: Recovered,
+        memory: Memory,
+        *,
+        store: Store,
+        log: Log,
+        feed: Feed,
+        checkpoint_interval_s: float,
+        meters: Meters,
+    ) -> None:
+        self.progress = recovered.checkpoint.progress.copy()
+        """As of the last batch, whether it made an entry or not."""
+        self.journaled = self.progress
+        """As of the last entry; all that was taken since then changed nothing, and would change nothing again."""
+        self.head = self.published = recovered.checkpoint.number
+        """The last entry that is journaled, and the last that is known to be published."""
+        self._base = recovered.checkpoint
+        self._entries: deque[Entry] = deque(recovered.entries)
+        """Journaled since the checkpoint, the oldest first."""
+        for entry in recovered.entries:
+            self.progress.update(entry.progress)
+            self.head = entry.number
+        self._memory = memory
+        self._store = store
+        self._log = log
+        self._feed = feed
+        self._interval_s = checkpoint_interval_s
+        self._meters = meters
+        self._logger = logger(partition=self._base.partition)
+        self._room = asyncio.Event()
+        self._to_publish = asyncio.Event()
+        self._to_publish.set()
+        self._is_complete = False
+        self._all_published = asyncio.Event()
+
+    async def append(self, entry: Entry, progress: Progress) -> None:
+        """Journal the next entry, once there is room for it. Raises Fenced."""
+        while self.head - self.published >= UNPUBLISHED_ENTRIES or entry.number - self._base.number > JOURNAL_PLACES:
+            self._room.clear()
+            await self._room.wait()
+        begun = perf_counter()
+        await self._store.append(entry)
+        self._meters.journal_s.observe(perf_counter() - begun)
+        self.head = entry.number
+        self.progress = self.journaled = progress
+        self._entries.append(entry)
+        self._to_publish.set()
+
+    def complete(self) -> None:
+        """No entry will follow."""
+        self._is_complete = True
+        self._to_publish.set()
+
+    async def publish(self) -> None:
+        """Publish the entries in order, as many at once as there are, until the log has taken them; ends when the tail
+        is complete and published.
+        """
+        while True:
+            await self._to_publish.wait()
+            self._to_publish.clear()
+            entries = [entry for entry in self._entries if entry.number > self.published]
+            if entries:
+                await self._publish([record for entry in entries for record in entry.outbox])
+                self.published = entries[-1].number
+                self._room.set()
+                self._to_publish.set()
+            elif self._is_complete:
+                self._all_published.set()
+                return
+
+    async def _publish(self, records: list[Outgoing]) -> None:
+        begun = perf_counter()
+        while True:
+            try:
+                await self._log.publish(records)
+            except Exception as failed:  # noqa: BLE001 - whatever it is, what is journaled must get out
+                self._meters.publish_failures.inc()
+                self._logger.error("not published; trying again", records=len(records), reason=repr(failed))  # noqa: TRY400 - it may last for hours
+                await asyncio.sleep(RETRY_S)
+            else:
+                break
+        self._meters.publish_s.observe(perf_counter() - begun)
+        for topic, count in Counter(record.topic for record in records).items():
+            self._meters.published.labels(topic).inc(count)
+
+    async def checkpoint_often(self) -> None:
+        """Write a checkpoint from time to time, and a last one when everything is published. Raises Fenced."""
+        while not self._all_published.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._interval_s):
+                    await self._all_published.wait()
+            try:
+                await self.checkpoint()
+            except Fenced:
+                raise
+            except Exception as failed:  # noqa: BLE001 - the journal has it all; the next attempt writes more
+                self._meters.checkpoint_failures.inc()
+                self._logger.error("no checkpoint; trying again", reason=repr(failed))  # noqa: TRY400 - it may last for hours
+
+    async def checkpoint(self) -> None:
+        """Write what changed, up to the last published entry. Raises Fenced."""
+        through = self.published
+        if through == self.head:
+            progress = self.progress
+        else:
+            progress = self._base.progress.copy()
+            for entry in self._entries:
+                if entry.number <= through:
+                    progress.update(entry.progress)
+        if through == self._base.number and progress == self._base.progress:
+            return
+        begun = perf_counter()
+        changes = self._memory.unsaved()
+        checkpoint = replace(self._base, number=through, progress=progress)
+        await self._store.checkpoint(checkpoint, changes)
+        self._base = checkpoint
+        self._memory.saved(changes)
+        while self._entries and self._entries[0].number <= through:
+            self._entries.popleft()
+        self._room.set()
+        self._feed.commit(progress.positions)
+        self._meters.checkpoint_s.observe(perf_counter() - begun)

@@ -1,0 +1,95 @@
+"""What could not be handled: dead letters, bugs, and the orders that are parked because of them."""
+
+import traceback
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from datetime import datetime
+from functools import partial
+
+from contracts.message import Reason
+from contracts.wire import Received
+
+from chassis.dead_letter import dead_letter
+from chassis.decision import Documents, Input
+from chassis.entry import Stored
+from chassis.memory import Working
+from chassis.outbox import Cause, Outbox, cause_of
+from chassis.parking import Parked, with_record
+from chassis.telemetry import Meters, logger
+from chassis.trace import trace_id_of
+
+Load = Callable[[Iterable[str]], Awaitable[bool]]
+
+
+class Trouble:
+    """Sets aside what a batch cannot handle, so that everything else goes on."""
+
+    def __init__(
+        self, service: str, partition: int, parked: Iterable[str], working: Working, outbox: Outbox, meters: Meters
+    ) -> None:
+        self._service = service
+        self._partition = partition
+        self._parked = set(parked)
+        self._working = working
+        self._outbox = outbox
+        self._meters = meters
+        self._later: list[Callable[[], None]] = []
+
+    def is_parked(self, place: str) -> bool:
+        return place in self._parked
+
+    def report(self) -> None:
+        """Count and log what there was; said last, for a batch may be folded anew in smaller portions."""
+        for tell in self._later:
+            tell()
+
+    def bury(self, record: Received, reasons: Sequence[Reason], now: datetime, trace: str = "") -> None:
+        """The record becomes a dead letter."""
+        self._outbox.pass_on(dead_letter(record, self._service, reasons, now, trace))
+        self._later.append(partial(self._tell_buried, record, reasons))
+
+    def set_aside(
+        self, place: str, message: Input, record: Received | None, cause: Cause, bug: Exception, now: datetime
+    ) -> None:
+        """A bug: the record becomes a dead letter with the traceback, and its order is parked."""
+        self._later.append(partial(self._tell_bug, message, cause, bug))
+        reason = f"{type(bug).__name__}: {bug}"[:500].encode(errors="replace").decode()
+        if record is not None:
+            trace = "".join(traceback.format_exception(bug))
+            self.bury(record, [Reason(path="", code="bug", message=reason)], now, trace)
+        self._put(Parked(id=place, since=now, reason=reason), cause)
+        self._parked.add(place)
+
+    async def park(self, place: str, record: Received, cause: Cause, now: datetime, load: Load) -> None:
+        """The order is parked: what comes for it waits."""
+        await load([Parked.key_of(place)])
+        parked = Documents(self._working).get(Parked, place)
+        longer = with_record(parked, record) if parked else None
+        if longer is None:
+            full = Reason(path="", code="parked", message=f"{place} is parked, and no more records are kept for it")
+            self.bury(record, [full], now)
+        else:
+            self._put(longer, cause)
+
+    def _put(self, parked: Parked, cause: Cause) -> None:
+        self._working.changed[parked.key] = Stored(parked, cause.traceparent)
+
+    def _tell_buried(self, record: Received, reasons: Sequence[Reason]) -> None:
+        self._meters.dead_letters.labels(record.topic).inc()
+        logger(**about(cause_of(record), self._partition)).warning(
+            "dead letter",
+            topic=record.topic,
+            offset=record.offset,
+            reasons=[f"{reason.path}: {reason.message}" for reason in reasons[:5]],
+        )
+
+    def _tell_bug(self, message: Input, cause: Cause, bug: Exception) -> None:
+        self._meters.bugs.inc()
+        logger(**about(cause, self._partition)).error(
+            "a bug; the order is parked", input=type(message).__name__, cause=cause.id, exc_info=bug
+        )
+
+
+def about(cause: Cause, partition: int) -> dict[str, object]:
+    """What every line about a message says."""
+    trace_id = trace_id_of(cause.traceparent, cause.correlation_id)
+    return {"partition": partition, "order_id": cause.correlation_id, "trace_id": trace_id}
