@@ -1,6 +1,7 @@
 """Where Kafka and MongoDB are: as told, as the environment says, or the local stack that runs here."""
 
 import os
+import re
 from typing import Self
 
 from oms.stack.state import RunningStack
@@ -19,8 +20,8 @@ class Unreachable(Exception):  # noqa: N818 - named for the state
     @classmethod
     def mongo(cls, url: str, error: Exception) -> Self:
         return cls(
-            f"MongoDB does not answer at {url} ({type(error).__name__}: {error}). `oms status` shows what runs here, "
-            "and --mongo names a MongoDB that runs elsewhere."
+            f"MongoDB does not answer at {_public(url)} ({type(error).__name__}: {error}). `oms status` shows what "
+            "runs here, and --mongo names a MongoDB that runs elsewhere."
         )
 
     @classmethod
@@ -29,6 +30,11 @@ class Unreachable(Exception):  # noqa: N818 - named for the state
             f"the order service does not answer at {url} ({type(error).__name__}: {error}). `oms status` shows what "
             "runs here, and --url names one that runs elsewhere."
         )
+
+
+def _public(url: str) -> str:
+    """The address without the user and the password in it."""
+    return re.sub(r"//[^@/]*@", "//", url)
 
 
 def brokers(told: str | None) -> str:

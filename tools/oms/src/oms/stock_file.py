@@ -27,7 +27,7 @@ def _zero_if_empty(text: object) -> object:
 class StockRow(BaseModel):
     """One line of a stock file."""
 
-    model_config = ConfigDict(frozen=True, str_strip_whitespace=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
 
     location: Location
     sku: Sku
@@ -45,7 +45,7 @@ class BadStockFile(Exception):  # noqa: N818 - named for what the file is
 
 def read(text: TextIO) -> list[StockRow]:
     """Every line of the file. Raises BadStockFile unless all of them are good: half a delivery helps nobody."""
-    reader = csv.DictReader(text)
+    reader = csv.DictReader(text, restkey="columns", restval="")
     wrong: list[str] = []
     rows: list[StockRow] = []
     seen: dict[tuple[str, str], int] = {}
@@ -62,7 +62,7 @@ def read(text: TextIO) -> list[StockRow]:
             try:
                 row = StockRow.model_validate(fields)
             except ValidationError as error:
-                wrong += [f"line {line}: {reason.path or 'columns'}: {reason.message}" for reason in reasons_of(error)]
+                wrong += [f"line {line}: {reason.path}: {reason.message}" for reason in reasons_of(error)]
                 continue
             before = seen.setdefault((row.location, row.sku), line)
             if before != line:

@@ -1,0 +1,54 @@
+from pathlib import Path
+
+import pytest
+from oms import connection
+from oms.connection import Unreachable
+from oms.stack.state import RunningStack
+
+
+@pytest.fixture(autouse=True)
+def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KAFKA_BROKERS", raising=False)
+    monkeypatch.delenv("MONGO_URL", raising=False)
+    monkeypatch.setattr(RunningStack, "load", lambda: None)
+
+
+@pytest.fixture
+def stack_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    stack = RunningStack(
+        kafka_bootstrap="127.0.0.1:1",
+        mongo_url="mongodb://local",
+        redis_url="redis://local",
+        directory=Path("/nowhere"),
+    )
+    monkeypatch.setattr(RunningStack, "alive", property(lambda _: True))
+    monkeypatch.setattr(RunningStack, "load", lambda: stack)
+
+
+def test_goes_where_it_is_told_to(stack_runs: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAFKA_BROKERS", "kafka:2")
+
+    assert connection.brokers("kafka:3") == "kafka:3"
+
+
+def test_then_where_the_environment_says(stack_runs: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAFKA_BROKERS", "kafka:2")
+
+    assert connection.brokers(None) == "kafka:2"
+
+
+def test_then_to_the_stack_that_runs_here(stack_runs: None) -> None:
+    assert connection.brokers(None) == "127.0.0.1:1"
+    assert connection.mongo_url(None) == "mongodb://local"
+
+
+def test_says_what_to_do_when_nobody_says_where() -> None:
+    with pytest.raises(Unreachable, match=r"oms up.*--mongo.*MONGO_URL"):
+        connection.mongo_url(None)
+
+
+def test_tells_nobody_a_password() -> None:
+    advice = str(Unreachable.mongo("mongodb://ada:secret@db:27017/?replicaSet=rs0", TimeoutError()))
+
+    assert "secret" not in advice
+    assert "mongodb://db:27017" in advice

@@ -1,0 +1,159 @@
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
+
+import pytest
+from contracts.message import Message, Reason
+from contracts.order import CancelOrder, OrderCompleted, OrderPlaced, OrderValidated, PlacementRefused
+from contracts.wire import decode
+from oms import orders_file, sending
+from oms.log import Record
+from oms.orders_file import BadLine, Line
+from oms.place import Tally, send
+from oms.sending import Letter, Sender
+
+Write = Callable[[Message], Any]
+AN_ORDER = b'{"channel": "web", "number": "1"}'
+
+
+class Post(Sender):
+    """Keeps what it is given."""
+
+    def __init__(self) -> None:
+        super().__init__("nowhere")
+        self.sent: list[Letter] = []
+
+    async def send(self, message: Letter) -> None:
+        self.sent.append(message)
+
+    async def flush(self) -> None:
+        """Nothing is on its way."""
+
+
+async def each(lines: Sequence[Line | BadLine]) -> AsyncIterator[Line | BadLine]:
+    for line in lines:
+        yield line
+
+
+async def sent_of(text: bytes, model: type[Message] = OrderPlaced) -> tuple[list[Letter], list[BadLine], Tally]:
+    post, bad, tally = Post(), list[BadLine](), Tally()
+    lines = list(orders_file.read(text.splitlines()))
+    await send(each(lines), post, model, on_sent=tally.placed, on_bad=bad.append)
+    return post.sent, bad, tally
+
+
+def completed(order_id: str) -> OrderCompleted:
+    return OrderCompleted(order_id=order_id, revision=1, captured=1, currency="GBP")
+
+
+async def test_sends_each_line_as_it_came_by_the_key_of_its_order() -> None:
+    [letter], bad, _ = await sent_of(AN_ORDER)
+
+    assert (letter.topic, letter.key, letter.value) == ("order.intake", b"web:1", AN_ORDER)
+    assert bad == []
+
+
+async def test_sends_messages_that_the_services_can_read(placed: Callable[..., OrderPlaced]) -> None:
+    order = placed("1")
+    [letter], _, _ = await sent_of(order.model_dump_json().encode())
+
+    envelope = decode(Record(letter.topic, 0, 0, 0, letter.key, letter.value, letter.headers))
+
+    assert envelope.message == order
+    assert (envelope.id, envelope.source, envelope.sequence) == (letter.id, "oms", None)
+
+
+async def test_leaves_it_to_the_order_service_whether_an_order_makes_sense() -> None:
+    [letter], bad, _ = await sent_of(b'{"channel": 5, "lines": "none"}')
+
+    assert letter.key is None
+    assert bad == []
+
+
+async def test_names_the_lines_that_are_no_json_object_and_sends_the_others() -> None:
+    text = b"\n".join([AN_ORDER, b"{", b"", b"[1]", AN_ORDER])
+
+    sent, bad, _ = await sent_of(text)
+
+    assert len(sent) == 2
+    assert [line.number for line in bad] == [2, 4]
+    assert bad[0].reason.startswith("no JSON: ")
+    assert bad[1].reason == "a JSON object is wanted, one order a line"
+
+
+async def test_does_not_send_what_kafka_would_not_take() -> None:
+    text = json.dumps({"channel": "web", "number": "1", "note": "x" * sending.MOST_BYTES}).encode()
+
+    sent, [bad], tally = await sent_of(text)
+
+    assert sent == []
+    assert "more than Kafka takes" in bad.reason
+    assert tally.open == []
+
+
+async def test_keys_cancellations_by_the_order_they_name() -> None:
+    [letter], _, _ = await sent_of(b'{"order_id": "web:1", "reason": "r", "requested_by": "Ada"}', CancelOrder)
+
+    assert letter.key == b"web:1"
+    assert dict(letter.headers)["ce_type"] == b"CancelOrder"
+
+
+async def test_sends_no_faster_than_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, waits = [0.0], list[float]()
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(loop, "time", lambda: now[0])
+
+    async def sleep(delay: float) -> None:
+        waits.append(delay)
+        now[0] += max(0.0, delay)
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+
+    lines = list(orders_file.read([AN_ORDER] * 5))
+    await send(each(lines), Post(), OrderPlaced, rate=10, on_sent=lambda *_: None, on_bad=lambda _: None)
+
+    assert now[0] == pytest.approx(0.4)
+    assert len(waits) == 5
+
+
+async def test_follows_each_order_to_its_end(pen: Write) -> None:
+    _, _, tally = await sent_of(AN_ORDER)
+    validated = OrderValidated(order_id="web:1", revision=1, total=1, currency="GBP", route=("LON",))
+
+    assert tally.states == {"placed": 1}
+    assert tally.see(pen(validated).record)
+    assert tally.open == ["web:1"]
+    assert tally.see(pen(completed("web:1")).record)
+    assert tally.open == []
+    assert tally.states == {"completed": 1}
+
+
+async def test_passes_over_other_peoples_orders(pen: Write) -> None:
+    _, _, tally = await sent_of(AN_ORDER)
+
+    assert not tally.see(pen(completed("web:2")).record)
+    assert tally.states == {"placed": 1}
+
+
+async def test_takes_a_refused_placing_for_the_end_only_of_an_order_that_is_not_under_way(pen: Write) -> None:
+    refused = PlacementRefused(
+        order_id="web:1", revision=1, reason=Reason(path="", code="other_content", message="different")
+    )
+    _, _, known_before = await sent_of(AN_ORDER)
+    _, _, under_way = await sent_of(AN_ORDER)
+    under_way.see(pen(OrderValidated(order_id="web:1", revision=1, total=1, currency="GBP", route=("LON",))).record)
+
+    known_before.see(pen(refused).record)
+    under_way.see(pen(refused).record)
+
+    assert known_before.states == {"refused": 1}
+    assert under_way.states == {"validated": 1}
+
+
+async def test_knows_an_order_that_became_a_dead_letter_by_its_message() -> None:
+    [letter], _, tally = await sent_of(b'{"lines": []}')
+
+    assert tally.see(Record("order.intake.dead-letter", 0, 0, 0, None, letter.value, letter.headers))
+    assert tally.states == {"dead letter": 1}
+    assert tally.open == []
