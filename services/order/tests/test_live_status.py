@@ -1,0 +1,228 @@
+"""Live status: told by any instance, heard by all, and right also while Redis is away."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+from chassis.http import create_app
+from chassis.telemetry import Meters
+from chassis.testing import Rehearsal, Shelf
+from contracts.order import OrderPlaced
+from contracts.payment import PaymentDeclined
+from oms.stack.ports import free_port
+from oms.stack.redis import Redis
+from order import live, view
+from order.api import router
+from order.live import MOST_WAITING, Changes, Live, changes_of
+from order.state import Order
+from order.view import StatusChange, StatusView
+from redis.exceptions import RedisError
+
+pytestmark = pytest.mark.integration
+
+Placed = Callable[..., OrderPlaced]
+ID = "web:1001"
+DECLINED = PaymentDeclined(order_id=ID, revision=1, attempt=1, code="lost_card", message="")
+
+
+@pytest.fixture
+async def redis(tmp_path: Path) -> AsyncIterator[Redis]:
+    server = Redis(tmp_path / "redis", free_port(), detached=False)
+    await server.start()
+    yield server
+    server.resume()
+    await server.stop()
+
+
+@pytest.fixture
+def order(stage: Rehearsal, placed: Placed) -> Callable[[], Order]:
+    """Says what a placed order is now."""
+    stage.take(placed())
+
+    def now() -> Order:
+        found = stage.get(Order, ID)
+        assert found is not None
+        return found
+
+    return now
+
+
+async def soon(condition: Callable[[], bool]) -> None:
+    """Wait until it holds."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - what is waited for has no event of its own
+            await asyncio.sleep(0.01)
+
+
+async def test_every_instance_hears_what_any_of_them_tells(redis: Redis, order: Callable[[], Order]) -> None:
+    one, other = Live(redis.url), Live(redis.url)
+    async with one.listen() as all_orders, other.listen(ID) as this_order, other.listen("web:other") as another:
+        assert await one.subscribed(5)
+        assert await other.subscribed(5)
+        await StatusView(redis.url).show([order()])
+        heard = await all_orders.get()
+        assert heard == await this_order.get() == StatusChange.of(order())
+        assert another.empty()
+
+
+async def test_nobody_is_subscribed_when_nobody_listens(redis: Redis) -> None:
+    hub = Live(redis.url)
+    async with hub.listen(ID):
+        async with hub.listen(ID):
+            assert await hub.subscribed(5)
+        assert await hub.subscribed(0)
+    await soon(lambda: not hub._subscribed.is_set())
+    assert hub._listeners == {}
+    async with hub.listen():
+        assert await hub.subscribed(5)
+
+
+async def test_a_listener_that_does_not_keep_up_misses_the_oldest_changes(
+    redis: Redis, order: Callable[[], Order]
+) -> None:
+    hub = Live(redis.url)
+    async with hub.listen(ID) as changes:
+        hub._hand_out(tuple(StatusChange.of(order().but(version=version)) for version in range(MOST_WAITING + 10)))
+        first = changes.get_nowait()
+        assert first is not None
+        assert (first.version, changes.qsize()) == (10, MOST_WAITING - 1)
+
+
+async def test_a_redis_that_hangs_delays_nobody_for_long_and_is_then_left_alone(
+    redis: Redis, order: Callable[[], Order], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    teller = StatusView(redis.url)
+    await teller.show([order()])
+    redis.pause()
+    clock = asyncio.get_running_loop().time
+    began = clock()
+    with pytest.raises((RedisError, TimeoutError)):
+        await teller.show([order()])
+    assert clock() - began < 2 * view.PATIENCE_S
+    began = clock()
+    for _ in range(100):
+        await teller.show([order()])
+    assert clock() - began < view.PATIENCE_S
+    redis.resume()
+    monkeypatch.setattr(teller, "_rests_until_s", 0.0)
+    await teller.show([order()])
+
+
+async def test_an_order_is_followed_by_reading_it_while_redis_is_away(
+    redis: Redis, stage: Rehearsal, order: Callable[[], Order], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "RETRY_S", 0.02)
+    hub = Live(redis.url)
+    async with hub.listen(ID) as changes, aclosing(changes_of(order(), changes, Shelf(stage))) as followed:
+        assert await hub.subscribed(5)
+        assert (await anext(followed)).status == "reserving"
+        await redis.stop()
+        stage.take(DECLINED)
+        assert (await anext(followed)).status == "undoing"
+
+
+async def test_what_redis_did_not_tell_is_read(
+    redis: Redis, stage: Rehearsal, order: Callable[[], Order], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "LOOK_AGAIN_S", 0.02)
+    hub = Live(redis.url)
+    async with hub.listen(ID) as changes, aclosing(changes_of(order(), changes, Shelf(stage))) as followed:
+        await anext(followed)
+        stage.take(DECLINED)
+        assert (await anext(followed)).status == "undoing"
+
+
+async def test_an_order_that_is_read_late_never_goes_back(
+    stage: Rehearsal, order: Callable[[], Order], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "LOOK_AGAIN_S", 0)
+    shelf = Shelf(stage)
+    changes = Changes()
+    before = order()
+    async with aclosing(changes_of(before, changes, shelf)) as followed:
+        assert (await anext(followed)).version == 1
+        for version in (3, 2, 4):
+            changes.put_nowait(StatusChange.of(before.but(version=version)))
+        assert [(await anext(followed)).version for _ in range(2)] == [3, 4]
+
+
+# Over HTTP.
+
+
+@pytest.fixture
+def hub(redis: Redis) -> Live:
+    return Live(redis.url)
+
+
+@pytest.fixture
+async def http(hub: Live, stage: Rehearsal) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of a real server: streams are answered piece by piece."""
+
+    async def measure() -> None: ...
+
+    shelf = Shelf(stage)
+    app = create_app("order", "", router(shelf, shelf, hub), lambda: (True, {}), measure, Meters())
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, timeout_graceful_shutdown=1))
+    serving = asyncio.create_task(server.serve())
+    await soon(lambda: server.started)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
+        yield client
+    server.should_exit = True
+    await serving
+
+
+async def events(answer: httpx.Response) -> AsyncIterator[dict[str, Any]]:
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    async for line in answer.aiter_lines():
+        if line.startswith("data: "):
+            yield json.loads(line.removeprefix("data: "))
+
+
+async def test_an_order_is_followed_from_what_it_is_now_on(
+    http: httpx.AsyncClient, hub: Live, redis: Redis, stage: Rehearsal, order: Callable[[], Order]
+) -> None:
+    async with http.stream("GET", f"/orders/{ID}/events") as answer, aclosing(events(answer)) as stream:
+        assert (await anext(stream))["status"] == "reserving"
+        stage.take(DECLINED)
+        await StatusView(redis.url).show([order()])
+        change = await anext(stream)
+    assert change == {
+        "order_id": ID,
+        "revision": 1,
+        "status": "undoing",
+        "at": "2026-01-05T12:00:00Z",
+        "heard": "PaymentDeclined",
+        "version": 2,
+    }
+    await soon(lambda: hub._listeners == {})
+
+
+async def test_all_orders_are_followed(http: httpx.AsyncClient, redis: Redis, order: Callable[[], Order]) -> None:
+    async with http.stream("GET", "/events") as answer, aclosing(events(answer)) as stream:
+        await StatusView(redis.url).show([order()])
+        assert (await anext(stream))["order_id"] == ID
+
+
+async def test_following_all_orders_ends_when_changes_may_be_missing(http: httpx.AsyncClient, redis: Redis) -> None:
+    async with http.stream("GET", "/events") as answer:
+        await redis.stop()
+        assert [line async for line in answer.aiter_lines()] == []
+
+
+async def test_all_orders_cannot_be_followed_without_redis(http: httpx.AsyncClient, redis: Redis) -> None:
+    await redis.stop()
+    answer = await http.get("/events")
+    assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
+
+
+async def test_an_unknown_order_cannot_be_followed(http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("order.api.NEW_ORDER_S", 0)
+    answer = await http.get("/orders/web:none/events")
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
