@@ -47,6 +47,11 @@ def lamps(available: int, version: int, location: str = "BERLIN", reserved: int 
     return Stock.at(location, "LAMP").moved(available=available, reserved=reserved).but(version=version)
 
 
+@pytest.fixture(autouse=True)
+def short_of_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(view, "WRITE_WITHIN_S", view.READ_WITHIN_S)
+
+
 @pytest.fixture
 def store() -> Store:
     return Store()
@@ -94,9 +99,9 @@ async def shown(availability: Availability, store: Store, *locations: str) -> li
     return sorted((level.location, level.available) for level in levels)
 
 
-def rested(availability: Availability) -> None:
+def rested(patience: view.Patience) -> None:
     """So much time has passed that Redis is asked again."""
-    availability._rests_until_s = 0
+    patience._rests_until_s = 0
 
 
 async def wipe(redis: Redis) -> None:
@@ -193,14 +198,21 @@ async def test_is_right_while_redis_does_not_answer_and_afterwards(
 
     redis.pause()
     meanwhile = await availability.levels(store, ["LAMP"], ["BERLIN"])
-    await availability.show([lamps(1, version=8)])
-    store.holds(lamps(1, version=8))
+    with pytest.raises(Unavailable):
+        await availability.show([lamps(2, version=8)])
+    store.holds(lamps(2, version=8))
     redis.resume()
-    rested(availability)
+    rested(availability._reading)
+    await whole(availability, store)
+    afterwards = await shown(availability, store, "BERLIN")
+    await availability.show([lamps(1, version=9)])  # Redis is still left alone
+    store.holds(lamps(1, version=9))
+    rested(availability._writing)
     await whole(availability, store)
 
     assert meanwhile == [Level("BERLIN", "LAMP", 3, 0)]
-    assert await shown(availability, store, "BERLIN") == [("BERLIN", 1)], "what was missed is there"
+    assert afterwards == [("BERLIN", 2)], "what was missed is there"
+    assert await shown(availability, store, "BERLIN") == [("BERLIN", 1)]
 
 
 async def test_is_right_after_redis_refused_a_write(availability: Availability, store: Store, redis: Redis) -> None:
@@ -213,7 +225,7 @@ async def test_is_right_after_redis_refused_a_write(availability: Availability, 
             await availability.show([lamps(1, version=8)])
         await client.config_set("maxmemory", 0)
     store.holds(lamps(1, version=8))
-    rested(availability)
+    rested(availability._writing)
     await whole(availability, store)
 
     assert await shown(availability, store, "BERLIN") == [("BERLIN", 1)]
@@ -225,6 +237,8 @@ async def test_leaves_a_redis_alone_that_does_not_answer(
     store.holds(lamps(3, version=7))
     redis.pause()
     await availability.levels(store, ["LAMP"], ["BERLIN"])
+    with pytest.raises(Unavailable):
+        await availability.show([lamps(3, version=7)])
     clock = asyncio.get_running_loop().time
 
     begun = clock()
@@ -232,7 +246,7 @@ async def test_leaves_a_redis_alone_that_does_not_answer(
         await availability.show([lamps(3, version=version)])
         assert await availability.levels(store, ["LAMP"], ["BERLIN"]) == [Level("BERLIN", "LAMP", 3, 0)]
 
-    assert clock() - begun < 10 * view.PATIENCE_S, "it was asked each time"
+    assert clock() - begun < 10 * view.READ_WITHIN_S, "it was asked each time"
 
 
 async def test_what_an_earlier_process_showed_or_failed_to_show_is_thrown_away(

@@ -23,8 +23,10 @@ from redis.exceptions import RedisError
 from inventory.state import Stock
 
 PREFIX = "throughline:inventory:availability"
-PATIENCE_S = 0.25
-"""Nothing waits longer for Redis than this."""
+READ_WITHIN_S = 0.25
+"""Whoever asks waits no longer for Redis than this: then the store answers."""
+WRITE_WITHIN_S = 5.0
+"""Nobody waits for a write, and to give it up too early costs a copy."""
 REST_S = 5.0
 """For so long a Redis that did not answer is left alone, so that it slows nobody down."""
 LOCK_S = 30
@@ -96,6 +98,27 @@ class Level:
     reserved: int
 
 
+class Patience:
+    """How long Redis is waited for. When it does not answer by then, it is left alone for a while."""
+
+    def __init__(self, within_s: float) -> None:
+        self._within_s = within_s
+        self._rests_until_s = 0.0
+
+    @property
+    def rests(self) -> bool:
+        return asyncio.get_running_loop().time() < self._rests_until_s
+
+    async def ask(self, asked: Callable[[], Awaitable[Answer]]) -> Answer:
+        """What Redis answers. Raises Unavailable when it does not, or refuses."""
+        try:
+            async with asyncio.timeout(self._within_s):
+                return await asked()
+        except (RedisError, OSError, TimeoutError) as failed:
+            self._rests_until_s = asyncio.get_running_loop().time() + REST_S
+            raise Unavailable(f"Redis: {type(failed).__name__} {failed}") from failed
+
+
 class Availability:
     """The copy, as the service writes and reads it; without Redis the levels come from the store.
 
@@ -104,14 +127,14 @@ class Availability:
 
     def __init__(self, redis_url: str, settle_s: float, refresh_s: float) -> None:
         self._redis = Redis.from_url(
-            redis_url, decode_responses=True, socket_timeout=PATIENCE_S, socket_connect_timeout=PATIENCE_S
+            redis_url, decode_responses=True, socket_timeout=WRITE_WITHIN_S, socket_connect_timeout=WRITE_WITHIN_S
         )
         self._write, self._read, self._forget, self._go_on, self._finish = (
             self._redis.register_script(script) for script in (WRITE, READ, FORGET, GO_ON, FINISH)
         )
         self._settle_s = settle_s
         self._refresh_ms = int(refresh_s * 1000)
-        self._rests_until_s = 0.0
+        self._reading, self._writing = Patience(READ_WITHIN_S), Patience(WRITE_WITHIN_S)
         self._rebuilding: asyncio.Task[None] | None = None
         # Nobody knows what a process before this one had still to show.
         self._lacks_something = True
@@ -124,22 +147,23 @@ class Availability:
         stocks = [document for document in documents if isinstance(document, Stock)]
         if not stocks:
             return
-        if self._rests:
+        if self._writing.rests:
             self._lacks_something = True
             return
         try:
-            await self._throw_away_if_needed()
-            await self._ask(lambda: self._put(stocks))
+            await self._throw_away_if_needed(self._writing)
+            await self._writing.ask(lambda: self._put(stocks))
         except BaseException:
             self._lacks_something = True
             raise
 
     async def levels(self, reader: Reader, skus: Sequence[str], locations: Sequence[str]) -> list[Level]:
         """The levels of these items in these locations, or in all: of those that have ever heard of them."""
-        if not self._rests:
+        if not self._reading.rests:
             with suppress(Unavailable):
-                await self._throw_away_if_needed()
-                found = await self._ask(lambda: self._read(keys=[PREFIX], args=[len(skus), *skus, *locations]))
+                await self._throw_away_if_needed(self._reading)
+                question = [str(len(skus)), *skus, *locations]
+                found = await self._reading.ask(lambda: self._read(keys=[PREFIX], args=question))
                 if found is not None:
                     return [_level(line) for line in found]
                 self._make_again(reader)
@@ -154,11 +178,11 @@ class Availability:
             self._rebuilding.cancel()
         await self._redis.aclose()
 
-    async def _throw_away_if_needed(self) -> None:
+    async def _throw_away_if_needed(self, patience: Patience) -> None:
         if self._lacks_something:
             self._lacks_something = False
             try:
-                await self._ask(lambda: self._forget(keys=[PREFIX]))
+                await patience.ask(lambda: self._forget(keys=[PREFIX]))
             except BaseException:
                 self._lacks_something = True
                 raise
@@ -170,16 +194,16 @@ class Availability:
     async def _rebuild(self, reader: Reader) -> None:
         token = uuid4().hex
         try:
-            if not await self._ask(lambda: self._redis.set(f"{PREFIX}:rebuilding", token, nx=True, ex=LOCK_S)):
+            if not await self._writing.ask(lambda: self._redis.set(f"{PREFIX}:rebuilding", token, nx=True, ex=LOCK_S)):
                 return
             await asyncio.sleep(self._settle_s)
             last = ""
             while stocks := await reader.find(Stock, {"id": {"$gt": last}}, limit=PAGE):
-                if not await self._ask(lambda: self._go_on(keys=[PREFIX], args=[token, LOCK_S])):
+                if not await self._writing.ask(lambda: self._go_on(keys=[PREFIX], args=[token, LOCK_S])):
                     return
-                await self._ask(partial(self._put, stocks))
+                await self._writing.ask(partial(self._put, stocks))
                 last = stocks[-1].id
-            await self._ask(lambda: self._finish(keys=[PREFIX], args=[token, self._refresh_ms]))
+            await self._writing.ask(lambda: self._finish(keys=[PREFIX], args=[token, self._refresh_ms]))
         except Unavailable as failed:
             logger().warning("availability: the copy in Redis is not made again", reason=str(failed))
 
@@ -190,19 +214,6 @@ class Availability:
             for field in (stock.location, stock.sku, stock.version, stock.available, stock.reserved)
         ]
         return self._write(keys=[PREFIX], args=levels)
-
-    @property
-    def _rests(self) -> bool:
-        return asyncio.get_running_loop().time() < self._rests_until_s
-
-    async def _ask(self, asked: Callable[[], Awaitable[Answer]]) -> Answer:
-        """What Redis answers. Raises Unavailable when it does not answer at once; then it is left alone for a while."""
-        try:
-            async with asyncio.timeout(PATIENCE_S):
-                return await asked()
-        except (RedisError, OSError, TimeoutError) as failed:
-            self._rests_until_s = asyncio.get_running_loop().time() + REST_S
-            raise Unavailable(f"Redis: {type(failed).__name__} {failed}") from failed
 
 
 def _level(line: str) -> Level:
