@@ -1,12 +1,12 @@
 """Kafka as a partition writes it, and as the HTTP APIs do."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from uuid import uuid4
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, KafkaTimeoutError
 from aiokafka.partitioner import murmur2
 from aiokafka.producer.message_accumulator import BatchBuilder
 from contracts.message import Message
@@ -43,6 +43,7 @@ class KafkaLog:
         self._partitions = 0
         self._producer: AIOKafkaProducer | None = None
         self._renewing = asyncio.Lock()
+        self._stopping: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Connect and count the partitions. Raises Unavailable when Kafka or the topics are not there."""
@@ -83,35 +84,54 @@ class KafkaLog:
         producer, self._producer = self._producer, None
         if producer is not None:
             await producer.stop()
+        for task in self._stopping:
+            task.cancel()
 
     def partition_of(self, key: str) -> int:
         return home_of(key, self._partitions)
 
     async def publish(self, records: Sequence[Outgoing]) -> None:
-        """Publish in batches, one topic partition at a time in order; see `chassis.ports.Log`."""
+        """Publish in batches; see `chassis.ports.Log`.
+
+        A topic partition gets its next batch when it has acknowledged the one before: were that one refused, a later
+        one that is taken all the same would leave a gap on the link.
+        """
         producer = self._running()
+        batches = [(where, self._batches(producer, batch)) for where, batch in _by_partition(records).items()]
         try:
-            sent = []
-            for (topic, partition), batch in _by_partition(records).items():
-                builder = producer.create_batch()
-                for record in batch:
-                    if not _append(builder, record):
-                        sent.append(await producer.send_batch(builder, topic, partition=partition))
-                        builder = producer.create_batch()
-                        _append(builder, record)
-                sent.append(await producer.send_batch(builder, topic, partition=partition))
-            await asyncio.gather(*sent)
+            while batches:
+                now = [(where, builder, rest) for where, rest in batches if (builder := next(rest, None)) is not None]
+                sent = [await producer.send_batch(builder, topic, partition=p) for (topic, p), builder, _ in now]
+                await asyncio.gather(*sent)
+                batches = [(where, rest) for where, _, rest in now]
+        except KafkaTimeoutError:
+            raise  # it is still at what it was given before, and goes on with it
         except KafkaError:
-            # An idempotent producer retries by itself; what reaches us ends its sequence, and it takes a new one.
+            # An idempotent producer retries by itself; what reaches us ends its sequence, and a new one takes over.
             await self._renew(producer)
             raise
+
+    @staticmethod
+    def _batches(producer: AIOKafkaProducer, records: Sequence[Outgoing]) -> Iterator[BatchBuilder]:
+        """The records in as few batches as hold them; a record that is larger than a batch has one of its own."""
+        builder = producer.create_batch()
+        for record in records:
+            if not _append(builder, record):
+                yield builder
+                builder = producer.create_batch()
+                if not _append(builder, record):
+                    raise ValueError(f"a record for {record.topic} does not fit into any batch")
+        yield builder
 
     async def _renew(self, broken: AIOKafkaProducer) -> None:
         async with self._renewing:
             if self._producer is broken:
                 logger().warning("the producer failed and is replaced")
                 self._producer = await self._connect()
-                await broken.stop()  # type: ignore[union-attr] # mypy takes the untyped producer for an optional
+                # It waits for whatever it can still deliver, which nobody else should wait for.
+                stopping = asyncio.create_task(broken.stop())  # type: ignore[union-attr] # mypy takes the untyped producer for an optional
+                self._stopping.add(stopping)
+                stopping.add_done_callback(self._stopping.discard)
 
     async def send(self, record: Outgoing, timeout_s: float) -> None:
         """Send one record. Raises Unavailable when Kafka did not take it in time; it may still have."""
