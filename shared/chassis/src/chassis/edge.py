@@ -5,6 +5,7 @@ batch), declare topics (they come from the table).
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -17,13 +18,15 @@ from faststream.kafka.message import FAKE_CONSUMER, KafkaMessage
 
 from chassis.header_names import forgive
 from chassis.partition import Partition
-from chassis.ports import Feed
+from chassis.ports import Feed, PositionLost
 from chassis.settings import ChassisSettings
 from chassis.telemetry import Meters, logger
 
 POLL_MS = 20
 """How long an empty poll waits; FastStream waits as long again before the next."""
 FETCH_WAIT_MS = 250
+MOST_HEARTBEAT_S = 1.0
+"""With a heartbeat the group tells that it rebalances, so that somebody waits for it: it costs next to nothing."""
 STALLED_S = 30.0
 """A partition that has inputs and took none for so long is not progressing."""
 
@@ -40,12 +43,24 @@ class KafkaFeed:
         self._commit: asyncio.Task[None] | None = None
 
     async def start_at(self, positions: Mapping[str, int]) -> None:
+        await self._check(positions)
         for partition in self._partitions:
             if (position := positions.get(partition.topic)) is None:
                 await self._consumer.seek_to_beginning(partition)
             else:
                 self._consumer.seek(partition, position)
         self._consumer.resume(*self._partitions)
+
+    async def _check(self, positions: Mapping[str, int]) -> None:
+        """Kafka's consumers go to the earliest record when theirs is not there: nobody would know what was lost."""
+        resumed = [partition for partition in self._partitions if partition.topic in positions]
+        earliest = await self._consumer.beginning_offsets(resumed)
+        end = await self._consumer.end_offsets(resumed)
+        for partition in resumed:
+            position = positions[partition.topic]
+            if not earliest[partition] <= position <= end[partition]:
+                holds = f"{partition.topic}/{partition.partition} holds {earliest[partition]} to {end[partition]}"
+                raise PositionLost(f"{holds}, but the journal goes on at {position}")
 
     def pause(self) -> None:
         self._consumer.pause(*self._partitions)
@@ -78,6 +93,7 @@ class Edge(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no
         self._running: dict[int, tuple[Partition, asyncio.Task[None]]] = {}
         self._assigned: frozenset[TopicPartition] | None = None
         """None until the group has given us our share, which may be nothing."""
+        self._is_stopping = False
         self._broker = KafkaBroker(
             settings.kafka_brokers, client_id=name, consumer_only=True, apply_types=False, logger=None
         )
@@ -89,7 +105,8 @@ class Edge(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no
             ack_policy=AckPolicy.MANUAL,
             partition_assignment_strategy=(RangePartitionAssignor,),
             session_timeout_ms=int(settings.session_timeout_s * 1000),
-            heartbeat_interval_ms=int(settings.session_timeout_s * 1000 / 3),
+            heartbeat_interval_ms=int(min(MOST_HEARTBEAT_S, settings.session_timeout_s / 3) * 1000),
+            rebalance_timeout_ms=int((settings.session_timeout_s + settings.stop_deadline_s) * 1000),
             batch_timeout_ms=POLL_MS,
             fetch_max_wait_ms=FETCH_WAIT_MS,
             max_records=settings.inbox_max_messages,
@@ -105,6 +122,7 @@ class Edge(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no
 
     async def stop(self) -> None:
         """Finish what is begun, then leave the group."""
+        self._is_stopping = True
         await self._close(set(self._running))
         await self._broker.stop()
 
@@ -122,16 +140,19 @@ class Edge(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no
         for record in batch:
             by_partition.setdefault(TopicPartition(record.topic, record.partition), []).append(record)
         for where, records in by_partition.items():
-            if where.partition in self._running and await self._is_current(where, records[-1].offset):
-                self._running[where.partition][0].offer(records)
+            position = await self._position(where)
+            serving = self._running.get(where.partition)
+            # A feed that was set back since these were fetched stands before them: they come again, in order.
+            if serving is not None and position is not None and position > records[-1].offset:
+                serving[0].offer(records)
 
-    async def _is_current(self, where: TopicPartition, last_offset: int) -> bool:
-        """Whether the feed was not set back since these records were fetched; if it was, they come again, in order."""
+    async def _position(self, where: TopicPartition) -> int | None:
+        """The offset that is fetched next; None if the partition is not ours any more."""
         try:
             position: int = await self._consumer.position(where)
-        except IllegalStateError:
-            return False
-        return position > last_offset
+        except KafkaError:
+            return None
+        return position
 
     # Assignment.
 
@@ -141,6 +162,8 @@ class Edge(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """These are ours now: nothing is delivered before their journals have been read."""
+        if self._is_stopping:
+            return
         consumer = self._consumer
         self._assigned = frozenset(assigned)
         if self._assigned:
@@ -172,25 +195,40 @@ class Edge(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no
         states: dict[str, Any] = {}
         ready = self._assigned is not None
         for number, (partition, task) in sorted(self._running.items()):
-            stalled_s = partition.stalled_s()
-            fine = partition.state == "running" and not task.done() and stalled_s < STALLED_S
+            stalled_s, unheard_s = partition.stalled_s(), self._unheard_s(number)
+            fine = partition.state == "running" and not task.done() and max(stalled_s, unheard_s) < STALLED_S
             ready = ready and fine
             self._meters.running.labels(str(number)).set(int(fine))
-            states[str(number)] = {"state": partition.state, "waiting": partition.waiting, "stalled_s": stalled_s}
+            states[str(number)] = {
+                "state": partition.state,
+                "waiting": partition.waiting,
+                "stalled_s": round(stalled_s, 3),
+                "unheard_s": round(unheard_s, 3),
+            }
         return ready, {"joined": self._assigned is not None, "partitions": states}
 
-    async def measure_lag(self) -> None:
-        """Set the lag of every topic partition that is ours."""
+    def _unheard_s(self, number: int) -> float:
+        """For how many seconds Kafka has answered no fetch of a topic that we want to read."""
+        try:
+            paused = self._consumer.paused()
+            wanted = [where for where in self._assigned or () if where.partition == number and where not in paused]
+            polled_ms = [self._consumer.last_poll_timestamp(where) for where in wanted]
+        except KafkaError:
+            return 0.0
+        return max((time.time() - polled / 1000 for polled in polled_ms if polled is not None), default=0.0)
+
+    async def measure(self) -> None:
+        """Set the gauges of every partition that is ours, and the lag of each of its topics."""
+        for partition, _ in self._running.values():
+            partition.measure()
         for where in self._assigned or ():
-            if (running := self._running.get(where.partition)) is None:
-                continue
+            serving = self._running.get(where.partition)
             try:
                 highwater = self._consumer.highwater(where)
-                position = await self._consumer.position(where)
-            except (IllegalStateError, KafkaError):
+            except KafkaError:
                 continue
-            if highwater is not None:
-                lag = max(0, highwater - position) + running[0].waiting
+            if serving is not None and highwater is not None:
+                lag = max(0, highwater - serving[0].positions.get(where.topic, 0))
                 self._meters.lag.labels(where.topic, str(where.partition)).set(lag)
 
 

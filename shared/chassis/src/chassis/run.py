@@ -28,6 +28,8 @@ from chassis.telemetry import Meters, configure_logging, logger
 Routes = Callable[[Reader, Publisher], APIRouter]
 
 RETRY_S = 1.0
+HTTP_FINISH_S = 1
+"""Who listens to a stream of events would go on for ever: after so long a stop cuts the connection."""
 
 
 def run(service: Service, settings: ChassisSettings, routes: Routes) -> None:
@@ -113,11 +115,18 @@ async def _serving(
         service.__doc__ or "",
         routes(store, KafkaPublisher(log, service.name, clock)),
         edge.health,
-        edge.measure_lag,
+        edge.measure,
         meters,
     )
     server = _Server(
-        uvicorn.Config(app, host=settings.http_host, port=settings.http_port, log_config=None, access_log=False)
+        uvicorn.Config(
+            app,
+            host=settings.http_host,
+            port=settings.http_port,
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=HTTP_FINISH_S,
+        )
     )
     http = asyncio.create_task(server.serve(), name="http")
     http.add_done_callback(lambda _: asked_to_stop.set())
