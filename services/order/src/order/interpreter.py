@@ -7,7 +7,7 @@ from contracts.message import Message, Reason, SagaStep
 from order.commands import order_undone
 from order.definition import Part, Policy, Refused, Stage, Step
 from order.saga import DEFINITIONS
-from order.state import ASKED, HELD, Ending, Happening, Order, Status, Task, TaskId
+from order.state import ASKED, HELD, Ending, Happening, Order, Status, Task, TaskState
 
 MOST_HAPPENINGS = 200
 """A longer timeline loses its oldest happenings; the topics have them all."""
@@ -63,9 +63,9 @@ class Turn:
 
     def ring(self) -> None:
         """See to every task whose deadline has come."""
-        for id_ in [task.id for task in self.order.tasks]:
-            task = self.order.task(id_)
-            if task is None or task.deadline is None or task.deadline > self._now:
+        for task in self.order.tasks:
+            # Turning back for one task takes the deadlines of others away.
+            if task not in self.order.tasks or task.deadline is None or task.deadline > self._now:
                 continue
             step = self._definition.steps[task.step]
             if task.state == "undoing":
@@ -86,26 +86,25 @@ class Turn:
             self.order = self.order.but(status="completed")
             return
         self.order = self.order.but(stage=place)
-        for step in self._stage.steps:
-            self._ask(step, step.do.commands(self.order))
+        self._ask(*((step, command) for step in self._stage.steps for command in step.do.commands(self.order)))
 
-    def _ask(self, step: Step, commands: tuple[SagaStep, ...]) -> None:
-        deadline = self._now + step.do.within(self._policy)
-        asked = tuple(
+    def _ask(self, *asked: tuple[Step, SagaStep]) -> None:
+        """Give these commands, each for its step."""
+        tasks = tuple(
             Task(
                 step=step.name,
                 revision=command.revision,
                 attempt=command.attempt,
                 location=_location_of(command),
-                deadline=deadline,
+                deadline=self._now + step.do.within(self._policy),
             )
-            for command in commands
+            for step, command in asked
         )
-        self.order = self.order.but(tasks=(*self.order.tasks, *asked))
-        self.said.extend(commands)
+        self.order = self.order.but(tasks=(*self.order.tasks, *tasks))
+        self.said.extend(command for _, command in asked)
 
     def _ask_again(self, step: Step, task: Task) -> None:
-        self._put(task.but("pending", self._now + step.do.within(self._policy)))
+        self._put(task, "pending", self._now + step.do.within(self._policy))
         for command in step.do.commands(self.order):
             if (command.attempt, _location_of(command)) == (task.attempt, task.location):
                 self.said.append(command)
@@ -115,7 +114,7 @@ class Turn:
             self._note(answer)
             self.remark = "passed over: it does not answer what was asked"
             return
-        self._put(task.but("done"))
+        self._put(task, "done")
         if self.order.ending is not None:
             return
         self.order = step.done.remember(self.order, answer)
@@ -129,11 +128,11 @@ class Turn:
         if step.waits is None or self.order.ending is not None:
             return
         deadline = self._now + step.waits.within(self._policy)
-        self._put(task.but("waiting", deadline))
+        self._put(task, "waiting", deadline)
         self.said.append(step.waits.event(self.order, answer, deadline))
 
     def _refused(self, step: Step, task: Task, answer: SagaStep) -> None:
-        self._put(task.but("failed"))
+        self._put(task, "failed")
         if step.refused is not None and self.order.ending is None:
             self.order = step.refused.remember(self.order, answer)
             self._otherwise(step, step.refused, answer)
@@ -142,7 +141,7 @@ class Turn:
         """Ask somebody else, or give up."""
         commands = refused.otherwise(self.order)
         if commands:
-            self._ask(step, commands)
+            self._ask(*((step, command) for command in commands))
             return
         reasons = refused.why(self.order, answer)
         self.turn_back(Ending(status=self._stage.failed, reasons=reasons, by=step.name))
@@ -168,7 +167,7 @@ class Turn:
     def _undo(self, step: Step, task: Task) -> None:
         if step.undo is None:
             return
-        self._put(task.but("undoing", self._now + self._policy.undo_again_after))
+        self._put(task, "undoing", self._now + self._policy.undo_again_after)
         where = {"location": task.location} if task.location else {}
         self.said.append(
             step.undo.command(order_id=self.order.id, revision=task.revision, attempt=task.attempt, **where)
@@ -176,9 +175,9 @@ class Turn:
 
     def _undone(self, task: Task) -> None:
         if task.revision == self.order.revision:
-            self._put(task.but("undone"))
+            self._put(task, "undone")
         else:
-            self.order = self.order.but(tasks=tuple(other for other in self.order.tasks if other.id != task.id))
+            self.order = self.order.but(tasks=tuple(other for other in self.order.tasks if other is not task))
         self._undo_next()
 
     # The order and its tasks.
@@ -211,20 +210,20 @@ class Turn:
         Earlier revisions are forgotten but for this: they were rejected, so all that was asked for them was undone.
         """
         location = _location_of(answer)
-        known = self.order.task(TaskId(step.name, answer.revision, answer.attempt, location))
+        known = self.order.task(step.name, answer.revision, answer.attempt, location)
         if known is None and answer.revision < self.order.revision:
             return Task(
                 step=step.name, revision=answer.revision, attempt=answer.attempt, location=location, state="undone"
             )
         return known
 
-    def _put(self, task: Task) -> None:
-        tasks = self.order.tasks
-        if any(other.id == task.id for other in tasks):
-            changed = tuple(task if other.id == task.id else other for other in tasks)
-        else:
-            changed = (*tasks, task)
-        self.order = self.order.but(tasks=changed)
+    def _put(self, task: Task, state: TaskState, deadline: datetime | None = None) -> None:
+        """The task is in this state now."""
+        tasks, now = self.order.tasks, task.but(state, deadline)
+        known = any(other is task for other in tasks)
+        self.order = self.order.but(
+            tasks=tuple(now if other is task else other for other in tasks) if known else (*tasks, now)
+        )
 
     def _note(self, answer: SagaStep) -> None:
         name = type(answer).__name__
@@ -233,7 +232,8 @@ class Turn:
 
 
 def _location_of(message: SagaStep) -> str:
-    return getattr(message, "location", "")
+    location: str = vars(message).get("location", "")
+    return location
 
 
 def _no_answer(step: Step) -> Reason:

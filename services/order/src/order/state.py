@@ -1,7 +1,7 @@
 """What the order service remembers: one document an order."""
 
 from datetime import datetime
-from typing import Annotated, ClassVar, Literal, NamedTuple, Self
+from typing import Annotated, ClassVar, Literal
 
 from chassis.decision import Document
 from contracts.inventory import BinQuantity, Shortage
@@ -57,15 +57,6 @@ class MalformedOrder(Message):
         return f"{self.channel}:{self.number}"
 
 
-class TaskId(NamedTuple):
-    """What tells the commands of one order from each other: all of it comes back in the answer."""
-
-    step: str
-    revision: int
-    attempt: int
-    location: str
-
-
 class Task(Value):
     """One command of the saga, and how far it is."""
 
@@ -81,13 +72,16 @@ class Task(Value):
     deadline: datetime | None = None
     """When something will be done about it if nothing is heard."""
 
-    @property
-    def id(self) -> TaskId:
-        return TaskId(self.step, self.revision, self.attempt, self.location)
-
-    def but(self, state: TaskState, deadline: datetime | None = None) -> Self:
+    def but(self, state: TaskState, deadline: datetime | None = None) -> "Task":
         """The same in this state, which has its own deadline or none."""
-        return self.model_copy(update={"state": state, "deadline": deadline})
+        return Task(
+            step=self.step,
+            revision=self.revision,
+            attempt=self.attempt,
+            location=self.location,
+            state=state,
+            deadline=deadline,
+        )
 
 
 class Reservation(Value):
@@ -199,6 +193,14 @@ class Order(Document):
         """The commands that a step has given for this revision."""
         return tuple(task for task in self.tasks if task.step == step and task.revision == self.revision)
 
-    def task(self, id: TaskId) -> Task | None:  # noqa: A002 - it is the field's name
-        """The command with these names, if the saga gave it."""
-        return next((task for task in self.tasks if task.id == id), None)
+    def task(self, step: str, revision: int, attempt: int, location: str) -> Task | None:
+        """The command with these names, all of which come back in its answer; None if the saga did not give it."""
+        for task in self.tasks:
+            if (
+                task.attempt == attempt
+                and task.step == step
+                and task.location == location
+                and task.revision == revision
+            ):
+                return task
+        return None

@@ -46,4 +46,4 @@ def _detail(heard: Message) -> str:
         case CancelOrder():
             return f"{heard.requested_by}: {heard.reason}"
         case _:
-            return getattr(heard, "location", "")
+            return str(vars(heard).get("location", ""))
