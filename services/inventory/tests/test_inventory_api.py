@@ -128,7 +128,17 @@ async def test_an_id_that_names_another_movement_is_refused(shelf: Shelf, api: h
         ("receive", {"location": "BERLIN", "lines": [{"sku": "LAMP", "quantity": 10**30}]}, ["lines[0].quantity"]),
         ("receive", {"location": "BERLIN", "lines": [{"sku": "LA\u0000MP", "quantity": 1}]}, ["lines[0].sku"]),
         ("receive", {"location": "BERLIN", "lines": [{"sku": "LAMP", "quantity": 1}], "colour": "red"}, ["colour"]),
-        ("adjust", {"location": "BERLIN", "lines": [{"sku": "LAMP", "change": 1}]}, ["reason"]),
+        ("receive", {"location": "BERLIN", "lines": [{"sku": "LAMP", "quantity": 1, "bin": "A"}]}, ["lines[0].bin"]),
+        (
+            "transfer",
+            {"location": "A", "to_location": "B", "lines": [{"sku": "X", "n": 1, "quantity": 1}]},
+            ["lines[0].n"],
+        ),
+        (
+            "adjust",
+            {"location": "BERLIN", "lines": [{"sku": "LAMP", "change": 1, "why": ""}]},
+            ["lines[0].why", "reason"],
+        ),
         ("transfer", {"location": "BERLIN", "lines": [{"sku": "LAMP", "quantity": 1}]}, ["to_location"]),
     ],
 )

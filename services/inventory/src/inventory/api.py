@@ -61,17 +61,20 @@ def _moving(routes: APIRouter, reader: Reader, publisher: Publisher) -> None:
     @routes.post("/movements/receive", status_code=status.HTTP_202_ACCEPTED)
     async def receive(receipt: Annotated[Receipt, AsJson], response: Response) -> MovementAccepted:
         """Say that goods arrived."""
-        return await _accept(reader, publisher, ReceiveStock(**dict(receipt)), response)
+        message = ReceiveStock.model_validate_json(receipt.model_dump_json())
+        return await _accept(reader, publisher, message, response)
 
     @routes.post("/movements/adjust", status_code=status.HTTP_202_ACCEPTED)
     async def adjust(correction: Annotated[Correction, AsJson], response: Response) -> MovementAccepted:
         """Say that a count came out different. Units that are set aside for orders cannot be taken away."""
-        return await _accept(reader, publisher, AdjustStock(**dict(correction)), response)
+        message = AdjustStock.model_validate_json(correction.model_dump_json())
+        return await _accept(reader, publisher, message, response)
 
     @routes.post("/movements/transfer", status_code=status.HTTP_202_ACCEPTED)
     async def send(transfer: Annotated[Transfer, AsJson], response: Response) -> MovementAccepted:
         """Send stock to another location, all of it or nothing."""
-        return await _accept(reader, publisher, TransferStock(**dict(transfer)), response)
+        message = TransferStock.model_validate_json(transfer.model_dump_json())
+        return await _accept(reader, publisher, message, response)
 
     @routes.get("/movements/{location}/{movement_id:path}")
     async def movement(location: Location, movement_id: Reference, wait_s: WaitS = 0) -> MovementShown:
