@@ -152,9 +152,13 @@ def test_what_does_not_say_which_order_it_is_becomes_a_dead_letter(value: bytes)
     assert salvage(record, caught.value.reasons) is None
 
 
-def test_what_says_twice_which_order_it_is_becomes_a_dead_letter(placed: Placed) -> None:
-    value = json.dumps(json_of(placed())).encode()
-    record = Record(b'{"number": "1000", ' + value[1:])
+@pytest.mark.parametrize("changes", [{}, {"quantity": 1}, {"total": -1}], ids=["good", "unknown field", "bad field"])
+@pytest.mark.parametrize("twice", ['"number": "1000"', '"channel": "pos"', '"revision": 2, "revision": 1'])
+def test_what_says_twice_which_order_it_is_becomes_a_dead_letter(
+    placed: Placed, changes: dict[str, Any], twice: str
+) -> None:
+    value = json.dumps(json_of(placed(), **changes))
+    record = Record(f"{{{twice}, {value[1:]}".encode())
     with pytest.raises(Unreadable) as caught:
         decode(record)
     assert salvage(record, caught.value.reasons) is None

@@ -1,5 +1,6 @@
 """What an order must be beyond the types of its fields, and every reason why it is not, all at once."""
 
+import json
 from hashlib import blake2b
 from typing import Annotated
 
@@ -81,6 +82,8 @@ def salvage(record: Received, reasons: tuple[Reason, ...]) -> MalformedOrder | N
         identity = _Identity.model_validate_json(body)
     except ValidationError:
         return None
+    if _says_twice_which_order(body):
+        return None
     return MalformedOrder(
         channel=identity.channel,
         number=identity.number,
@@ -91,11 +94,13 @@ def salvage(record: Received, reasons: tuple[Reason, ...]) -> MalformedOrder | N
 
 
 def _is_about_all_of_it(reason: Reason) -> bool:
-    return (
-        reason.path.startswith("ce_")
-        or reason.code == "too_large"
-        or (reason.code == "duplicate_key" and reason.path in {"channel", "number", "revision"})
-    )
+    return reason.path.startswith("ce_") or reason.code == "too_large"
+
+
+def _says_twice_which_order(body: bytes) -> bool:
+    """Whether a name of the order stands there twice: which one is meant, another reader may see otherwise."""
+    names = [name for name, _ in json.loads(body, object_pairs_hook=list, parse_int=str, parse_float=str)]
+    return any(names.count(name) > 1 for name in ("channel", "number", "revision"))
 
 
 def _revision(body: bytes) -> int:
