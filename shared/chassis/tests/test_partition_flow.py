@@ -1,37 +1,315 @@
-"""Much at once, little memory, slow neighbours: a partition neither loses nor invents anything."""
+"""Much at once, little memory, slow neighbors: a partition neither loses nor invents anything, and says how it is."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from types import SimpleNamespace
 
+import pytest
+from chassis.tail import UNPUBLISHED_ENTRIES
 from chassis.world import LIMITS, World
+from contracts.wire import link_of
 
 
 async def test_documents_are_not_dropped_from_memory_under_a_batch_that_uses_them(
     toys: SimpleNamespace, world: World
 ) -> None:
     """A checkpoint makes documents clean, and so droppable, while a batch that counts on them waits for another."""
-    here = toys.orders_on(world, 0, 8)
     process = world.start(toys.counter, limits=replace(LIMITS, documents_in_memory=0))
-    loading = asyncio.Event()
-    go_on = asyncio.Event()
+    rings, filler, other = toys.orders_on(world, 0, 3)
+    appended, loaded = asyncio.Event(), asyncio.Event()
 
     async def hold(step: str) -> None:
-        if step == "load" and loading.is_set():
-            await go_on.wait()
+        if step == "appended" and process.steps.count("append") == 2:
+            await appended.wait()
+        if step == "loaded" and process.steps.count("append") == 2 and appended.is_set():
+            await loaded.wait()
 
     process.before = hold
-    for order_id in here[:4]:
-        world.send(toys.ask(order_id, "first"))
-    await asyncio.sleep(0.5)
-    loading.set()
-    for order_id in here:
-        world.send(toys.ask(order_id, "second"))
+    world.send(toys.ask(rings, "alarm 5"))
+    await asyncio.sleep(4.5)
+    world.send(toys.ask(filler, "fills"))
+    await asyncio.sleep(1)
+    world.send(toys.ask(other, "needs loading"))
+    await asyncio.sleep(0.1)
+    appended.set()
     await asyncio.sleep(5)
-    go_on.set()
+    loaded.set()
     await asyncio.sleep(5)
+    assert process.steps.count("claim") == 1
     assert process.count("throughline_bugs_total") == 0
-    assert [world.read(toys.counter, toys.Tally, order_id).heard for order_id in here] == [
-        *[("first", "second")] * 4,
-        *[("second",)] * 4,
-    ]
+    assert world.read(toys.counter, toys.Tally, rings).heard == ("alarm 5", "rang")
+    assert world.read(toys.counter, toys.Tally, other).heard == ("needs loading",)
+
+
+async def test_memory_is_bounded_and_never_drops_what_is_not_saved(toys: SimpleNamespace, world: World) -> None:
+    process = world.start(toys.counter, limits=replace(LIMITS, documents_in_memory=10))
+    orders = toys.orders_on(world, 0, 150)
+    blocked = True
+
+    async def no_saving(step: str) -> None:
+        if step == "save" and blocked:
+            raise ConnectionError("the documents cannot be written")
+
+    process.before = no_saving
+    for round_ in range(3):
+        for order_id in orders:
+            world.send(toys.ask(order_id, f"round {round_}"))
+        await asyncio.sleep(1.5)
+    assert len(process.partition._memory) == 150
+    blocked = False
+    await asyncio.sleep(3)
+    world.send(toys.ask(orders[0], "after"))
+    await asyncio.sleep(3)
+    process.partition._memory.shrink()
+    assert len(process.partition._memory) <= 10
+    for order_id in orders[1:]:
+        assert world.read(toys.counter, toys.Tally, order_id).heard == ("round 0", "round 1", "round 2")
+    assert process.count("throughline_checkpoint_failures_total") > 0
+    assert process.steps.count("claim") == 1
+
+
+async def test_a_document_that_was_dropped_is_loaded_with_its_pending_call(toys: SimpleNamespace, world: World) -> None:
+    class Bank:
+        @staticmethod
+        async def perform(_: object) -> object:
+            await asyncio.sleep(8)
+            return "yes"
+
+    counter = toys.counter_with(gateway=Bank())
+    process = world.start(counter, limits=replace(LIMITS, documents_in_memory=0))
+    caller, *others = toys.orders_on(world, 0, 5)
+    world.send(toys.ask(caller, "call bank"))
+    for order_id in others:
+        await asyncio.sleep(1.5)
+        world.send(toys.ask(order_id, "once"))
+    assert f"tally/{caller}" not in process.partition._memory
+    await asyncio.sleep(5)
+    assert world.read(counter, toys.Tally, caller).heard == ("call bank", "answered yes")
+
+
+async def test_the_feed_is_paused_while_too_much_waits_and_resumed_after_it(
+    toys: SimpleNamespace, world: World
+) -> None:
+    process = world.start(toys.counter, limits=replace(LIMITS, inbox_max_messages=100, batch_max_messages=20))
+    slow = True
+    most_waiting = 0
+
+    async def drag(step: str) -> None:
+        nonlocal most_waiting
+        most_waiting = max(most_waiting, process.partition.waiting)
+        if step == "append" and slow:
+            await asyncio.sleep(10)
+
+    process.before = drag
+    orders = toys.orders_on(world, 0, 60)
+    for round_ in range(20):
+        for order_id in orders:
+            world.send(toys.ask(order_id, f"round {round_}"))
+    await asyncio.sleep(15)
+    assert process.feed.paused
+    assert process.partition.waiting <= 100 + 100  # what is allowed to wait, and one delivery
+    slow = False
+    await asyncio.sleep(60)
+    assert not process.feed.paused
+    assert most_waiting <= 200
+    expected = tuple(f"round {round_}" for round_ in range(20))
+    assert all(world.read(toys.counter, toys.Tally, order_id).heard == expected for order_id in orders)
+
+
+async def test_deciding_waits_for_a_log_that_does_not_take_what_was_decided(
+    toys: SimpleNamespace, world: World
+) -> None:
+    process = world.start(toys.counter)
+    order_id = toys.orders_on(world, 0, 1)[0]
+    down = True
+
+    async def refuse(step: str) -> None:
+        if step == "publish" and down:
+            raise ConnectionError("no broker")
+
+    process.before = refuse
+    for number in range(30):
+        world.send(toys.ask(order_id, f"number {number}"))
+        await asyncio.sleep(0.5)
+    assert len(world.store(toys.counter).journal(0)) == UNPUBLISHED_ENTRIES
+    assert process.count("throughline_publish_failures_total") > 5
+    await asyncio.sleep(60)
+    assert process.partition.stalled_s() > 30
+    down = False
+    await asyncio.sleep(10)
+    assert process.partition.stalled_s() == 0
+    assert process.steps.count("claim") == 1
+    assert [link_of(record)[1] for record in world.topics.all("payment.commands")] == [*range(1, 31)]
+
+
+async def test_an_idle_partition_is_not_stalled_at_its_first_record(toys: SimpleNamespace, world: World) -> None:
+    process = world.start(toys.counter)
+    await asyncio.sleep(3600)
+    stalled: list[float] = []
+
+    async def look(_: str) -> None:
+        stalled.append(process.partition.stalled_s())
+
+    process.before = look
+    world.send(toys.ask(toys.orders_on(world, 0, 1)[0], "once"))
+    stalled.append(process.partition.stalled_s())
+    await asyncio.sleep(5)
+    assert max(stalled) < 1
+
+
+async def test_a_partition_that_cannot_journal_is_stalled(toys: SimpleNamespace, world: World) -> None:
+    process = world.start(toys.counter)
+    await asyncio.sleep(100)
+
+    async def hang(step: str) -> None:
+        if step == "append":
+            await asyncio.sleep(3600)
+
+    process.before = hang
+    world.send(toys.ask(toys.orders_on(world, 0, 1)[0], "once"))
+    await asyncio.sleep(40)
+    assert process.partition.stalled_s() == pytest.approx(40, abs=1)
+
+
+# The way things end.
+
+
+async def test_a_stop_finishes_what_is_begun(toys: SimpleNamespace, world: World) -> None:
+    process = world.start(toys.counter, limits=replace(LIMITS, checkpoint_interval_s=1000))
+    orders = toys.orders_on(world, 0, 30)
+
+    async def take_time(step: str) -> None:
+        if step in {"append", "publish", "save"}:
+            await asyncio.sleep(0.05)
+
+    process.before = take_time
+    for order_id in orders:
+        world.send(toys.ask(order_id, "once"))
+    await asyncio.sleep(0.06)
+    async with asyncio.timeout(5):
+        await process.stop()
+    assert process.partition.state == "stopped"
+    store = world.store(toys.counter)
+    assert [world.read(toys.counter, toys.Tally, order_id).heard for order_id in orders] == [("once",)] * 30
+    assert len(world.topics.all("payment.commands")) == 30
+    assert store.checkpoint_of(0).number == store.journal(0)[-1].number
+    assert process.feed.committed == {"order.intake": 30}
+    world.start(toys.counter)
+    await asyncio.sleep(5)
+    assert len(world.topics.all("payment.commands")) == 30
+
+
+async def test_a_stop_begins_nothing_new_and_leaves_it_to_the_next(toys: SimpleNamespace, world: World) -> None:
+    process = world.start(toys.counter, limits=replace(LIMITS, batch_max_messages=10, inbox_max_messages=20))
+    orders = toys.orders_on(world, 0, 100)
+
+    async def take_time(step: str) -> None:
+        if step == "append":
+            await asyncio.sleep(1)
+
+    process.before = take_time
+    for order_id in orders:
+        world.send(toys.ask(order_id, "once"))
+    await asyncio.sleep(1.5)
+    assert process.feed.paused
+    async with asyncio.timeout(5):
+        await process.stop()
+    assert len(world.saved(toys.counter)) == 20
+    world.start(toys.counter)
+    await asyncio.sleep(10)
+    assert [world.read(toys.counter, toys.Tally, order_id).heard for order_id in orders] == [("once",)] * 100
+
+
+@pytest.mark.parametrize("hanging", ["claim", "append", "publish", "save", "checkpoint"])
+async def test_a_stop_that_hangs_can_be_cut_off_and_nothing_is_lost(
+    toys: SimpleNamespace, world: World, hanging: str
+) -> None:
+    process = world.start(toys.counter)
+    order_id = toys.orders_on(world, 0, 1)[0]
+
+    async def hang(step: str) -> None:
+        if step == hanging:
+            await asyncio.sleep(10_000)
+
+    process.before = hang
+    world.send(toys.ask(order_id, "once"))
+    await asyncio.sleep(3)
+    process.partition.stop()
+    await asyncio.sleep(3)
+    process.crash()
+    await asyncio.wait({process.task}, timeout=1)
+    assert process.task.done()
+    world.start(toys.counter)
+    await asyncio.sleep(5)
+    assert world.read(toys.counter, toys.Tally, order_id).heard == ("once",)
+    assert {link_of(record)[1] for record in world.topics.all("payment.commands")} == {1}
+
+
+async def test_a_stop_gives_the_view_the_chance_to_show_the_last(toys: SimpleNamespace, world: World) -> None:
+    shown: list[str] = []
+
+    class Window:
+        @staticmethod
+        async def show(documents: Sequence[object]) -> None:
+            await asyncio.sleep(0.3)
+            shown.extend(document.id for document in documents)  # type: ignore[attr-defined]
+
+    process = world.start(toys.counter_with(view=Window()))
+    order_id = toys.orders_on(world, 0, 1)[0]
+    world.send(toys.ask(order_id, "once"))
+    await asyncio.sleep(0.01)
+    await process.stop()
+    assert shown == [order_id]
+
+
+async def test_a_view_that_fails_is_shown_the_newest_later_and_delays_nobody(
+    toys: SimpleNamespace, world: World
+) -> None:
+    shown: list[tuple[str, ...]] = []
+
+    class Window:
+        @staticmethod
+        async def show(documents: Sequence[object]) -> None:
+            if asyncio.get_running_loop().time() < 30:
+                raise ConnectionError("no Redis")
+            shown.extend(document.heard for document in documents)  # type: ignore[attr-defined]
+
+    counter = toys.counter_with(view=Window())
+    process = world.start(counter)
+    order_id = toys.orders_on(world, 0, 1)[0]
+    for number in range(3):
+        world.send(toys.ask(order_id, f"number {number}"))
+        await asyncio.sleep(1)
+    await asyncio.sleep(1)
+    assert world.read(counter, toys.Tally, order_id).heard == ("number 0", "number 1", "number 2")
+    await asyncio.sleep(60)
+    assert shown == [("number 0", "number 1", "number 2")]
+    assert process.steps.count("claim") == 1
+
+
+async def test_offsets_are_told_to_lag_monitors_also_for_messages_that_changed_nothing(
+    toys: SimpleNamespace, world: World
+) -> None:
+    process = world.start(toys.counter)
+    order_id = toys.orders_on(world, 0, 1)[0]
+    for number in range(5):
+        world.send(toys.ask(order_id, f"ignore {number}"))
+    await asyncio.sleep(3)
+    assert process.feed.committed == {"order.intake": 5}
+    assert world.store(toys.counter).journal(0) == []
+    process.crash()
+    again = world.start(toys.counter)
+    await asyncio.sleep(3)
+    assert again.count("throughline_messages_taken_total") == 0
+
+
+async def test_gauges_show_what_a_partition_has(toys: SimpleNamespace, world: World) -> None:
+    process = world.start(toys.counter)
+    one, other, sick = toys.orders_on(world, 0, 3)
+    for order_id, reason in ((one, "alarm 500"), (other, "once"), (sick, "bug")):
+        world.send(toys.ask(order_id, reason))
+    await asyncio.sleep(3)
+    process.partition.measure()
+    gauges = ("parked", "alarms_set", "documents_in_memory", "inbox_messages")
+    assert [process.count(f"throughline_{gauge}") for gauge in gauges] == [1, 1, 4, 0]

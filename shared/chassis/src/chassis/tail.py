@@ -107,10 +107,12 @@ class Tail:
 
     async def checkpoint_often(self) -> None:
         """Write a checkpoint from time to time, and a last one when everything is published. Raises Fenced."""
-        while not self._all_published.is_set():
+        is_last = False
+        while not is_last:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._interval_s):
                     await self._all_published.wait()
+            is_last = self._all_published.is_set()  # and not only by the time that this checkpoint is written
             try:
                 await self.checkpoint()
             except Fenced:
