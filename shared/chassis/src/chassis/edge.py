@@ -6,7 +6,7 @@ batch), declare topics (they come from the table).
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
@@ -62,11 +62,14 @@ class KafkaFeed:
                 holds = f"{partition.topic}/{partition.partition} holds {earliest[partition]} to {end[partition]}"
                 raise PositionLost(f"{holds}, but the journal goes on at {position}")
 
-    def pause(self) -> None:
-        self._consumer.pause(*self._partitions)
+    def pause(self, topics: Collection[str]) -> None:
+        self._consumer.pause(*self._of(topics))
 
-    def resume(self) -> None:
-        self._consumer.resume(*self._partitions)
+    def resume(self, topics: Collection[str]) -> None:
+        self._consumer.resume(*self._of(topics))
+
+    def _of(self, topics: Collection[str]) -> list[TopicPartition]:
+        return [partition for partition in self._partitions if partition.topic in topics]
 
     def commit(self, positions: Mapping[str, int]) -> None:
         if self._commit is None or self._commit.done():

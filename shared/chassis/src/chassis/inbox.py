@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 
+from contracts.topics import BY_NAME
 from contracts.wire import Received
 
 from chassis.decision import AlarmRang, CallAnswered
@@ -13,70 +14,112 @@ from chassis.ports import Clock, Feed
 Taken = Received | AlarmRang | CallAnswered
 
 
-class Inbox:
-    """Holds inputs in the order they came; pauses the feed when too many wait."""
+def _is_from_outside(taken: Taken) -> bool:
+    return not isinstance(taken, AlarmRang | CallAnswered) and BY_NAME[taken.topic].open
 
-    def __init__(self, feed: Feed, clock: Clock, most: int) -> None:
+
+class Lane:
+    """Inputs in the order they came; the feed of their topics is paused when too many wait."""
+
+    def __init__(self, feed: Feed, topics: Sequence[str], most: int) -> None:
         self._feed = feed
-        self._clock = clock
+        self._topics = topics
         self._most = most
         self._inputs: deque[Taken] = deque()
+        self._paused = False
+
+    def __len__(self) -> int:
+        return len(self._inputs)
+
+    def clear(self) -> None:
+        self._inputs.clear()
+        self._paused = False
+
+    def add(self, inputs: Sequence[Taken]) -> None:
+        self._inputs.extend(inputs)
+        if not self._paused and len(self._inputs) > self._most:
+            self._paused = True
+            self._feed.pause(self._topics)
+
+    def take(self, most: int) -> list[Taken]:
+        taken = [self._inputs.popleft() for _ in range(min(most, len(self._inputs)))]
+        if self._paused and len(self._inputs) * 2 <= self._most:
+            self._paused = False
+            self._feed.resume(self._topics)
+        return taken
+
+    def put_back(self, taken: Sequence[Taken]) -> None:
+        self._inputs.extendleft(reversed(taken))
+
+
+class Inbox:
+    """Holds inputs in two lanes: what was begun goes first; from outside only so much is taken as there is room for.
+
+    So a burst of orders waits on its topic, not in memory, and an order that is taken is soon done.
+    """
+
+    def __init__(self, feed: Feed, clock: Clock, topics: Sequence[str], most: int) -> None:
+        self._feed = feed
+        self._clock = clock
+        self._topics = topics
+        self._inside = Lane(feed, [name for name in topics if not BY_NAME[name].open], most)
+        self._outside = Lane(feed, [name for name in topics if BY_NAME[name].open], most)
+        self._has_room = True
         self._woken = asyncio.Event()
         self._is_open = False
-        self._paused = False
         self._begun = False
         """Whether inputs were taken that are not decided on yet."""
         self._since = clock.now()
         """When inputs began to wait, or some were last decided on."""
 
     def __len__(self) -> int:
-        return len(self._inputs)
+        return len(self._inside) + len(self._outside)
 
     def close(self) -> None:
         """Forget everything, and take nothing in: what comes now would not follow on what a recovery will find."""
         self._is_open = self._begun = False
-        self._inputs.clear()
-        self._feed.pause()
+        self._inside.clear()
+        self._outside.clear()
+        self._feed.pause(self._topics)
 
     def open(self) -> None:
         """Take in what comes; the feed was just started."""
         self._is_open = True
-        self._paused = False
 
     def offer(self, records: Sequence[Received]) -> None:
-        """Take in records, in the order of their offsets."""
-        if not self._is_open:
-            return  # they come again, when the feed is started
-        self._arrive()
-        self._inputs.extend(records)
-        if not self._paused and len(self._inputs) > self._most:
-            self._paused = True
-            self._feed.pause()
+        """Take in records of one topic, in the order of their offsets."""
+        if self._is_open and records:  # if it is closed, they come again when the feed is started
+            self._arrive()
+            lane = self._outside if _is_from_outside(records[0]) else self._inside
+            lane.add(records)
 
     def answer(self, answer: CallAnswered) -> None:
         self._arrive()
-        self._inputs.append(answer)
+        self._inside.add([answer])
 
     def _arrive(self) -> None:
-        if not self._inputs and not self._begun:
+        if not self._waits():
             self._since = self._clock.now()
         self._woken.set()
 
-    def take(self, rung: Sequence[AlarmRang], most: int) -> list[Taken]:
-        """The alarms that rang, and the next inputs: so many at the most, and none when there is nothing."""
+    def _waits(self) -> bool:
+        """Whether there is anything to decide on; what there is no room for does not count."""
+        return self._begun or bool(len(self._inside)) or (self._has_room and bool(len(self._outside)))
+
+    def take(self, rung: Sequence[AlarmRang], most: int, room: int) -> list[Taken]:
+        """The alarms that rang, and the next inputs: `most` in all, no more than `room` of them from outside."""
         self._woken.clear()
         taken: list[Taken] = [*rung]
-        while self._inputs and len(taken) < most:
-            taken.append(self._inputs.popleft())
+        taken += self._inside.take(most - len(taken))
+        self._has_room = room > 0
+        taken += self._outside.take(max(0, min(most - len(taken), room)))
         self._begun = bool(taken)
-        if self._paused and len(self._inputs) * 2 <= self._most:
-            self._paused = False
-            self._feed.resume()
         return taken
 
     def put_back(self, taken: Sequence[Taken]) -> None:
         """These were taken, and are to be taken again, in smaller portions."""
-        self._inputs.extendleft(reversed(taken))
+        self._inside.put_back([one for one in taken if not _is_from_outside(one)])
+        self._outside.put_back([one for one in taken if _is_from_outside(one)])
 
     def decided(self) -> None:
         """What was taken is dealt with."""
@@ -95,6 +138,4 @@ class Inbox:
 
     def stalled_s(self) -> float:
         """For how many seconds inputs have waited without any being decided on; 0 when none waits."""
-        if not self._inputs and not self._begun:
-            return 0.0
-        return max(0.0, (self._clock.now() - self._since).total_seconds())
+        return max(0.0, (self._clock.now() - self._since).total_seconds()) if self._waits() else 0.0

@@ -106,7 +106,7 @@ class MemoryFeed:
     def __init__(self, topics: MemoryTopics, names: Sequence[str], number: int, most: int = 100) -> None:
         self.deliver: Callable[[Sequence[Record]], None] = _nobody
         self.committed: dict[str, int] = {}
-        self.paused = True
+        self.paused = set(names)
         self._topics = topics
         self._names = names
         self._number = number
@@ -117,13 +117,13 @@ class MemoryFeed:
 
     async def start_at(self, positions: Mapping[str, int]) -> None:
         self._offsets = {name: positions.get(name, 0) for name in self._names}
-        self.resume()
+        self.resume(self._names)
 
-    def pause(self) -> None:
-        self.paused = True
+    def pause(self, topics: Collection[str]) -> None:
+        self.paused.update(topics)
 
-    def resume(self) -> None:
-        self.paused = False
+    def resume(self, topics: Collection[str]) -> None:
+        self.paused.difference_update(topics)
         self.wake()
 
     def commit(self, positions: Mapping[str, int]) -> None:
@@ -131,20 +131,20 @@ class MemoryFeed:
 
     def close(self) -> None:
         """Deliver nothing ever after."""
-        self.paused = True
+        self.pause(self._names)
         self._topics.leave(self)
 
     def wake(self) -> None:
         """Deliver what is there, as soon as the loop comes round."""
-        if not self._pumping and not self.paused:
+        if not self._pumping and not self.paused.issuperset(self._names):
             self._pumping = True
             asyncio.get_running_loop().call_soon(self._pump)
 
     def _pump(self) -> None:
         self._pumping = False
         for name in self._names:
-            if self.paused:
-                return
+            if name in self.paused:
+                continue
             batch = self._topics.read(name, self._number, self._offsets[name])[: self._most]
             if batch:
                 self._offsets[name] += len(batch)

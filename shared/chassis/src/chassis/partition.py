@@ -27,6 +27,7 @@ from chassis.service import Service
 from chassis.showing import Showing
 from chassis.tail import Tail
 from chassis.telemetry import Meters, logger
+from chassis.under_way import UnderWay
 
 RETRY_S = 1.0
 MOST_SLEEP_S = 30.0
@@ -39,6 +40,7 @@ class Limits:
 
     batch_max_messages: int
     inbox_max_messages: int
+    under_way_max_documents: int
     documents_in_memory: int
     checkpoint_interval_s: float
     call_timeout_s: float
@@ -56,6 +58,7 @@ class Partition:
 
     _memory: Memory
     _alarms: Alarms
+    _under_way: UnderWay
     _calls: Calls
     _tail: Tail
     _showing: Showing
@@ -89,7 +92,7 @@ class Partition:
         self._models.update({model.kind: model for model in service.documents})
         self._logger = logger(partition=number)
         self._stopping = asyncio.Event()
-        self._inbox = Inbox(feed, clock, limits.inbox_max_messages)
+        self._inbox = Inbox(feed, clock, service.topics, limits.inbox_max_messages)
         self._now = datetime.min.replace(tzinfo=UTC)
         self._parked: set[str] = set()
         self._positions: Mapping[str, int] = {}
@@ -164,6 +167,7 @@ class Partition:
         recovered = await self._store.recover(self.number, self._writer)
         self._memory = Memory(self._limits.documents_in_memory)
         self._alarms = Alarms()
+        self._under_way = UnderWay(self._limits.under_way_max_documents)
         self._parked = set(recovered.parked)
         self._showing = Showing(self._service.view, self.number)
         self._calls = Calls(
@@ -215,6 +219,7 @@ class Partition:
         """Take in a committed change. It may not have been shown before a crash, so it is shown in any case."""
         self._memory.commit(stored, change)
         self._alarms.set(change.key, change.alarm)
+        self._under_way.see(change, self._now)
         self._calls.want(change.key, stored.document.calls)
         self._showing.add({change.key: stored.document})
         if isinstance(stored.document, Parked):
@@ -274,10 +279,11 @@ class Partition:
             now = self._time()
             rung = [AlarmRang(key) for key in self._alarms.due(now, most)]
             self._meters.alarms.inc(len(rung))
-            if taken := self._inbox.take(rung, most):
+            if taken := self._inbox.take(rung, most, self._under_way.room(now)):
                 return taken
-            when = self._alarms.next()
-            await self._inbox.wait(None if when is None else min(MOST_SLEEP_S, (when - now).total_seconds()))
+            moments = [when for when in (self._alarms.next(), self._under_way.next_room()) if when is not None]
+            wait_s = (min(moments) - now).total_seconds() if moments else None
+            await self._inbox.wait(None if wait_s is None else min(MOST_SLEEP_S, max(0.0, wait_s)))
         return []
 
     async def _fold(self, taken: Sequence[Taken], unfit: Unfit | None = None) -> Folded:

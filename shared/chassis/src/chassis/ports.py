@@ -62,10 +62,10 @@ class Feed(Protocol):
         PositionLost if a topic does not reach from there on.
         """
 
-    def pause(self) -> None:
-        """Deliver nothing until `resume` or `start_at`."""
+    def pause(self, topics: Collection[str], /) -> None:
+        """Deliver nothing of these topics until `resume` or `start_at`."""
 
-    def resume(self) -> None:
+    def resume(self, topics: Collection[str], /) -> None:
         """Go on where it was paused."""
 
     def commit(self, positions: Mapping[str, int], /) -> None:

@@ -90,6 +90,7 @@ async def _serving(
     limits = Limits(
         batch_max_messages=settings.batch_max_messages,
         inbox_max_messages=settings.inbox_max_messages,
+        under_way_max_documents=settings.under_way_max_documents,
         documents_in_memory=settings.documents_in_memory,
         checkpoint_interval_s=settings.checkpoint_interval_s,
         call_timeout_s=settings.call_timeout_s,

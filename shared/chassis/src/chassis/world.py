@@ -19,6 +19,7 @@ from chassis.virtual_time import VirtualClock
 LIMITS = Limits(
     batch_max_messages=50,
     inbox_max_messages=200,
+    under_way_max_documents=100,
     documents_in_memory=100,
     checkpoint_interval_s=1.0,
     call_timeout_s=10.0,

@@ -1,0 +1,62 @@
+"""What was begun goes first, and a burst from outside waits on its topic."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+
+from chassis.entry import Change
+from chassis.under_way import PATIENCE, UnderWay
+from chassis.world import LIMITS, World
+from hypothesis import given
+from hypothesis import strategies as st
+
+NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
+
+
+def change(key: str, *, waits: bool = True) -> Change:
+    return Change(key, b"{}", NOON + timedelta(hours=1) if waits else None, calling=False, trace=None, entry=1)
+
+
+def test_what_waits_takes_room_until_it_waits_no_more() -> None:
+    under_way = UnderWay(2)
+    under_way.see(change("a"), NOON)
+    under_way.see(change("b"), NOON)
+    assert under_way.room(NOON) == 0
+    under_way.see(change("a", waits=False), NOON)
+    assert under_way.room(NOON) == 1
+
+
+def test_what_does_not_move_gives_its_room_back_after_a_while() -> None:
+    under_way = UnderWay(1)
+    under_way.see(change("a"), NOON)
+    assert under_way.next_room() == NOON + PATIENCE
+    assert under_way.room(NOON + PATIENCE - timedelta(milliseconds=1)) == 0
+    assert under_way.room(NOON + PATIENCE) == 1
+    assert under_way.next_room() is None
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.booleans(), st.integers(0, 8)), max_size=60))
+def test_room_is_what_the_documents_that_moved_lately_leave(moves: list[tuple[int, bool, int]]) -> None:
+    under_way, now, moved = UnderWay(5), NOON, dict[int, datetime]()
+    for document, waits, seconds in moves:
+        now += timedelta(seconds=seconds)
+        under_way.see(change(str(document), waits=waits), now)
+        moved.pop(document, None)
+        if waits:
+            moved[document] = now
+        lately = [when for when in moved.values() if now - when < PATIENCE]
+        assert under_way.room(now) == 5 - len(lately)
+
+
+async def test_a_burst_waits_on_its_topic_while_what_was_begun_goes_on(toys: SimpleNamespace, world: World) -> None:
+    process = world.start(toys.counter)
+    orders = toys.orders_on(world, 0, LIMITS.inbox_max_messages * 3)
+    for order_id in orders:
+        world.send(toys.ask(order_id, "alarm 3600"))
+    await asyncio.sleep(2)
+    checkpoint = world.store(toys.counter).checkpoint_of
+    assert LIMITS.under_way_max_documents <= checkpoint(0).progress.positions["order.intake"] < len(orders)
+    assert process.partition.waiting < len(orders)
+    assert process.partition.stalled_s() == 0.0
+    await asyncio.sleep(10 * PATIENCE.total_seconds())
+    assert checkpoint(0).progress.positions["order.intake"] == len(orders)
