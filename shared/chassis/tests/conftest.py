@@ -7,11 +7,13 @@ Everything else is only counted. Whatever is counted is told to the payer, which
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import NoReturn
 
 import pytest
+import structlog
 from chassis.decision import AlarmRang, Call, CallAnswered, Decision, Document, Documents, Input, Unknown
 from chassis.service import Service
 from chassis.virtual_time import VirtualTimeLoop
@@ -154,6 +156,18 @@ class Toys:
     @staticmethod
     def ask(order_id: str, reason: str) -> Message:
         return CancelOrder(order_id=order_id, reason=reason, requested_by="Ann")
+
+
+@pytest.fixture(autouse=True)
+def silence() -> Iterator[None]:
+    """Thousands of crashes would be told at length."""
+
+    def drop(*_: object) -> NoReturn:
+        raise structlog.DropEvent
+
+    structlog.configure(processors=[drop])
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture
