@@ -1,0 +1,225 @@
+"""All five services in one process, on the real engine and a log in memory, in virtual time, crashing now and then."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+import chassis.world
+import fulfillment.decide
+import inventory.decide
+import order.decide
+import payment.decide
+import pytest
+import shipping.decide
+from chassis.decision import Document, Retry
+from chassis.entry import Outgoing
+from chassis.kafka import home_of
+from chassis.service import Service
+from chassis.virtual_time import VirtualTimeLoop
+from chassis.world import Process, World
+from contracts.inventory import ReceiveStock
+from contracts.message import Currency, Message, SkuQuantity
+from contracts.topics import TOPIC_OF, topics_read_by
+from fulfillment.state import Fulfillment
+from inventory.state import Book, LedgerEntry, Movement, Reservation, Stock
+from oms.audit.auditor import Auditor, Judged, Verdict
+from oms.log import Record
+from oms.replay import Replayer
+from order.definition import Policy
+from order.sourcing import Routes
+from order.state import Order
+from order.validation import salvage
+from payment.gateway import Simulator as Provider
+from payment.state import Payment
+from shipping.gateway import Simulator as Carrier
+from shipping.state import Shipment
+
+PARTITIONS = 2
+POLICY = Policy(
+    routes=Routes(default=("LON", "MAN"), by_country={}),
+    reserve_within=timedelta(minutes=10),
+    authorize_within=timedelta(minutes=10),
+    fulfill_within=timedelta(hours=1),
+    ship_within=timedelta(minutes=10),
+    backorder_within=timedelta(hours=2),
+    undo_again_after=timedelta(minutes=1),
+    forward_again_after=timedelta(minutes=1),
+)
+LIMITS = replace(
+    chassis.world.LIMITS,
+    batch_max_messages=5,
+    inbox_max_messages=50,
+    documents_in_memory=20,
+    checkpoint_interval_s=20.0,
+)
+QUIET_S = 150.0
+"""When nothing has been written for so long, nothing is under way but what waits for hours."""
+RETRY = Retry(timedelta(seconds=1), timedelta(minutes=1))
+NO_TIME = timedelta(0)
+SERVICES = (
+    Service(
+        name="order",
+        topics=topics_read_by("order"),
+        documents=(Order,),
+        needs=order.decide.needs,
+        decide=order.decide.decider(POLICY),
+        salvage=salvage,
+    ),
+    Service(
+        name="inventory",
+        topics=topics_read_by("inventory"),
+        documents=(Book, Stock, Reservation, Movement, LedgerEntry),
+        needs=inventory.decide.needs,
+        decide=inventory.decide.decider(inventory.decide.Policy(backorder_queue_max_orders=100)),
+    ),
+    Service(
+        name="payment",
+        topics=topics_read_by("payment"),
+        documents=(Payment,),
+        needs=payment.decide.needs,
+        decide=payment.decide.decider(RETRY),
+        gateway=Provider(slow=NO_TIME, capture_failures=2),
+    ),
+    Service(
+        name="fulfillment",
+        topics=topics_read_by("fulfillment"),
+        documents=(Fulfillment,),
+        needs=fulfillment.decide.needs,
+        decide=fulfillment.decide.decider(
+            fulfillment.decide.SimulatedPickers(timedelta(seconds=20), timedelta(seconds=10))
+        ),
+    ),
+    Service(
+        name="shipping",
+        topics=topics_read_by("shipping"),
+        documents=(Shipment,),
+        needs=shipping.decide.needs,
+        decide=shipping.decide.decider(shipping.decide.Policy(RETRY, timedelta(minutes=1), timedelta(minutes=1))),
+        gateway=Carrier("GB", Currency("GBP"), slow=NO_TIME),
+    ),
+)
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    return {"virtual": VirtualTimeLoop}
+
+
+class Stage:
+    """The services at work; `chance` decides who dawdles, and who crashes."""
+
+    policy = POLICY
+
+    def __init__(self, seed: int) -> None:
+        self.chance = random.Random(seed)  # noqa: S311 - a test's dice
+        self.crashes = 0.0
+        """How likely it is that a process dies at the next step it takes."""
+        self.world = World(PARTITIONS)
+        self._deliveries = 0
+        for service in SERVICES:
+            for number in range(PARTITIONS):
+                self._start(service, number)
+
+    def _start(self, service: Service, number: int) -> None:
+        process = self.world.start(service, number, limits=LIMITS)
+        process.before = self._dawdle(process, service, number)
+
+    def _dawdle(self, process: Process, service: Service, number: int) -> Callable[[str], Awaitable[None]]:
+        async def before(_: str) -> None:
+            if self.chance.random() < self.crashes:
+                process.crash()
+                self._start(service, number)
+            elif self.chance.random() < 0.2:
+                await asyncio.sleep(self.chance.random() / 10)
+
+        return before
+
+    async def settle(self) -> None:
+        """Wait until nothing is under way but what waits for hours."""
+        before = -1
+        while before != len(self.log):
+            before = len(self.log)
+            await asyncio.sleep(QUIET_S)
+
+    # What comes from outside.
+
+    def send(self, message: Message, *, partition: int | None = None) -> Record:
+        sent = self.world.send(message, partition=partition)
+        return self._last(sent.topic, sent.partition)
+
+    def send_raw(self, model: type[Message], body: bytes, key: str) -> Record:
+        headers = (
+            ("ce_specversion", b"1.0"),
+            ("ce_type", model.__name__.encode()),
+            ("ce_id", b"raw"),
+            ("ce_source", b"web"),
+        )
+        topic, home = TOPIC_OF[model].name, home_of(key, PARTITIONS)
+        self.world.topics.write([Outgoing(topic, home, key.encode(), body, headers)])
+        return self._last(topic, home)
+
+    def _last(self, topic: str, partition: int) -> Record:
+        last = self.world.topics.read(topic, partition)[-1]
+        return Record(topic, partition, last.offset, last.timestamp, last.key, last.value, last.headers)
+
+    def stock(self, location: str, units: int, *skus: str) -> None:
+        self._deliveries += 1
+        lines = tuple(SkuQuantity(sku=sku, quantity=units) for sku in skus)
+        self.send(ReceiveStock(movement_id=f"delivery-{self._deliveries}", location=location, lines=lines))
+
+    # What can be seen.
+
+    @property
+    def log(self) -> list[Record]:
+        """Every record, the oldest first."""
+        names = [name for topic in TOPIC_OF.values() for name in (topic.name, topic.dead_letter)]
+        records = [
+            Record(r.topic, r.partition, r.offset, r.timestamp, r.key, r.value, r.headers)
+            for name in dict.fromkeys(names)
+            for r in self.world.topics.all(name)
+        ]
+        return sorted(records, key=lambda record: record.timestamp)
+
+    def of_type(self, model: type[Message]) -> list[Record]:
+        return [record for record in self.log if dict(record.headers)["ce_type"] == model.__name__.encode()]
+
+    @property
+    def documents(self) -> dict[str, dict[str, Document]]:
+        """What each service remembers, by service and key."""
+        return {service.name: dict(self.world.saved(service)) for service in SERVICES}
+
+
+@pytest.fixture
+async def stage() -> AsyncIterator[Callable[[int], Stage]]:
+    """Makes a stage whose chances come from a seed."""
+    made: list[Stage] = []
+
+    def make(seed: int) -> Stage:
+        made.append(Stage(seed))
+        return made[-1]
+
+    yield make
+    for one in made:
+        await one.world.close()
+
+
+@pytest.fixture
+def judge() -> Callable[[Sequence[Record]], tuple[Verdict, list[Judged]]]:
+    """Audits a log."""
+
+    def audit(log: Sequence[Record]) -> tuple[Verdict, list[Judged]]:
+        auditor = Auditor(POLICY, PARTITIONS)
+        for record in log:
+            auditor.take(record)
+        judged = [one for partition in range(PARTITIONS) for one in auditor.judge(partition)]
+        return auditor.conclude(), judged
+
+    return audit
+
+
+@pytest.fixture
+def replayer() -> Replayer:
+    return Replayer(POLICY, PARTITIONS)
