@@ -21,6 +21,7 @@ from chassis.world import World
 from contracts.message import Message
 from contracts.order import CancelOrder
 from contracts.payment import PaymentVoided, VoidPayment
+from contracts.wire import Received
 
 RETRY_S = 5
 
@@ -156,6 +157,10 @@ class Toys:
     @staticmethod
     def ask(order_id: str, reason: str) -> Message:
         return CancelOrder(order_id=order_id, reason=reason, requested_by="Ann")
+
+    @staticmethod
+    def read_ask(record: Received) -> CancelOrder:
+        return CancelOrder.model_validate_json(record.value or b"")
 
 
 @pytest.fixture(autouse=True)
