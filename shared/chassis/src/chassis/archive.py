@@ -2,12 +2,12 @@
 
 from collections.abc import AsyncIterator, Collection, Mapping
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from pymongo.errors import PyMongoError
 
 from chassis.decision import Document
-from chassis.mongo import connect
+from chassis.mongo import connect, place_of
 from chassis.parking import Parked
 from chassis.ports import Unavailable
 
@@ -33,27 +33,39 @@ class Archive:
 
     async def latest(self, keys: Collection[str]) -> Mapping[str, Document]:
         """The documents of these keys that exist, as the last journal entry left them."""
-        wanted = set(keys)
-        found: dict[str, tuple[int, Document]] = {}
         try:
             # The journal first: what is overwritten in it meanwhile is in the documents by then.
-            async for raw in self._database["journal"].find({}, {"number": 1, "changes": 1}):
-                for key, body, *_ in raw["changes"]:
-                    if key in wanted and raw["number"] > found.get(key, (0,))[0]:
-                        model = self._models[key.partition("/")[0]]
-                        found[key] = (raw["number"], model.model_validate_json(body))
+            found = await self._journaled(set(keys))
             by_kind: dict[str, list[str]] = {}
-            for key in wanted:
+            for key in keys:
                 kind, _, id_ = key.partition("/")
                 by_kind.setdefault(kind, []).append(id_)
             for kind, ids in by_kind.items():
                 async for raw in self._database[kind].find({"_id": {"$in": ids}}, {"entry": 1, "body": 1}):
                     key = f"{kind}/{raw['_id']}"
-                    if raw["entry"] > found.get(key, (0,))[0]:
+                    if key not in found or raw["entry"] > found[key][0]:
                         found[key] = (raw["entry"], self._models[kind].model_validate(raw["body"], strict=False))
         except PyMongoError as failure:
             raise Unavailable(f"MongoDB: {failure}") from failure
         return {key: document for key, (_, document) in found.items()}
+
+    async def _journaled(self, keys: Collection[str]) -> dict[str, tuple[int, Document]]:
+        """The documents that the entries after the checkpoints changed, each with the number of the last of these."""
+        found: dict[str, tuple[int, Document]] = {}
+        async for checkpoint in self._database["checkpoints"].find({}, {"number": 1}):
+            number = checkpoint["number"] + 1
+            while entry := await self._entry(checkpoint["_id"], number):
+                for key, body, *_ in entry["changes"]:
+                    if key in keys:
+                        model = self._models[key.partition("/")[0]]
+                        found[key] = (number, model.model_validate_json(body))
+                number += 1
+        return found
+
+    async def _entry(self, partition: int, number: int) -> Mapping[str, Any] | None:
+        wanted = {"_id": place_of(partition, number), "number": number}
+        found: Mapping[str, Any] | None = await self._database["journal"].find_one(wanted, {"changes": 1})
+        return found
 
     async def ids(self, model: type[Document]) -> AsyncIterator[str]:
         """The ids of all documents of a kind, as of the last checkpoint."""

@@ -56,7 +56,8 @@ def connect(url: str) -> AsyncIOMotorClient:
     return AsyncIOMotorClient(url, tz_aware=True, tzinfo=UTC, serverSelectionTimeoutMS=5000, socketTimeoutMS=20_000)
 
 
-def _place_of(partition: int, number: int) -> str:
+def place_of(partition: int, number: int) -> str:
+    """The `_id` of an entry in the journal."""
     return f"{partition}/{number % JOURNAL_PLACES:03d}"
 
 
@@ -122,7 +123,7 @@ class MongoStore:
                 return
 
     async def _is_ours(self, entry: Entry) -> bool:
-        place = {"_id": _place_of(entry.partition, entry.number)}
+        place = {"_id": place_of(entry.partition, entry.number)}
         while True:
             try:
                 found = await self._journal.find_one(place, {"number": 1, "writer": 1})
@@ -276,7 +277,7 @@ def _progress(raw: Raw) -> Progress:
 
 def _raw_entry(entry: Entry) -> Raw:
     return {
-        "_id": _place_of(entry.partition, entry.number),
+        "_id": place_of(entry.partition, entry.number),
         "number": entry.number,
         "writer": entry.writer,
         "progress": _raw_progress(entry.progress),
