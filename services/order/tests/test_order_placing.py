@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -210,11 +211,15 @@ def test_a_rejected_order_is_placed_again_as_its_next_revision_and_starts_afresh
     stage: Rehearsal, placed: Placed
 ) -> None:
     rejected(stage, placed)
+    before = stage.get(Order, ID)
+    stage.advance(timedelta(hours=1))
     said = stage.take(placed(revision=2))
     assert [type(message).__name__ for message in said] == ["OrderValidated", "ReserveStock", "AuthorizePayment"]
     assert all(message.model_dump()["revision"] == 2 for message in said)
     order = stage.get(Order, ID)
     assert order is not None
+    assert before is not None
+    assert (order.received_ms, order.version) == (before.received_ms, before.version + 1)
     (earlier,) = order.earlier
     assert (earlier.revision, earlier.reasons[0].code) == (1, "payment_declined")
     assert (order.status, order.ending, len(order.timeline)) == ("reserving", None, 1)

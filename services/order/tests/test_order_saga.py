@@ -5,6 +5,7 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
+from chassis.decision import AlarmRang
 from chassis.testing import Rehearsal
 from contracts.fulfillment import (
     CancelFulfillment,
@@ -380,6 +381,16 @@ def test_releases_stock_when_payment_is_declined(scene: Scene) -> None:
     assert (scene.order.status, scene.order.alarm) == ("rejected", None)
 
 
+def test_offers_substitutes_only_where_stock_was_the_reason(scene: Scene) -> None:
+    scene.place()
+    shortage = Shortage(sku="MUG", requested=2, available=0, substitutes=("CUP",))
+    scene.hear(StockRejected, shortages=(shortage,))
+    scene.hear(PaymentDeclined)
+    (rejected,) = scene.hear(StockReleased, attempt=2, location="MAN")
+    assert isinstance(rejected, OrderRejected)
+    assert rejected.substitutes == ()
+
+
 def test_releases_a_reservation_that_is_still_being_asked_for_when_payment_is_declined(scene: Scene) -> None:
     scene.place()
     assert scene.hear(PaymentDeclined) == (step(ReleaseStock, location="LON"),)
@@ -433,6 +444,22 @@ def test_no_deadline_rings_once_the_order_is_being_undone(scene: Scene) -> None:
     scene.hear(PaymentVoided)
     assert kinds(scene.after(seconds=29)) == []
     assert kinds(scene.after(minutes=1, seconds=31)) == [ReleaseStock] * 4
+
+
+def test_deadlines_that_passed_while_nobody_looked_turn_the_order_back_once(stage: Rehearsal, scene: Scene) -> None:
+    scene.place()
+    stage.now += timedelta(hours=1)
+    assert stage.take(AlarmRang(scene.order.key)) == (step(VoidPayment),)
+    ending = scene.order.ending
+    assert ending is not None
+    assert ending.by == "reserve"
+
+
+def test_an_alarm_that_rings_too_early_changes_nothing(stage: Rehearsal, scene: Scene) -> None:
+    scene.place()
+    before = scene.order
+    assert stage.take(AlarmRang(before.key), AlarmRang("orders/web:none")) == ()
+    assert scene.order is before
 
 
 # Undoing.
@@ -498,6 +525,24 @@ def test_an_undo_of_an_earlier_revision_does_not_hold_up_the_next_one(scene: Sce
     assert scene.after(seconds=30) == (step(ReleaseStock, location="LON"),)
     assert kinds(scene.hear(PaymentDeclined)) == [ReleaseStock]
     assert kinds(scene.hear(StockReleased)) == [OrderRejected]
+
+
+def test_a_late_success_is_undone_before_the_order_ends(scene: Scene) -> None:
+    scene.place()
+    scene.hear(StockRejected)
+    assert scene.hear(StockReserved) == (step(ReleaseStock, location="LON"),)
+    assert scene.cancel() == ()
+    assert scene.hear(StockReleased) == (step(VoidPayment),)
+
+
+def test_a_backorder_that_crosses_the_undo_is_not_waited_for(scene: Scene) -> None:
+    scene.place(allow_backorder=True)
+    for attempt, location in ((1, "LON"), (2, "MAN"), (3, "ROT")):
+        scene.hear(StockRejected, attempt=attempt, location=location)
+    scene.cancel()
+    assert scene.hear(StockBackordered, attempt=4) == ()
+    assert scene.order.status == "undoing"
+    assert scene.hear(PaymentVoided) == (step(ReleaseStock, attempt=4, location="ROT"),)
 
 
 def test_an_undo_that_overtook_its_do_ends_the_order_and_the_late_refusal_changes_nothing(scene: Scene) -> None:
@@ -620,6 +665,20 @@ def test_what_is_not_answered_after_the_pivot_is_asked_for_again_until_it_is_don
     assert scene.order.alarm is None
 
 
+def test_only_what_is_not_answered_is_asked_for_again(scene: Scene) -> None:
+    scene.place(allow_split=True)
+    scene.hear(PaymentAuthorized)
+    for attempt, location in ((1, "LON"), (2, "MAN"), (3, "ROT")):
+        scene.hear(StockRejected, attempt=attempt, location=location)
+    scene.hear(StockReserved, attempt=4, lines=(TEA_IN_BIN,), missing=(MUGS,))
+    scene.hear(StockReserved, attempt=5, location="MAN", lines=(MUGS_IN_BIN,))
+    scene.hear(OrderPacked)
+    scene.hear(ShipmentCreated)
+    scene.hear(PaymentCaptured)
+    scene.hear(StockIssued, attempt=4)
+    assert scene.after(seconds=45) == (step(IssueStock, attempt=5, location="MAN"),)
+
+
 # The definition.
 
 
@@ -627,7 +686,9 @@ def test_an_order_stays_with_the_definition_that_it_began_with(scene: Scene, mon
     scene.place()
     monkeypatch.setattr("order.decide.CURRENT", 2)
     scene.hear(StockReserved)
-    assert kinds(scene.hear(PaymentAuthorized)) == [OrderConfirmed, FulfillOrder]
+    assert kinds(scene.hear(PaymentDeclined)) == [ReleaseStock]
+    scene.hear(StockReleased)
+    scene.place(revision=2)
     assert scene.order.definition == 1
 
 
