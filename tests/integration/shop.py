@@ -18,7 +18,7 @@ from tests.integration.services import Services
 from tests.integration.witness import Witness
 
 M = TypeVar("M", bound=Message)
-Headers = Sequence[tuple[str, bytes]]
+Headers = Sequence[tuple[str, bytes | None]]
 
 NUMBERS = count(1)
 CHANNEL = "tests"

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from chassis.header_names import forgive
 from contracts.inventory import Movement, StockLevel
 from contracts.message import Message, Reason
 from contracts.topics import BY_NAME, PARTITIONS, TOPICS
@@ -42,6 +43,7 @@ class Witness:
     """Remembers all that was said. It is in no group, commits nothing, and no service notices it."""
 
     def __init__(self, brokers: str) -> None:
+        forgive()
         self._consumer: Any = AIOKafkaConsumer(
             bootstrap_servers=brokers,
             enable_auto_commit=False,
@@ -191,7 +193,10 @@ class Witness:
 
     async def buried(self, place: str) -> Buried:
         """The dead letter of the record at `topic/partition/offset`."""
-        return await self.until(lambda: self._buried.get(place), lambda: f"a dead letter of {place}")
+        return await self.until(lambda: self.buried_at(place), lambda: f"a dead letter of {place}")
+
+    def buried_at(self, place: str) -> Buried | None:
+        return self._buried.get(place)
 
     def _history(self, order_id: str) -> History:
         return self._orders.get(order_id) or History(order_id)
