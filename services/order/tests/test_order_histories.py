@@ -336,7 +336,7 @@ class OrderHistory(RuleBasedStateMachine):
             assert left == {}
 
 
-OrderHistory.TestCase.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+OrderHistory.TestCase.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
 TestOrderHistory = OrderHistory.TestCase
 
 

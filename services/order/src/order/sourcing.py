@@ -83,7 +83,7 @@ def _units(lines: Iterable[BinQuantity | SkuQuantity | OrderLine]) -> int:
     return sum(line.quantity for line in lines)
 
 
-def shortages(order: Order, _: object = None) -> tuple[Reason, ...]:
+def shortages(order: Order, _: object) -> tuple[Reason, ...]:
     """Every item that was short somewhere, each with the path of its first line."""
     available: dict[str, list[str]] = {}
     for short_at in order.short:
