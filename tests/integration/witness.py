@@ -118,6 +118,8 @@ class Witness:
             with suppress(TimeoutError):
                 async with asyncio.timeout(within_s):
                     await self._news.wait_for(looked)
+        if self._listening is not None and self._listening.done():
+            await self._listening  # it raises why nothing was heard any more
         assert found is not None, f"{what()}\nwas awaited for {within_s:.0f} s"
         return found
 
