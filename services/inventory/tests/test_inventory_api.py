@@ -256,6 +256,7 @@ async def test_the_ledger_shows_every_movement_of_an_item_page_by_page(shelf: Sh
 
 async def test_the_ledger_is_that_of_an_item_in_a_location(api: httpx.AsyncClient) -> None:
     assert problem(await api.get("/ledger?limit=0&cursor=x")) == (422, ["location", "sku", "limit", "cursor"])
+    assert problem(await api.get(f"/backorders?location=BERLIN&cursor={2**63}")) == (422, ["cursor"])
 
 
 async def test_lists_who_waits_in_order_of_arrival(shelf: Shelf, api: httpx.AsyncClient) -> None:

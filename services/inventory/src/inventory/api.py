@@ -35,11 +35,13 @@ from inventory.shown import (
 from inventory.state import LedgerEntry, Movement, Reservation, Stock
 from inventory.view import Availability, Level
 
+MOST_NUMBER = 2**63 - 1
+"""The store knows no larger one."""
 LOOK_EVERY_S = 0.2
 """While somebody waits for a movement to become readable."""
 
 Limit = Annotated[int, Query(ge=1, le=200)]
-Cursor = Annotated[int | None, Query(ge=0, description="`next` of the page before")]
+Cursor = Annotated[int | None, Query(ge=0, le=MOST_NUMBER, description="`next` of the page before")]
 Attempt = Annotated[int, Field(ge=1, le=1_000_000)]
 WaitS = Annotated[float, Query(ge=0, le=30, description="how long to wait for a movement that is not known yet")]
 

@@ -3,13 +3,17 @@
 import base64
 import binascii
 from datetime import datetime
+from typing import Annotated
 
 from chassis.problem import Problem
 from contracts.message import Reason
+from pydantic import Field, TypeAdapter
 
 from order.state import Order, Status
 
 NEWEST_FIRST = (("received_ms", -1), ("id", 1))
+MILLISECONDS = TypeAdapter(Annotated[int, Field(ge=0, lt=2**63)])
+"""The store knows no larger number."""
 
 
 def where(
@@ -37,7 +41,7 @@ def cursor_after(order: Order) -> str:
 def _place(cursor: str) -> tuple[int, str]:
     try:
         received_ms, _, order_id = base64.b64decode(cursor, altchars=b"-_", validate=True).decode().partition("/")
-        return int(received_ms), order_id
+        return MILLISECONDS.validate_strings(received_ms), order_id
     except (ValueError, binascii.Error):
         reason = Reason(path="cursor", code="unknown_cursor", message="this is no `next` of a page before")
         raise Problem(422, "Invalid request", reasons=(reason,)) from None
