@@ -7,7 +7,7 @@ from typing import Any, Self
 from pymongo.errors import PyMongoError
 
 from chassis.decision import Document
-from chassis.mongo import connect, place_of
+from chassis.mongo import connect, content_of, place_of
 from chassis.parking import Parked
 from chassis.ports import Unavailable
 
@@ -55,7 +55,7 @@ class Archive:
         async for checkpoint in self._database["checkpoints"].find({}, {"number": 1}):
             number = checkpoint["number"] + 1
             while entry := await self._entry(checkpoint["_id"], number):
-                for key, body, *_ in entry["changes"]:
+                for key, body, *_ in content_of(entry)["changes"]:
                     if key in keys:
                         model = self._models[key.partition("/")[0]]
                         found[key] = (number, model.model_validate_json(body))
@@ -64,7 +64,7 @@ class Archive:
 
     async def _entry(self, partition: int, number: int) -> Mapping[str, Any] | None:
         wanted = {"_id": place_of(partition, number), "number": number}
-        found: Mapping[str, Any] | None = await self._database["journal"].find_one(wanted, {"changes": 1})
+        found: Mapping[str, Any] | None = await self._database["journal"].find_one(wanted, {"content": 1})
         return found
 
     async def ids(self, model: type[Document]) -> AsyncIterator[str]:

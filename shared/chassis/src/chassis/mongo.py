@@ -13,6 +13,8 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC
 from typing import Any
 
+import bson
+import cramjam
 from bson.codec_options import CodecOptions
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection
 from pymongo import ASCENDING, ReplaceOne, ReturnDocument, WriteConcern
@@ -45,6 +47,9 @@ from chassis.telemetry import logger
 
 Raw = Mapping[str, Any]
 
+CODEC: CodecOptions[Raw] = CodecOptions(tz_aware=True, tzinfo=UTC)
+PACKING = -1
+"""zstd's level: the fastest ones have negative numbers."""
 RETRY_S = 0.2
 UNKNOWN_OUTCOME = (ConnectionFailure, ExecutionTimeout, WriteConcernError)
 """Errors after which nobody knows whether the write was done."""
@@ -68,10 +73,9 @@ class MongoStore:
         self._models: dict[str, type[Document]] = {Parked.kind: Parked}
         self._models.update({model.kind: model for model in service.documents})
         self._indexes: tuple[Index, ...] = service.indexes
-        codec: CodecOptions[Raw] = CodecOptions(tz_aware=True, tzinfo=UTC)
         self._database = client.get_database(
             database,
-            codec_options=codec,
+            codec_options=CODEC,
             write_concern=WriteConcern(w="majority", j=True),
         )
         # Of the journal only what can never be rolled back is read. Documents are written from journaled entries only,
@@ -281,24 +285,39 @@ def _raw_entry(entry: Entry) -> Raw:
         "number": entry.number,
         "writer": entry.writer,
         "progress": _raw_progress(entry.progress),
-        "changes": [[c.key, c.body, c.alarm, c.calling, c.trace] for c in entry.changes],
-        "outbox": [[r.topic, r.partition, r.key, r.value, [list(h) for h in r.headers]] for r in entry.outbox],
+        "content": _packed(
+            {
+                "changes": [[c.key, c.body, c.alarm, c.calling, c.trace] for c in entry.changes],
+                "outbox": [[r.topic, r.partition, r.key, r.value, [list(h) for h in r.headers]] for r in entry.outbox],
+            }
+        ),
     }
+
+
+def _packed(content: Raw) -> bytes:
+    """Messages and documents of one batch are much alike: packed, they are a small part of what they are."""
+    return bytes(cramjam.zstd.compress(bson.encode(content, codec_options=CODEC), level=PACKING))
+
+
+def content_of(raw: Raw) -> Raw:
+    """The `changes` and the `outbox` of a stored entry."""
+    return bson.decode(bytes(cramjam.zstd.decompress(raw["content"])), codec_options=CODEC)
 
 
 def _entry(raw: Raw) -> Entry:
     partition = int(raw["_id"].split("/", 1)[0])
     number = raw["number"]
+    content = content_of(raw)
     return Entry(
         partition=partition,
         number=number,
         writer=raw["writer"],
         progress=_progress(raw["progress"]),
         changes=tuple(
-            Change(key, body, alarm, calling, trace, number) for key, body, alarm, calling, trace in raw["changes"]
+            Change(key, body, alarm, calling, trace, number) for key, body, alarm, calling, trace in content["changes"]
         ),
         outbox=tuple(
             Outgoing(topic, target, key, value, [(name, content) for name, content in headers])
-            for topic, target, key, value, headers in raw["outbox"]
+            for topic, target, key, value, headers in content["outbox"]
         ),
     )

@@ -12,6 +12,9 @@ from chassis.ports import Feed, Log, Store
 from chassis.telemetry import Meters, logger
 
 RETRY_S = 1.0
+CHECKPOINT_PAUSE = 4
+"""After a checkpoint there is none for so many times as long as it took."""
+LONGEST_PAUSE_S = 10.0
 UNPUBLISHED_ENTRIES = 8
 """Deciding waits when so many entries are journaled but not yet published."""
 
@@ -107,12 +110,13 @@ class Tail:
 
     async def checkpoint_often(self) -> None:
         """Write a checkpoint from time to time, and a last one when everything is published. Raises Fenced."""
-        is_last = False
+        is_last, wait_s = False, self._interval_s
         while not is_last:
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._interval_s):
+                async with asyncio.timeout(wait_s):
                     await self._all_published.wait()
             is_last = self._all_published.is_set()  # and not only by the time that this checkpoint is written
+            begun = asyncio.get_running_loop().time()
             try:
                 await self.checkpoint()
             except Fenced:
@@ -120,6 +124,9 @@ class Tail:
             except Exception as failed:  # noqa: BLE001 - the journal has it all; the next attempt writes more
                 self._meters.checkpoint_failures.inc()
                 self._logger.error("no checkpoint; trying again", reason=repr(failed))  # noqa: TRY400 - it may last for hours
+            # Where checkpoints take long, fewer of them write each document fewer times.
+            took_s = asyncio.get_running_loop().time() - begun
+            wait_s = max(self._interval_s, min(CHECKPOINT_PAUSE * took_s, LONGEST_PAUSE_S))
 
     async def checkpoint(self) -> None:
         """Write what changed, up to the last published entry. Raises Fenced."""
