@@ -13,9 +13,10 @@ from rich.table import Table
 
 from oms import connection
 from oms.commands import NOTES, SHOWN, Brokers, Json, print_json, said_plainly
+from oms.explanation import Transition
 from oms.gather import gather
 from oms.log import LogReader, NoLog
-from oms.replay import Replay, Replayer, Transition
+from oms.replay import Replay, Replayer
 
 
 class NoSuchOrder(Exception):  # noqa: N818 - named for what is missing
