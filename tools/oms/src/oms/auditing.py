@@ -6,7 +6,7 @@ still there.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -14,21 +14,23 @@ from typing import TypeVar
 
 from chassis.archive import Archive
 from chassis.decision import Document
+from chassis.parking import Parked
 from chassis.ports import Unavailable
 from fulfillment.state import Fulfillment
 from inventory.state import Stock
 from order.definition import Policy
 from order.state import Order
 from payment.state import Payment
+from shipping.state import Shipment
 
 from oms.audit.auditor import Auditor, Judged, Verdict
 from oms.audit.finding import Finding
-from oms.audit.stored import compare_order, compare_stock, key_of_stock, keys_of_order
+from oms.audit.stored import compare_order, compare_stock, key_of_stock, keys_of_order, parked
 from oms.connection import Unreachable
+from oms.gather import COMMANDS_TO_BOOKS
 from oms.log import LogReader, Spans
 from oms.replay import Replayer
 
-COMMANDS_TO_BOOKS = "inventory.commands"
 SECOND_LOOK_AFTER_S = 3.0
 AT_ONCE = 200
 REMEMBERED: dict[str, type[Document]] = {
@@ -36,6 +38,7 @@ REMEMBERED: dict[str, type[Document]] = {
     "inventory": Stock,
     "payment": Payment,
     "fulfillment": Fulfillment,
+    "shipping": Shipment,
 }
 """Whose memory is compared with the log, and which documents of it. A service's database is named after it."""
 T = TypeVar("T")
@@ -89,11 +92,7 @@ async def _look(log: LogReader, stores: Mapping[str, Archive], policy: Policy, p
     verdict = auditor.conclude()
     if stores:
         findings += await _compare_stock(verdict, stores["inventory"], progress)
-        async for order_id in stores["order"].ids(Order):
-            if order_id not in known:
-                findings.append(
-                    Finding("store", f"order/{Order.key_of(order_id)}", order_id, "nothing on the log is about it")
-                )
+        findings += await _look_for_others(stores, known)
     return replace(verdict, findings=sorted([*verdict.findings, *findings]))
 
 
@@ -122,6 +121,17 @@ async def _compare_stock(verdict: Verdict, store: Archive, progress: Progress) -
         documents = await store.latest([key_of_stock(level) for level in some])
         findings += [found for level in some for found in compare_stock(level, documents.get(key_of_stock(level)))]
         progress.advance(len(some))
+    return findings
+
+
+async def _look_for_others(stores: Mapping[str, Archive], known: Collection[str]) -> list[Finding]:
+    """Orders of which the log knows nothing, and what is parked."""
+    unheard_of = [id_ async for id_ in stores["order"].ids(Order) if id_ not in known]
+    findings = [
+        Finding("store", f"order/{Order.key_of(id_)}", id_, "nothing on the log is about it") for id_ in unheard_of
+    ]
+    for name, store in stores.items():
+        findings += [parked(name, id_) async for id_ in store.ids(Parked)]
     return findings
 
 

@@ -1,4 +1,4 @@
-"""The stores say what the log says: orders, payments, fulfillments, and the stock of every item.
+"""The stores say what the log says: orders, payments, fulfillments, shipments, and the stock of every item.
 
 Each document is compared with what the log comes to. Of an order that is the document that its replay ends with. When,
 and after which other, the order service took an input that it answered with silence, the log does not say; so times are
@@ -9,13 +9,23 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from chassis.decision import Document
+from chassis.parking import Parked
 from contracts.fulfillment import FulfillmentCancelled, FulfillmentFailed, OrderPacked, OrderPicked
 from contracts.message import SagaStep
 from contracts.payment import PaymentAuthorized, PaymentCaptured, PaymentDeclined, PaymentRefunded, PaymentVoided
+from contracts.shipping import (
+    ShipmentCancelled,
+    ShipmentCreated,
+    ShipmentDelivered,
+    ShipmentDispatched,
+    ShipmentRefused,
+)
+from contracts.topics import TOPIC_OF
 from fulfillment.state import Fulfillment, fulfillment_id
 from inventory.state import Stock
 from order.state import Order
 from payment.state import Payment, payment_id
+from shipping.state import Shipment, shipment_id
 
 from oms.audit.auditor import Judged
 from oms.audit.book import Level
@@ -28,13 +38,18 @@ Documents = Mapping[str, Document]
 """By key, the documents of one service."""
 
 OF_PAYMENT = (PaymentAuthorized, PaymentDeclined, PaymentCaptured, PaymentVoided, PaymentRefunded)
-ENDED_SO: dict[type[SagaStep], frozenset[str]] = {
+STATES_AFTER: dict[type[SagaStep], frozenset[str]] = {
     OrderPicked: frozenset({"picked", "packed"}),
     OrderPacked: frozenset({"packed"}),
     FulfillmentFailed: frozenset({"failed", "cancelled", "tombstone"}),
     FulfillmentCancelled: frozenset({"failed", "cancelled", "tombstone"}),
+    ShipmentCreated: frozenset({"booked", "cancelling"}),
+    ShipmentRefused: frozenset({"refused", "booking", "cancelling", "cancelled"}),
+    ShipmentCancelled: frozenset({"refused", "cancelled"}),
+    ShipmentDispatched: frozenset({"dispatched"}),
+    ShipmentDelivered: frozenset({"delivered"}),
 }
-"""What a fulfillment may be after the last that it said."""
+"""What a fulfillment or a shipment may be after the last that it said."""
 
 
 def keys_of_order(judged: Judged) -> Iterator[tuple[str, str]]:
@@ -44,8 +59,16 @@ def keys_of_order(judged: Judged) -> Iterator[tuple[str, str]]:
         yield "order", Order.key_of(history.order_id)
     for revision in {message.revision for _, message in history.of(*OF_PAYMENT)}:
         yield "payment", Payment.key_of(payment_id(history.order_id, revision))
-    for _, message in history.of(*ENDED_SO):
-        yield "fulfillment", Fulfillment.key_of(fulfillment_id(history.order_id, message.revision, message.attempt))
+    for _, message in history.of(*STATES_AFTER):
+        yield _home_of_step(message)
+
+
+def _home_of_step(message: SagaStep) -> tuple[str, str]:
+    """The service and the key of the document that said it."""
+    service = TOPIC_OF[type(message)].owner
+    if service == "shipping":
+        return service, Shipment.key_of(shipment_id(message))
+    return service, Fulfillment.key_of(fulfillment_id(message.order_id, message.revision, message.attempt))
 
 
 def compare_order(judged: Judged, stored: Mapping[str, Documents], replayer: Replayer) -> Iterator[Finding]:
@@ -63,14 +86,12 @@ def compare_order(judged: Judged, stored: Mapping[str, Documents], replayer: Rep
     for revision in sorted({message.revision for _, message in history.of(*OF_PAYMENT)}):
         key = Payment.key_of(payment_id(history.order_id, revision))
         yield from _compare_payment(history, revision, key, stored["payment"].get(key))
-    last = {(message.revision, message.attempt): message for _, message in history.of(*ENDED_SO)}
-    for (revision, attempt), message in last.items():
-        key = Fulfillment.key_of(fulfillment_id(history.order_id, revision, attempt))
-        document = stored["fulfillment"].get(key)
-        state = document.state if isinstance(document, Fulfillment) else "not there"
-        if state not in ENDED_SO[type(message)]:
-            said = f"the fulfillment is {state}, but the last that it said is {type(message).__name__}"
-            yield Finding("store", f"fulfillment/{key}", history.order_id, said)
+    last = {_home_of_step(message): message for _, message in history.of(*STATES_AFTER)}
+    for (service, key), message in last.items():
+        state = getattr(stored[service].get(key), "state", "not there")
+        if state not in STATES_AFTER[type(message)]:
+            said = f"it is {state}, but the last that it said is {type(message).__name__}"
+            yield Finding("store", f"{service}/{key}", history.order_id, said)
 
 
 def _compare(rebuilt: Order, document: Document | None) -> Iterator[Finding]:
@@ -122,3 +143,9 @@ def compare_stock(level: Level, document: Document | None) -> Iterator[Finding]:
     if stored != logged:
         said = f"{stored} are available, reserved, shipped, received, but {level.place} says {logged}"
         yield Finding("store", place, about, said)
+
+
+def parked(service: str, document_id: str) -> Finding:
+    """What waits because the service failed on a message."""
+    what = f"it is parked: the {service} service failed on something about it, and keeps what came since"
+    return Finding("store", f"{service}/{Parked.key_of(document_id)}", document_id, what)
