@@ -11,6 +11,7 @@ import pytest
 from chassis.decision import Call, CallAnswered
 from chassis.virtual_time import EPOCH
 from chassis.world import CALLS_AT_ONCE, LIMITS, World
+from contracts.payment import PaymentVoided
 
 
 class Bank:
@@ -290,3 +291,22 @@ async def test_many_alarms_at_once_ring_in_order_and_let_messages_through(toys: 
     assert process.count("throughline_alarms_rung_total") == 54
     assert all(world.read(toys.counter, toys.Tally, order_id).heard[-1] == "rang" for order_id in orders[:-1])
     assert world.read(toys.counter, toys.Tally, orders[-1]).heard == ("good",)
+
+
+async def test_an_alarm_that_came_due_meanwhile_rings_after_the_answers_that_were_there(
+    toys: SimpleNamespace, world: World
+) -> None:
+    process = world.start(toys.counter)
+    order_id = toys.orders_on(world, 0, 1)[0]
+    world.send(toys.ask(order_id, "alarm 60"))
+    await asyncio.sleep(3)
+    await process.stop()
+    answers = LIMITS.inbox_max_messages + LIMITS.batch_max_messages
+    for attempt in range(1, answers + 1):
+        voided = PaymentVoided(order_id=order_id, revision=1, attempt=attempt)
+        world.send(voided, source="payment/0@a", sequence=attempt)
+    await asyncio.sleep(120)
+    world.start(toys.counter)
+    await asyncio.sleep(20)
+    heard = world.read(toys.counter, toys.Tally, order_id).heard
+    assert heard == ("alarm 60", *(f"voided {number + 1}" for number in range(answers)), "rang")

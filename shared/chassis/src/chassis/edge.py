@@ -42,25 +42,26 @@ class KafkaFeed:
         self._partitions = partitions
         self._commit: asyncio.Task[None] | None = None
 
-    async def start_at(self, positions: Mapping[str, int]) -> None:
-        await self._check(positions)
+    async def start_at(self, positions: Mapping[str, int]) -> Mapping[str, int]:
+        ends = await self._check(positions)
         for partition in self._partitions:
             if (position := positions.get(partition.topic)) is None:
                 await self._consumer.seek_to_beginning(partition)
             else:
                 self._consumer.seek(partition, position)
         self._consumer.resume(*self._partitions)
+        return ends
 
-    async def _check(self, positions: Mapping[str, int]) -> None:
+    async def _check(self, positions: Mapping[str, int]) -> Mapping[str, int]:
         """Kafka's consumers go to the earliest record when theirs is not there: nobody would know what was lost."""
-        resumed = [partition for partition in self._partitions if partition.topic in positions]
-        earliest = await self._consumer.beginning_offsets(resumed)
-        end = await self._consumer.end_offsets(resumed)
-        for partition in resumed:
-            position = positions[partition.topic]
+        earliest = await self._consumer.beginning_offsets(self._partitions)
+        end = await self._consumer.end_offsets(self._partitions)
+        for partition in self._partitions:
+            position = positions.get(partition.topic, earliest[partition])
             if not earliest[partition] <= position <= end[partition]:
                 holds = f"{partition.topic}/{partition.partition} holds {earliest[partition]} to {end[partition]}"
                 raise PositionLost(f"{holds}, but the journal goes on at {position}")
+        return {where.topic: end[where] for where in self._partitions if end[where] > earliest[where]}
 
     def pause(self, topics: Collection[str]) -> None:
         self._consumer.pause(*self._of(topics))

@@ -73,7 +73,8 @@ class MemoryTopics:
         self._feeds.append(feed)
 
     def leave(self, feed: "MemoryFeed") -> None:
-        self._feeds.remove(feed)
+        if feed in self._feeds:
+            self._feeds.remove(feed)
 
 
 class MemoryLog:
@@ -115,9 +116,10 @@ class MemoryFeed:
         self._pumping = False
         topics.join(self)
 
-    async def start_at(self, positions: Mapping[str, int]) -> None:
+    async def start_at(self, positions: Mapping[str, int]) -> Mapping[str, int]:
         self._offsets = {name: positions.get(name, 0) for name in self._names}
         self.resume(self._names)
+        return {name: len(self._topics.read(name, self._number, 0)) for name in self._names}
 
     def pause(self, topics: Collection[str]) -> None:
         self.paused.update(topics)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from time import perf_counter
 
+from contracts.topics import BY_NAME
 from contracts.wire import Received
 
 from chassis.alarms import Alarms
@@ -96,6 +97,8 @@ class Partition:
         self._now = datetime.min.replace(tzinfo=UTC)
         self._parked: set[str] = set()
         self._positions: Mapping[str, int] = {}
+        self._missed: Mapping[str, int] = {}
+        """By topic, up to where our own services had written before the partition was ours, until that is read."""
 
     def _time(self) -> datetime:
         """The time to the millisecond; it never runs backwards within a partition, whatever the clock does."""
@@ -192,7 +195,8 @@ class Partition:
         self._source = f"{self._service.name}/{self.number}@{recovered.checkpoint.incarnation}"
         await self._remember_all(recovered)
         self._positions = self._tail.progress.positions
-        await self._feed.start_at(self._positions)
+        ends = await self._feed.start_at(self._positions)
+        self._missed = {topic: end for topic, end in ends.items() if not BY_NAME[topic].open}
         self._inbox.open()
         self.state = "running"
         self._logger.info(
@@ -277,14 +281,23 @@ class Partition:
         """The next inputs, at least one unless the partition is stopping; alarms that are due come first."""
         while not self._stopping.is_set():
             now = self._time()
-            rung = [AlarmRang(key) for key in self._alarms.due(now, most)]
+            rung = [AlarmRang(key) for key in self._alarms.due(now, most)] if self._has_caught_up() else []
             self._meters.alarms.inc(len(rung))
             if taken := self._inbox.take(rung, most, self._under_way.room(now)):
                 return taken
-            moments = [when for when in (self._alarms.next(), self._under_way.next_room()) if when is not None]
+            alarm = self._alarms.next() if self._has_caught_up() else None
+            moments = [when for when in (alarm, self._under_way.next_room()) if when is not None]
             wait_s = (min(moments) - now).total_seconds() if moments else None
             await self._inbox.wait(None if wait_s is None else min(MOST_SLEEP_S, max(0.0, wait_s)))
         return []
+
+    def _has_caught_up(self) -> bool:
+        """Whether all that was said before we came is heard: until then no deadline counts, for the answer to what is
+        overdue may be there already.
+        """
+        if self._missed:
+            self._missed = {topic: end for topic, end in self._missed.items() if self._positions.get(topic, 0) < end}
+        return not self._missed
 
     async def _fold(self, taken: Sequence[Taken], unfit: Unfit | None = None) -> Folded:
         begun = perf_counter()

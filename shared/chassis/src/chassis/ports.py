@@ -55,8 +55,8 @@ class Log(Protocol):
 class Feed(Protocol):
     """Where the records of one partition come from."""
 
-    async def start_at(self, positions: Mapping[str, int], /) -> None:
-        """Deliver from these offsets on, by topic; from the earliest where there is none.
+    async def start_at(self, positions: Mapping[str, int], /) -> Mapping[str, int]:
+        """Deliver from these offsets on, by topic, from the earliest where there is none; say where each topic ends.
 
         What was fetched before and is delivered late does not count: the partition must not be given it. Raises
         PositionLost if a topic does not reach from there on.
