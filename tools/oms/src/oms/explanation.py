@@ -131,36 +131,48 @@ class Search:
     def _moves(self, state: State) -> Iterator[State]:
         """Every input that may have come next, the likeliest first: those to which `decide` says what the log says."""
         expected = self._said[state.said] if state.said < len(self._said) else None
-        candidates: list[tuple[datetime, int | None]] = [
-            (_written(queue[taken]), place)
-            for place, (queue, taken) in enumerate(zip(self._queues, state.taken, strict=True))
-            if taken < len(queue)
-        ]
-        if expected is not None and any(_rings(document, expected) for document in state.documents.values()):
-            candidates.append((expected.envelope.time, None))
-        for when, place in sorted(candidates, key=lambda candidate: candidate[0]):
+        moves = [*self._messages(state, expected), *self._alarms(state, expected)]
+        for move in sorted(moves, key=lambda move: move.when):
             if not self._tries:
                 return
             self._tries -= 1
-            following = self._take(state, place, max(state.now, when), expected)
+            following = self._take(state, move)
             if following is not None:
                 yield following
 
-    def _take(self, state: State, place: int | None, when: datetime, expected: Logged | None) -> State | None:
+    def _messages(self, state: State, expected: Logged | None) -> Iterator["_Move"]:
+        for place, (queue, taken) in enumerate(zip(self._queues, state.taken, strict=True)):
+            if taken < len(queue):
+                cause = queue[taken]
+                when = now = max(state.now, _written(cause))
+                if expected is not None and expected.envelope.causation_id == cause.envelope.id:
+                    now = expected.envelope.time
+                yield _Move(cause.message, cause.envelope.id, when, now, place)
+
+    @staticmethod
+    def _alarms(state: State, expected: Logged | None) -> Iterator["_Move"]:
+        for key, document in state.documents.items():
+            if expected is None or document.alarm is None:
+                continue
+            when, cause_id = expected.envelope.time, f"{ALARM}{key}"
+            if document.alarm <= when:
+                yield _Move(AlarmRang(key), cause_id, when, when)
+            if expected.envelope.causation_id == cause_id:
+                # The deadline may be set otherwise today; that it had come, and was the first to come, the log says.
+                yield _Move(AlarmRang(key), cause_id, when, document.alarm)
+
+    def _take(self, state: State, move: "_Move") -> State | None:
         """The state after this input, or None if the log does not say what `decide` says to it."""
-        cause = self._queues[place][state.taken[place]] if place is not None else None
-        document = next((key for key, document in state.documents.items() if document.alarm is not None), "")
-        cause_id = cause.envelope.id if cause is not None else f"alarm:{document}"
-        if expected is not None and expected.envelope.causation_id == cause_id:
-            when = expected.envelope.time
         try:
-            decision = self._decide(state.documents, cause.message if cause else AlarmRang(document), when)
+            decision = self._decide(state.documents, move.message, move.now)
         except Exception:  # noqa: BLE001 - a bug in `decide` is for `_part_ways` to report, if nothing else explains the log
             return None
         logged = self._said[state.said : state.said + len(decision.messages)]
-        if _difference(decision.messages, logged, cause_id):
+        if _difference(decision.messages, logged, move.cause_id):
             return None
-        taken = tuple(count + (place == number) for number, count in enumerate(state.taken))
+        cause = self._queues[move.place][state.taken[move.place]] if move.place is not None else None
+        when = logged[0].envelope.time if logged else move.when
+        taken = tuple(count + (number == move.place) for number, count in enumerate(state.taken))
         return self._after(state, Transition(cause, when, decision.messages, None), decision, taken, len(logged))
 
     def _part_ways(self, state: State) -> "_Parting":
@@ -209,6 +221,20 @@ class Search:
 
 
 @dataclass(frozen=True, slots=True)
+class _Move:
+    """An input that may have come next."""
+
+    message: Input
+    cause_id: str
+    when: datetime
+    """When it will have been taken, for all that the log says."""
+    now: datetime
+    """The time that `decide` is told."""
+    place: int | None = None
+    """The topic that has it; None for an alarm."""
+
+
+@dataclass(frozen=True, slots=True)
 class _Parting:
     """A way to follow the log where it cannot be explained."""
 
@@ -220,10 +246,6 @@ class _Parting:
 def _written(message: Logged) -> datetime:
     """When Kafka got it; what a channel says about its own time may be anything."""
     return datetime.fromtimestamp(message.record.timestamp / 1000, UTC)
-
-
-def _rings(document: Document, expected: Logged) -> bool:
-    return document.alarm is not None and document.alarm <= expected.envelope.time
 
 
 def _difference(decided: Sequence[Message], logged: Sequence[Logged], cause_id: str) -> str:

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 
+from chassis.kafka import home_of
 from contracts.topics import BY_NAME
 from contracts.wire import Unreadable
 from order.validation import salvage
 
 from oms.history import History, logged
 from oms.log import LogReader, Record, Spans
-from oms.replay import SERVICE, home_of
+from oms.replay import SERVICE
 
 COMMANDS_TO_BOOKS = "inventory.commands"
 """Lies where the book is, not where the order is."""

@@ -4,10 +4,9 @@ message that caused it. Where the log and `decide` part ways, it says how.
 
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import lru_cache
 
-from aiokafka.partitioner import murmur2
 from chassis.decision import Document
+from chassis.kafka import home_of
 from contracts.order import OrderBackordered, OrderValidated
 from contracts.topics import BY_NAME, topics_read_by
 from order.decide import decider
@@ -19,12 +18,6 @@ from oms.history import History, Logged
 
 SERVICE = "order"
 INPUTS = topics_read_by(SERVICE)
-
-
-@lru_cache(maxsize=10_000)
-def home_of(key: str, partitions: int) -> int:
-    """The partition where everything with this key meets."""
-    return (int(murmur2(key.encode())) & 0x7FFFFFFF) % partitions
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -118,6 +119,7 @@ class Stage:
         self.crashes = 0.0
         """How likely it is that a process dies at the next step it takes."""
         self.world = World(PARTITIONS)
+        self._processes: defaultdict[str, list[Process]] = defaultdict(list)
         self._deliveries = 0
         for service in SERVICES:
             for number in range(PARTITIONS):
@@ -125,6 +127,7 @@ class Stage:
 
     def _start(self, service: Service, number: int) -> None:
         process = self.world.start(service, number, limits=LIMITS)
+        self._processes[service.name].append(process)
         process.before = self._dawdle(process, service, number)
 
     def _dawdle(self, process: Process, service: Service, number: int) -> Callable[[str], Awaitable[None]]:
@@ -136,6 +139,11 @@ class Stage:
                 await asyncio.sleep(self.chance.random() / 10)
 
         return before
+
+    def stop(self, name: str) -> None:
+        """Let a service take no further step."""
+        for process in self._processes[name]:
+            process.freeze()
 
     async def settle(self) -> None:
         """Wait until nothing is under way but what waits for hours."""

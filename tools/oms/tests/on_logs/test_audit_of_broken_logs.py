@@ -7,6 +7,7 @@ from itertools import count
 from typing import Any
 
 import pytest
+from chassis.kafka import home_of
 from contracts.fulfillment import OrderPacked
 from contracts.inventory import ReceiveStock, StockReceived, StockReleased, StockReserved
 from contracts.message import Message
@@ -22,9 +23,8 @@ from contracts.order import (
 from contracts.payment import PaymentAuthorized, PaymentCaptured, PaymentRefunded, PaymentVoided
 from oms.audit.auditor import Judged, Verdict
 from oms.log import Record
-from oms.replay import home_of
 
-World = Any
+Stage = Any
 """The conftest's class, which cannot be imported from here."""
 Judge = Callable[[Sequence[Record]], tuple[Verdict, list[Judged]]]
 Place = Callable[..., OrderPlaced]
@@ -32,19 +32,19 @@ DECLINED = {"payment_token": "tok_declined_lost_card"}
 
 
 @pytest.fixture
-async def whole(world: Callable[[int], World], placed: Place) -> World:
+async def whole(stage: Callable[[int], Stage], placed: Place) -> Stage:
     """Two orders that were completed, one whose card was declined, one that was cancelled."""
-    stage = world(7)
-    stage.stock("LON", 9, "MUG", "TEA")
-    await stage.settle()
-    stage.send(placed("1", units=2, skus=("MUG", "TEA")))
-    stage.send(placed("2"))
-    stage.send(placed("3", **DECLINED))
-    stage.send(placed("4", special_instructions="[simulate: nobody picks]"))
-    await stage.settle()
-    stage.send(CancelOrder(order_id="web:4", reason="no longer wanted", requested_by="Ada"))
-    await stage.settle()
-    return stage
+    shop = stage(7)
+    shop.stock("LON", 9, "MUG", "TEA")
+    await shop.settle()
+    shop.send(placed("1", units=2, skus=("MUG", "TEA")))
+    shop.send(placed("2"))
+    shop.send(placed("3", **DECLINED))
+    shop.send(placed("4", special_instructions="[simulate: nobody picks]"))
+    await shop.settle()
+    shop.send(CancelOrder(order_id="web:4", reason="no longer wanted", requested_by="Ada"))
+    await shop.settle()
+    return shop
 
 
 @pytest.fixture
@@ -63,10 +63,10 @@ def checks(judge: Judge) -> Callable[[Iterable[Record]], dict[str, list[str]]]:
 Checks = Callable[[Iterable[Record]], dict[str, list[str]]]
 
 
-def record_of(stage: World, model: type[Message], order_id: str = "") -> Record:
+def record_of(shop: Stage, model: type[Message], order_id: str = "") -> Record:
     """The first record of this type that is about the order."""
     return next(
-        record for record in stage.of_type(model) if not order_id or f'"{order_id}"'.encode() in (record.value or b"")
+        record for record in shop.of_type(model) if not order_id or f'"{order_id}"'.encode() in (record.value or b"")
     )
 
 
@@ -78,7 +78,7 @@ def changed(log: Sequence[Record], record: Record, old: bytes, new: bytes) -> li
     """The log with other words in the body of one record."""
     assert old in (record.value or b"")
     other = replace(record, value=(record.value or b"").replace(old, new))
-    return [other if one is record else one for one in log]
+    return [other if one == record else one for one in log]
 
 
 def said_once_more(log: Sequence[Record], record: Record, old: bytes = b"", new: bytes = b"") -> list[Record]:
@@ -96,14 +96,14 @@ def said_once_more(log: Sequence[Record], record: Record, old: bytes = b"", new:
     return [*log, replace(record, offset=len(part), headers=tuple(later.items()), value=value)]
 
 
-async def test_finds_nothing_before_the_damage_is_done(whole: World, judge: Judge) -> None:
+async def test_finds_nothing_before_the_damage_is_done(whole: Stage, judge: Judge) -> None:
     verdict, _ = judge(whole.log)
 
     assert verdict.findings == []
     assert verdict.orders == Counter(completed=2, rejected=1, cancelled=1)
 
 
-async def test_finds_a_lost_message(whole: World, checks: Checks) -> None:
+async def test_finds_a_lost_message(whole: Stage, checks: Checks) -> None:
     lost = record_of(whole, StockReserved, "web:1")
     later = next(
         r for r in whole.log if (r.topic, r.partition) == (lost.topic, lost.partition) and r.offset > lost.offset
@@ -112,7 +112,7 @@ async def test_finds_a_lost_message(whole: World, checks: Checks) -> None:
     assert later.place in checks(without(whole.log, lost))["links"]
 
 
-async def test_finds_stock_that_was_reserved_in_another_quantity(whole: World, checks: Checks) -> None:
+async def test_finds_stock_that_was_reserved_in_another_quantity(whole: Stage, checks: Checks) -> None:
     reserved = record_of(whole, StockReserved, "web:1")
 
     found = checks(changed(whole.log, reserved, b'"quantity":2', b'"quantity":3'))
@@ -120,20 +120,20 @@ async def test_finds_stock_that_was_reserved_in_another_quantity(whole: World, c
     assert found["stock"]
 
 
-async def test_finds_stock_that_stays_set_aside_for_a_cancelled_order(whole: World, checks: Checks) -> None:
+async def test_finds_stock_that_stays_set_aside_for_a_cancelled_order(whole: Stage, checks: Checks) -> None:
     found = checks(without(whole.log, record_of(whole, StockReleased, "web:4")))
 
     assert record_of(whole, StockReserved, "web:4").place in found["stock"]
 
 
-async def test_finds_a_delivery_that_vanished(whole: World, judge: Judge) -> None:
+async def test_finds_a_delivery_that_vanished(whole: Stage, judge: Judge) -> None:
     verdict, _ = judge(without(whole.log, record_of(whole, StockReceived)))
 
     assert any(found.check == "stock" for found in verdict.findings)
     assert [one.state for one in verdict.waiting if one.about.startswith("movement")] == ["not booked"]
 
 
-async def test_finds_a_second_capture(whole: World, checks: Checks) -> None:
+async def test_finds_a_second_capture(whole: Stage, checks: Checks) -> None:
     captured = record_of(whole, PaymentCaptured, "web:2")
 
     found = checks(said_once_more(whole.log, captured, b'"capture_id":"sim', b'"capture_id":"another'))
@@ -141,13 +141,13 @@ async def test_finds_a_second_capture(whole: World, checks: Checks) -> None:
     assert len(found["money"]) == 2  # the second capture, and the end at which too much was taken
 
 
-async def test_takes_a_capture_that_is_told_again_for_one(whole: World, checks: Checks) -> None:
+async def test_takes_a_capture_that_is_told_again_for_one(whole: Stage, checks: Checks) -> None:
     found = checks(said_once_more(whole.log, record_of(whole, PaymentCaptured, "web:2")))
 
     assert "money" not in found
 
 
-async def test_finds_a_capture_of_too_little(whole: World, checks: Checks) -> None:
+async def test_finds_a_capture_of_too_little(whole: Stage, checks: Checks) -> None:
     captured = record_of(whole, PaymentCaptured, "web:2")
 
     found = checks(changed(whole.log, captured, b'"amount":500', b'"amount":499'))
@@ -155,7 +155,7 @@ async def test_finds_a_capture_of_too_little(whole: World, checks: Checks) -> No
     assert record_of(whole, OrderCompleted, "web:2").place in found["money"]
 
 
-async def test_finds_money_given_back_that_was_never_taken(whole: World, checks: Checks) -> None:
+async def test_finds_money_given_back_that_was_never_taken(whole: Stage, checks: Checks) -> None:
     voided = record_of(whole, PaymentVoided, "web:4")
     body = b'{"order_id":"web:4","revision":1,"attempt":1,"amount":500,"currency":"GBP","refund_id":"r1"}'
     log = said_once_more(whole.log, voided)
@@ -165,26 +165,26 @@ async def test_finds_money_given_back_that_was_never_taken(whole: World, checks:
     assert log[-1].place in checks(log)["money"]
 
 
-async def test_finds_money_held_for_a_cancelled_order(whole: World, checks: Checks) -> None:
+async def test_finds_money_held_for_a_cancelled_order(whole: Stage, checks: Checks) -> None:
     found = checks(without(whole.log, record_of(whole, PaymentVoided, "web:4")))
 
     assert found["money"] == [record_of(whole, PaymentAuthorized, "web:4").place]
 
 
-async def test_finds_an_order_that_is_completed_twice(whole: World, checks: Checks) -> None:
+async def test_finds_an_order_that_is_completed_twice(whole: Stage, checks: Checks) -> None:
     log = said_once_more(whole.log, record_of(whole, OrderCompleted, "web:1"))
 
     assert checks(log)["once"] == [log[-1].place]
 
 
-async def test_finds_an_order_that_nobody_placed(whole: World, checks: Checks) -> None:
+async def test_finds_an_order_that_nobody_placed(whole: Stage, checks: Checks) -> None:
     found = checks(without(whole.log, record_of(whole, OrderPlaced, "1")))
 
     assert found["endings"] == [record_of(whole, OrderValidated, "web:1").place]
     assert record_of(whole, OrderValidated, "web:1").place in found["decisions"]
 
 
-async def test_finds_what_the_order_service_should_not_have_said(whole: World, checks: Checks) -> None:
+async def test_finds_what_the_order_service_should_not_have_said(whole: Stage, checks: Checks) -> None:
     confirmed = record_of(whole, OrderConfirmed, "web:1")
 
     found = checks(changed(whole.log, confirmed, b'"quantity":2', b'"quantity":1'))
@@ -192,7 +192,7 @@ async def test_finds_what_the_order_service_should_not_have_said(whole: World, c
     assert confirmed.place in found["decisions"]
 
 
-async def test_finds_what_the_order_service_was_sent_and_passed_over(whole: World, judge: Judge, placed: Place) -> None:
+async def test_finds_what_the_order_service_was_sent_and_passed_over(whole: Stage, judge: Judge, placed: Place) -> None:
     taken = record_of(whole, OrderPlaced, "2")
     number = next(str(n) for n in count(100) if home_of(f"web:{n}", 2) == taken.partition)
     unheard = replace(taken, offset=-1, key=None, value=placed(number).model_dump_json().encode())
@@ -203,7 +203,7 @@ async def test_finds_what_the_order_service_was_sent_and_passed_over(whole: Worl
     assert [(one.about, one.state) for one in verdict.waiting] == [(f"web:{number}", "placed")]
 
 
-async def test_lets_what_came_last_wait_to_be_taken(whole: World, judge: Judge, placed: Place) -> None:
+async def test_lets_what_came_last_wait_to_be_taken(whole: Stage, judge: Judge, placed: Place) -> None:
     whole.send(placed("5"))
 
     verdict, _ = judge(whole.log)
@@ -212,7 +212,7 @@ async def test_lets_what_came_last_wait_to_be_taken(whole: World, judge: Judge, 
     assert {(one.about, one.state) for one in verdict.waiting} == {("web:5", "placed"), ("web:5", "not taken")}
 
 
-async def test_names_what_each_order_waits_for_wherever_the_log_is_cut(whole: World, judge: Judge) -> None:
+async def test_names_what_each_order_waits_for_wherever_the_log_is_cut(whole: Stage, judge: Judge) -> None:
     ends = {OrderCompleted, OrderRejected, OrderCancelled}
     for cut in range(len(whole.log)):
         log = whole.log[:cut]
@@ -227,7 +227,7 @@ async def test_names_what_each_order_waits_for_wherever_the_log_is_cut(whole: Wo
 
 
 async def test_finds_a_record_sent_to_the_wrong_partition_and_never_sent_on(
-    whole: World, judge: Judge, placed: Place
+    whole: Stage, judge: Judge, placed: Place
 ) -> None:
     key = next(f"{n}" for n in count(100) if home_of(f"web:{n}", 2) == 0)
     whole.send(placed(key), partition=1)
@@ -242,7 +242,7 @@ async def test_finds_a_record_sent_to_the_wrong_partition_and_never_sent_on(
     assert ("delivery", f"web:{key}") in {(found.check, found.about) for found in verdict.findings}
 
 
-async def test_finds_a_message_of_a_service_that_cannot_be_read(whole: World, checks: Checks) -> None:
+async def test_finds_a_message_of_a_service_that_cannot_be_read(whole: Stage, checks: Checks) -> None:
     packed = record_of(whole, OrderPacked, "web:1")
 
     found = checks(changed(whole.log, packed, b'"revision":1', b'"revision":0'))
@@ -250,7 +250,7 @@ async def test_finds_a_message_of_a_service_that_cannot_be_read(whole: World, ch
     assert packed.place in found["messages"]
 
 
-async def test_finds_a_stranger_on_a_topic_that_one_service_writes(whole: World, checks: Checks) -> None:
+async def test_finds_a_stranger_on_a_topic_that_one_service_writes(whole: Stage, checks: Checks) -> None:
     packed = record_of(whole, OrderPacked, "web:1")
     headers = {**dict(packed.headers), "ce_source": b"somebody"}
     stranger = replace(packed, offset=99, headers=tuple(headers.items()))
@@ -259,7 +259,7 @@ async def test_finds_a_stranger_on_a_topic_that_one_service_writes(whole: World,
 
 
 async def test_counts_dead_letters_by_reason_and_blames_nobody_for_what_channels_send(
-    whole: World, judge: Judge
+    whole: Stage, judge: Judge
 ) -> None:
     for body in (b"{", b"[1,2", b'{"total": NaN}'):
         whole.send_raw(OrderPlaced, body, "web:9")
@@ -273,7 +273,7 @@ async def test_counts_dead_letters_by_reason_and_blames_nobody_for_what_channels
 
 
 async def test_finds_what_could_not_be_read_and_did_not_become_a_dead_letter(
-    whole: World, judge: Judge, placed: Place
+    whole: Stage, judge: Judge, placed: Place
 ) -> None:
     whole.send_raw(OrderPlaced, b"{", "web:9")
     whole.send(placed(next(f"{n}" for n in count(100) if home_of(f"web:{n}", 2) == home_of("web:9", 2))))
@@ -286,7 +286,7 @@ async def test_finds_what_could_not_be_read_and_did_not_become_a_dead_letter(
 
 
 async def test_finds_a_bug_by_its_dead_letter_and_lets_its_order_wait(
-    whole: World, judge: Judge, placed: Place
+    whole: Stage, judge: Judge, placed: Place
 ) -> None:
     number = next(f"{n}" for n in count(100) if home_of(f"web:{n}", 2) == 0)
     record = whole.send(placed(number))
@@ -300,7 +300,7 @@ async def test_finds_a_bug_by_its_dead_letter_and_lets_its_order_wait(
     assert sum(verdict.dead_letters.values()) == 1  # published twice, counted once
 
 
-async def test_names_movements_that_are_not_booked_yet(whole: World, judge: Judge) -> None:
+async def test_names_movements_that_are_not_booked_yet(whole: Stage, judge: Judge) -> None:
     whole.stock("LON", 3, "CUP")
 
     verdict, _ = judge(whole.log)

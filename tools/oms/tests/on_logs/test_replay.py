@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -13,7 +14,7 @@ from oms.replay import Replay, Replayer
 from order.state import Order
 from order.validation import salvage
 
-World = Any
+Stage = Any
 """The conftest's class, which cannot be imported from here."""
 Place = Callable[..., OrderPlaced]
 
@@ -39,15 +40,15 @@ def causes(replay: Replay) -> list[str]:
 
 
 @pytest.fixture
-async def completed(world: Callable[[int], World], placed: Place) -> World:
-    stage = world(3)
-    stage.stock("LON", 9, "MUG")
-    stage.send(placed("1", units=2))
-    await stage.settle()
-    return stage
+async def completed(stage: Callable[[int], Stage], placed: Place) -> Stage:
+    shop = stage(3)
+    shop.stock("LON", 9, "MUG")
+    shop.send(placed("1", units=2))
+    await shop.settle()
+    return shop
 
 
-async def test_rebuilds_each_transition_with_the_message_that_caused_it(completed: World, replayer: Replayer) -> None:
+async def test_rebuilds_each_transition_with_the_message_that_caused_it(completed: Stage, replayer: Replayer) -> None:
     replay = replayer.replay(history_of(completed.log, "web:1"))
 
     assert replay.differences == ()
@@ -69,15 +70,15 @@ async def test_rebuilds_each_transition_with_the_message_that_caused_it(complete
     assert status(replay.document) == "completed"
 
 
-async def test_knows_when_the_order_service_took_what_it_answered(completed: World, replayer: Replayer) -> None:
+async def test_knows_when_the_order_service_took_what_it_answered(completed: Stage, replayer: Replayer) -> None:
     replay = replayer.replay(history_of(completed.log, "web:1"))
-    stored = completed.document("order", "orders/web:1")
+    stored = completed.documents["order"]["orders/web:1"]
 
     first = replay.transitions[0]
     assert first.at == stored.timeline[0].at
 
 
-async def test_shows_the_order_as_it_was_at_any_moment(completed: World, replayer: Replayer) -> None:
+async def test_shows_the_order_as_it_was_at_any_moment(completed: Stage, replayer: Replayer) -> None:
     replay = replayer.replay(history_of(completed.log, "web:1"))
     confirmed = next(step for step in replay.transitions if OrderConfirmed in map(type, step.said))
 
@@ -87,16 +88,16 @@ async def test_shows_the_order_as_it_was_at_any_moment(completed: World, replaye
 
 
 async def test_finds_the_order_in_which_silent_inputs_were_taken(
-    world: Callable[[int], World], replayer: Replayer, placed: Place
+    stage: Callable[[int], Stage], replayer: Replayer, placed: Place
 ) -> None:
     for seed in range(10):
-        stage = world(seed)
-        stage.stock("LON", 9, "MUG")
-        stage.send(placed("1", units=2))
-        await stage.settle()
-        stored = stage.document("order", "orders/web:1")
+        shop = stage(seed)
+        shop.stock("LON", 9, "MUG")
+        shop.send(placed("1", units=2))
+        await shop.settle()
+        stored = shop.documents["order"]["orders/web:1"]
 
-        replay = replayer.replay(history_of(stage.log, "web:1"))
+        replay = replayer.replay(history_of(shop.log, "web:1"))
 
         assert replay.differences == ()
         assert replay.document is not None
@@ -105,38 +106,56 @@ async def test_finds_the_order_in_which_silent_inputs_were_taken(
 
 
 async def test_hears_deadlines_where_the_log_says_so(
-    world: Callable[[int], World], replayer: Replayer, placed: Place
+    stage: Callable[[int], Stage], replayer: Replayer, placed: Place
 ) -> None:
-    stage = world(3)
-    stage.stock("LON", 1, "MUG")
-    stage.send(placed("1", units=2, allow_backorder=True))
-    await stage.settle(timedelta(days=9))
+    shop = stage(3)
+    shop.stock("LON", 1, "MUG")
+    shop.send(placed("1", units=2, allow_backorder=True))
+    await shop.settle()
+    await asyncio.sleep(3 * 3600)
 
-    replay = replayer.replay(history_of(stage.log, "web:1"))
+    replay = replayer.replay(history_of(shop.log, "web:1"))
 
     assert replay.differences == ()
     assert "deadline" in causes(replay)
     assert status(replay.document) == "cancelled"
 
 
-async def test_replays_under_the_policy_of_the_time(world: Callable[[int], World], placed: Place) -> None:
-    stage = world(3)
-    stage.stock("LON", 1, "MUG")
-    stage.send(placed("1", units=2, allow_backorder=True))
-    await stage.settle()
+async def test_replays_under_the_policy_of_the_time(stage: Callable[[int], Stage], placed: Place) -> None:
+    shop = stage(3)
+    shop.stock("LON", 1, "MUG")
+    shop.send(placed("1", units=2, allow_backorder=True))
+    await shop.settle()
     policy_of_today = replace(
-        stage.policy, routes=replace(stage.policy.routes, default=("ROT",)), backorder_within=timedelta(days=1)
+        shop.policy, routes=replace(shop.policy.routes, default=("ROT",)), backorder_within=timedelta(days=1)
     )
 
-    replay = Replayer(policy_of_today, 2).replay(history_of(stage.log, "web:1"))
+    replay = Replayer(policy_of_today, 2).replay(history_of(shop.log, "web:1"))
 
     assert replay.differences == ()
 
 
-async def test_says_where_the_log_and_the_rules_part_ways_and_goes_on(completed: World, replayer: Replayer) -> None:
+@pytest.mark.parametrize("factor", [0.1, 10])
+async def test_hears_a_deadline_when_it_came_whatever_deadlines_are_today(
+    stage: Callable[[int], Stage], placed: Place, factor: float
+) -> None:
+    shop = stage(3)
+    shop.stop("inventory")
+    shop.send(placed("1"))
+    await asyncio.sleep(2 * 3600)
+    then = shop.policy
+    today = replace(then, reserve_within=then.reserve_within * factor, undo_again_after=then.undo_again_after * factor)
+
+    replay = Replayer(today, 2).replay(history_of(shop.log, "web:1"))
+
+    assert replay.differences == ()
+    assert causes(replay).count("deadline") > 3
+
+
+async def test_says_where_the_log_and_the_rules_part_ways_and_goes_on(completed: Stage, replayer: Replayer) -> None:
     confirmed = next(r for r in completed.log if dict(r.headers)["ce_type"] == b"OrderConfirmed")
     other = replace(confirmed, value=confirmed.value.replace(b'"quantity":2', b'"quantity":1'))
-    log = [other if record is confirmed else record for record in completed.log]
+    log = [other if record == confirmed else record for record in completed.log]
 
     replay = replayer.replay(history_of(log, "web:1"))
 
@@ -146,7 +165,7 @@ async def test_says_where_the_log_and_the_rules_part_ways_and_goes_on(completed:
     assert status(replay.document) == "completed"
 
 
-async def test_says_that_a_cause_is_not_on_the_log(completed: World, replayer: Replayer) -> None:
+async def test_says_that_a_cause_is_not_on_the_log(completed: Stage, replayer: Replayer) -> None:
     lost = {b"PaymentAuthorized", b"StockReserved"}
     log = [record for record in completed.log if dict(record.headers)["ce_type"] not in lost]
 
@@ -155,7 +174,7 @@ async def test_says_that_a_cause_is_not_on_the_log(completed: World, replayer: R
     assert "which is not on the log" in replay.differences[0].difference
 
 
-async def test_says_what_the_order_service_has_not_taken_yet(completed: World, replayer: Replayer) -> None:
+async def test_says_what_the_order_service_has_not_taken_yet(completed: Stage, replayer: Replayer) -> None:
     completed.send(CancelOrder(order_id="web:1", reason="too late", requested_by="Ada"))
 
     replay = replayer.replay(history_of(completed.log, "web:1"))
@@ -163,7 +182,7 @@ async def test_says_what_the_order_service_has_not_taken_yet(completed: World, r
     assert [type(message.message) for message in replay.untaken] == [CancelOrder]
 
 
-async def test_survives_rules_that_fail(completed: World, replayer: Replayer, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_survives_rules_that_fail(completed: Stage, replayer: Replayer, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(_policy: object) -> Callable[..., object]:
         def decide(*_: object) -> object:
             raise LookupError("a bug")
@@ -177,18 +196,18 @@ async def test_survives_rules_that_fail(completed: World, replayer: Replayer, mo
     assert "decide raises LookupError: a bug" in replay.differences[0].difference
 
 
-async def test_rebuilds_an_order_that_could_not_be_read(world: Callable[[int], World], replayer: Replayer) -> None:
-    stage = world(3)
-    stage.send_raw(OrderPlaced, b'{"channel": "web", "number": "7", "lines": 5}', "web:7")
-    await stage.settle()
+async def test_rebuilds_an_order_that_could_not_be_read(stage: Callable[[int], Stage], replayer: Replayer) -> None:
+    shop = stage(3)
+    shop.send_raw(OrderPlaced, b'{"channel": "web", "number": "7", "lines": 5}', "web:7")
+    await shop.settle()
 
-    replay = replayer.replay(history_of(stage.log, "web:7"))
+    replay = replayer.replay(history_of(shop.log, "web:7"))
 
     assert replay.differences == ()
     assert status(replay.document) == "rejected"
 
 
-async def test_goes_by_the_last_journal_of_a_service_that_was_wiped(completed: World, replayer: Replayer) -> None:
+async def test_goes_by_the_last_journal_of_a_service_that_was_wiped(completed: Stage, replayer: Replayer) -> None:
     def begun_anew(record: Record) -> Record:
         """What a new journal would write, having read everything again."""
         renamed = tuple(

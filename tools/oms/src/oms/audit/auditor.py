@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from chassis.kafka import home_of
 from contracts.topics import BY_NAME, Topic
 from contracts.wire import Unreadable
 from order.definition import Policy
@@ -21,7 +22,7 @@ from oms.audit.movements import Movements
 from oms.audit.once import once
 from oms.history import STATE_AFTER, History, Logged, logged
 from oms.log import Record
-from oms.replay import SERVICE, Replay, Replayer, home_of
+from oms.replay import SERVICE, Replay, Replayer
 
 BY_ORDER = ("order_id",)
 """The key of the topics whose messages about one order meet in one partition."""
