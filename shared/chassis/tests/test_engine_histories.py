@@ -87,7 +87,8 @@ class History(RuleBasedStateMachine):
             if len(victim.steps) >= doomed and not victim.task.done():
                 victim.before = None
                 victim.crash()
-                asyncio.get_running_loop().call_soon(self.seat, seat)
+                if self.seats[seat][-1] is victim:
+                    asyncio.get_running_loop().call_soon(self.seat, seat)
 
         victim.before = die
 
