@@ -54,12 +54,12 @@ class LogReader:
 
     def __init__(self, brokers: str) -> None:
         forgive()
-        self._brokers = brokers
+        self.brokers = brokers
         self._consumer: Any = None
 
     async def __aenter__(self) -> Self:
         self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._brokers,
+            bootstrap_servers=self.brokers,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             max_partition_fetch_bytes=4 * 1024 * 1024,
@@ -70,7 +70,7 @@ class LogReader:
             await self._consumer.start()
         except KafkaError as error:
             await self._consumer.stop()
-            raise Unreachable.kafka(self._brokers, error) from error
+            raise Unreachable.kafka(self.brokers, error) from error
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
@@ -82,7 +82,7 @@ class LogReader:
         Topics that do not exist are left out. Raises NoLog if none does.
         """
         wanted = set(topics) if topics is not None else {name for t in TOPICS for name in (t.name, t.dead_letter)}
-        admin = AIOKafkaAdminClient(bootstrap_servers=self._brokers)
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.brokers)
         try:
             await admin.start()
             existing = sorted(wanted & set(await admin.list_topics()))
@@ -93,11 +93,11 @@ class LogReader:
                 for partition in topic["partitions"]
             ]
             if not parts:
-                raise NoLog(f"Kafka at {self._brokers} has none of Throughline's topics: nothing was ever placed there")
+                raise NoLog(f"Kafka at {self.brokers} has none of Throughline's topics: nothing was ever placed there")
             starts = await self._consumer.beginning_offsets(parts)
             ends = await self._consumer.end_offsets(parts)
         except KafkaError as error:
-            raise Unreachable.kafka(self._brokers, error) from error
+            raise Unreachable.kafka(self.brokers, error) from error
         finally:
             await admin.close()
         return {(part.topic, part.partition): (starts[part], ends[part]) for part in parts}
@@ -130,9 +130,9 @@ class LogReader:
                         del at[part]
                         self._consumer.pause(part)
                 if monotonic() - last_news > SILENCE_S:
-                    raise Unreachable.kafka(self._brokers, TimeoutError(f"nothing came for {SILENCE_S} s"))
+                    raise Unreachable.kafka(self.brokers, TimeoutError(f"nothing came for {SILENCE_S} s"))
         except KafkaError as error:
-            raise Unreachable.kafka(self._brokers, error) from error
+            raise Unreachable.kafka(self.brokers, error) from error
 
     async def news(self, topics: Sequence[str]) -> AsyncGenerator[Sequence[Record]]:
         """What is written to these topics from now on, without end: a handful at least twice a second, often empty."""
@@ -146,7 +146,7 @@ class LogReader:
                 fetched = await self._consumer.getmany(timeout_ms=POLL_TIMEOUT_MS, max_records=MOST_AT_ONCE)
                 yield [_kept(record) for records in fetched.values() for record in records]
         except KafkaError as error:
-            raise Unreachable.kafka(self._brokers, error) from error
+            raise Unreachable.kafka(self.brokers, error) from error
 
 
 def _kept(record: Any) -> Record:  # noqa: ANN401 - aiokafka ships no types

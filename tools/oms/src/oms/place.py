@@ -29,6 +29,7 @@ STATES = (
     "dead letter",
 )
 ENDS = frozenset(STATES[5:])
+LOOK_BACK_AFTER_S = 3.0
 EVENTS = TOPIC_OF[OrderValidated].name
 DEAD_LETTERS = TOPIC_OF[OrderPlaced].dead_letter
 
@@ -122,10 +123,12 @@ async def follow(
 ) -> None:
     """Keep the tally until every order came to an end, or nothing has been heard of any for `patience_s`.
 
+    An order that was placed before, just so, says nothing when it is placed again: what became of it is looked up.
     `begun` is set once nothing can be missed any more; `on_look` is called at least twice a second.
     """
     clock = asyncio.get_running_loop().time
     last_news = clock()
+    looked_back = False
     async with aclosing(log.news([EVENTS, DEAD_LETTERS])) as news:
         async for records in news:
             begun.set()
@@ -135,3 +138,13 @@ async def follow(
                 last_news = clock()
             elif not tally.open or clock() - last_news > patience_s:
                 return
+            elif not looked_back and tally.states["placed"] and clock() - last_news > LOOK_BACK_AFTER_S:
+                looked_back = True
+                await _look_back(log.brokers, tally)
+
+
+async def _look_back(brokers: str, tally: Tally) -> None:
+    async with LogReader(brokers) as log:
+        async for records in log.read(await log.spans([EVENTS])):
+            for record in records:
+                tally.see(record)
