@@ -123,7 +123,7 @@ def documented(settings: type[ChassisSettings]) -> list[str]:
     own = {name: field for name, field in settings.model_fields.items() if name not in shared}
     rows = [
         f"| `{name.upper()}` | {unit_of(name, field)} | {default_of(field)} | {meaning_of(field)} |"
-        for name, field in [*own.items(), *shared.items()]
+        for name, field in [*own.items(), *((name, settings.model_fields[name]) for name in shared)]
     ]
     return ["| Variable | Unit | Default | Meaning |", "|---|---|---|---|", *rows]
 

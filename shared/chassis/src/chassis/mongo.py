@@ -7,7 +7,6 @@ checkpoints   one a partition
 """
 
 import asyncio
-import json
 import secrets
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC
@@ -17,6 +16,7 @@ import bson
 import cramjam
 from bson.codec_options import CodecOptions
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection
+from pydantic_core import from_json
 from pymongo import ASCENDING, ReplaceOne, ReturnDocument, WriteConcern
 from pymongo.errors import (
     BulkWriteError,
@@ -203,7 +203,7 @@ class MongoStore:
                 "alarm": change.alarm,
                 "calling": change.calling,
                 "trace": change.trace,
-                "body": json.loads(change.body),
+                "body": from_json(change.body),
             }
             # An upsert that meets a newer document does not match it and fails on its key: that is the guard.
             guarded = ReplaceOne[Raw]({"_id": id_, "entry": {"$lt": change.entry}}, replacement, upsert=True)

@@ -40,6 +40,8 @@ class Topic:
         return f"{self.name}.dead-letter"
 
     def key_of(self, message: Message) -> str:
+        if len(self.key) == 1:  # as nearly always, and asked for every message
+            return str(getattr(message, self.key[0]))
         return "/".join(str(getattr(message, field)) for field in self.key)
 
 
