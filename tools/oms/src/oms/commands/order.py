@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import httpx
 import typer
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from oms import connection
 from oms.commands import SHOWN, Json, print_json, said_plainly
@@ -58,7 +58,7 @@ def show(found: dict[str, Any]) -> None:
         SHOWN.print(
             f"  parcel from {parcel['location']}: {parcel['carrier']} {parcel['tracking_number']}", highlight=False
         )
-    table = Table("when", "heard", "from", "detail", "said", box=None)
+    table = Table(Column("when", no_wrap=True), "heard", "from", "detail", "said", box=None)
     for happening in found["timeline"]:
         when = happening["at"].replace("T", " ").removesuffix("Z")[:23]
         said = ", ".join(happening["said"])

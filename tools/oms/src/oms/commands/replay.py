@@ -102,8 +102,9 @@ def _status(step: Transition) -> str:
 
 def _show(rebuilt: Replay) -> None:
     table = Table(title=f"{rebuilt.order_id}, from the topics alone", title_justify="left")
-    for column in ("when (UTC)", "because of", "on", "the order is", "and says"):
-        table.add_column(column)
+    table.add_column("when (UTC)", no_wrap=True)
+    for column in ("because of", "on", "the order is", "and says"):
+        table.add_column(column, overflow="fold")
     for step in rebuilt.transitions:
         said = ", ".join(type(message).__name__ for message in step.said)
         place = step.cause.place if step.cause is not None else ""
