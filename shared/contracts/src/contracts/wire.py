@@ -5,6 +5,7 @@ Source: CloudEvents 1.0.2, Kafka Protocol Binding 1.0.2, section 3.2; distribute
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -211,9 +212,10 @@ def refuse_ambiguous(body: bytes) -> None:
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         read = dict(pairs)
         if len(read) != len(pairs):
-            names = [name for name, _ in pairs]
-            twice = next(name for name in names if names.count(name) > 1)
-            _unreadable(twice[:100], "duplicate_key", "this field stands twice in the same object")
+            counted = Counter(name for name, _ in pairs)
+            twice = next(name for name, count in counted.items() if count > 1)
+            path = twice[:100].encode(errors="replace").decode()
+            _unreadable(path, "duplicate_key", "this field stands twice in the same object")
         return read
 
     def no_constant(name: str) -> NoReturn:
@@ -245,13 +247,17 @@ def reasons_from(problems: Sequence[Mapping[str, Any]]) -> tuple[Reason, ...]:
     """Pydantic's problems in our words; of very many, the first hundred."""
     problems = [problem for problem in problems if not _is_echo(problem, problems)]
     reasons = [
-        Reason(path=path_of(problem["loc"]), code=problem["type"].lower()[:64], message=problem["msg"][:1000])
+        Reason(path=path_of(problem["loc"]), code=_code(problem["type"]), message=problem["msg"][:1000])
         for problem in problems[:MOST_REASONS]
     ]
     if len(problems) > MOST_REASONS:
         left_out = f"and {len(problems) - MOST_REASONS} more fields are wrong"
         reasons.append(Reason(path="", code="more", message=left_out))
     return tuple(reasons)
+
+
+def _code(type_: str) -> str:
+    return re.sub("[^a-z0-9_]", "_", type_.lower()[:64])
 
 
 def _is_echo(problem: Mapping[str, Any], problems: Sequence[Mapping[str, Any]]) -> bool:

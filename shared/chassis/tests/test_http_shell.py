@@ -1,0 +1,261 @@
+"""The HTTP shell: what is refused before any route runs, and errors that all have one shape (RFC 9457)."""
+
+import json
+import time
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+import httpx
+import pytest
+from chassis.body import AsJson
+from chassis.http import MOST_BODY_BYTES, STREAMED, create_app
+from chassis.ports import Unavailable
+from chassis.problem import Problem
+from chassis.telemetry import Meters
+from contracts.message import Quantity, Reason, Value
+from fastapi import APIRouter, HTTPException, Request
+from fastapi.exceptions import RequestValidationError
+
+
+class Line(Value):
+    sku: str
+    quantity: Quantity
+
+
+class Basket(Value):
+    lines: tuple[Line, ...]
+
+
+GOOD: dict[str, Any] = {"lines": [{"sku": "mug", "quantity": 2}]}
+
+
+def routes() -> APIRouter:
+    router = APIRouter()
+
+    @router.post("/baskets")
+    async def put(basket: Annotated[Basket, AsJson]) -> int:
+        return len(basket.lines)
+
+    @router.post("/stream")
+    async def stream(request: Request) -> int:
+        return sum([len(chunk) async for chunk in request.stream()])
+
+    @router.get("/fail/{how}")
+    async def fail(how: str, count: int = 1) -> int:
+        match how:
+            case "problem":
+                reason = Reason(path="lines[0].sku", code="unknown", message="nobody sells it")
+                raise Problem(409, "Conflict", "it cannot be done now", (reason,))
+            case "unavailable":
+                raise Unavailable("Kafka does not take messages at the moment; try again")
+            case "not-found":
+                raise HTTPException(404, "no such basket", {"X-Hint": "look elsewhere"})
+            case "odd":
+                found = {"loc": ("body", "x", 0), "type": "Odd-Type!", "msg": "odd", "input": "secret"}
+                raise RequestValidationError([found])
+            case "bug":
+                raise RuntimeError("the secret of the shop")
+        return count
+
+    return router
+
+
+class Shell:
+    """The application as a client sees it, and what its health is said to be."""
+
+    def __init__(self) -> None:
+        self.ready = True
+        self.measured = 0
+        self.meters = Meters()
+        app = create_app("Test", "", routes(), self.health, self.measure, self.meters)
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        self.client = httpx.AsyncClient(transport=transport, base_url="http://test")
+
+    def health(self) -> tuple[bool, dict[str, Any]]:
+        return self.ready, {"partitions": {"0": {"state": "running" if self.ready else "gap"}}}
+
+    async def measure(self) -> None:
+        self.measured += 1
+
+    async def post(self, body: bytes, content_type: str | None = "application/json") -> httpx.Response:
+        headers = {"content-type": content_type} if content_type else {}
+        return await self.client.post("/baskets", content=body, headers=headers)
+
+
+@pytest.fixture
+async def shell() -> AsyncIterator[Shell]:
+    made = Shell()
+    async with made.client:
+        yield made
+
+
+def said(response: httpx.Response, status: int) -> dict[str, Any]:
+    """The problem that a response is."""
+    assert response.status_code == status
+    assert response.headers["content-type"] == "application/problem+json"
+    body: dict[str, Any] = response.json()
+    assert body["status"] == status
+    assert body["title"]
+    return body
+
+
+async def test_a_good_body_reaches_its_route(shell: Shell) -> None:
+    for content_type in ("application/json", "application/json; charset=utf-8", None):
+        response = await shell.post(json.dumps(GOOD).encode(), content_type)
+        assert (response.status_code, response.json()) == (200, 1)
+
+
+@pytest.mark.parametrize(
+    ("body", "path", "code"),
+    [
+        (b'{"lines": [', "", "malformed_json"),
+        (b"\xff\xfe", "", "malformed_json"),
+        (b'{"lines": [{"sku": "mug", "quantity": NaN}]}', "", "malformed_json"),
+        (b'{"lines": [{"sku": "mug", "quantity": -Infinity}]}', "", "malformed_json"),
+        (b'{"lines": [{"sku": "a", "sku": "b", "quantity": 1}]}', "sku", "duplicate_key"),
+        (b'{"\\ud800": 1, "\\ud800": 2}', "?", "duplicate_key"),
+        (b"[" * 200_000, "", "malformed_json"),
+    ],
+)
+async def test_json_that_two_readers_could_understand_differently_is_refused(
+    shell: Shell, body: bytes, path: str, code: str
+) -> None:
+    refused = said(await shell.post(body), 400)
+    assert [(error["path"], error["code"]) for error in refused["errors"]] == [(path, code)]
+
+
+async def test_a_field_that_stands_twice_is_found_quickly_among_a_hundred_thousand(shell: Shell) -> None:
+    names = ",".join(f'"k{number}":1' for number in range(80_000))
+    begun = time.process_time()
+    said(await shell.post(b"{" + names.encode() + b',"k79999":1}'), 400)
+    assert time.process_time() - begun < 5
+
+
+async def test_every_field_that_is_wrong_is_named(shell: Shell) -> None:
+    body = {"lines": [{"sku": "mug", "quantity": "2"}, {"quantity": 0}]}
+    refused = said(await shell.post(json.dumps(body).encode()), 422)
+    assert [(error["path"], error["code"]) for error in refused["errors"]] == [
+        ("lines[0].quantity", "int_type"),
+        ("lines[1].sku", "missing"),
+        ("lines[1].quantity", "greater_than_equal"),
+    ]
+
+
+async def test_a_body_that_is_too_long_is_refused(shell: Shell) -> None:
+    said(await shell.post(b" " * (MOST_BODY_BYTES + 1)), 413)
+    said(await shell.post(b" " * MOST_BODY_BYTES + b"x", "text/plain"), 413)
+    padded = json.dumps(GOOD).encode()
+    assert (await shell.post(padded + b" " * (MOST_BODY_BYTES - len(padded)))).status_code == 200
+
+
+async def test_a_body_without_a_length_is_refused_once_it_is_too_long(shell: Shell) -> None:
+    """And it is not read to its end, which may never come."""
+    sent = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal sent
+        while True:
+            sent += 65_536
+            yield b" " * 65_536
+
+    scope_limit = 10 * MOST_BODY_BYTES
+
+    async def guarded() -> AsyncIterator[bytes]:
+        async for chunk in endless():
+            assert sent < scope_limit, "it reads on and on"
+            yield chunk
+
+    response = await shell.client.post("/baskets", content=guarded(), headers={"content-type": "application/json"})
+    said(response, 413)
+    assert sent <= MOST_BODY_BYTES + 2 * 65_536
+
+
+async def test_a_body_in_chunks_is_put_together(shell: Shell) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        for byte in json.dumps(GOOD).encode():
+            yield bytes([byte])
+
+    response = await shell.client.post("/baskets", content=chunks(), headers={"content-type": "application/json"})
+    assert (response.status_code, response.json()) == (200, 1)
+
+
+async def test_a_streamed_body_is_left_to_its_route(shell: Shell) -> None:
+    body = b'{"a": NaN}\n' * 200_000
+    response = await shell.client.post("/stream", content=body, headers={"content-type": STREAMED})
+    assert (response.status_code, response.json()) == (200, len(body))
+
+
+async def test_errors_of_all_kinds_are_problems(shell: Shell) -> None:
+    conflict = said(await shell.client.get("/fail/problem"), 409)
+    assert (conflict["title"], conflict["detail"]) == ("Conflict", "it cannot be done now")
+    assert conflict["errors"] == [{"path": "lines[0].sku", "code": "unknown", "message": "nobody sells it"}]
+
+    unavailable = await shell.client.get("/fail/unavailable")
+    assert "try again" in said(unavailable, 503)["detail"]
+    assert unavailable.headers["retry-after"] == "1"
+
+    missing = await shell.client.get("/fail/not-found")
+    assert said(missing, 404)["title"] == "no such basket"
+    assert missing.headers["x-hint"] == "look elsewhere"
+
+    said(await shell.client.get("/nowhere"), 404)
+    not_allowed = await shell.client.delete("/baskets")
+    said(not_allowed, 405)
+    assert not_allowed.headers["allow"] == "POST"
+
+    wrong = said(await shell.client.get("/fail/none", params={"count": "many"}), 422)
+    assert [(error["path"], error["code"]) for error in wrong["errors"]] == [("count", "int_parsing")]
+
+
+async def test_a_code_that_is_no_word_is_made_one(shell: Shell) -> None:
+    odd = said(await shell.client.get("/fail/odd"), 422)
+    assert odd["errors"] == [{"path": "x[0]", "code": "odd_type_", "message": "odd"}]
+
+
+async def test_a_bug_says_nothing_about_itself(shell: Shell) -> None:
+    response = await shell.client.get("/fail/bug")
+    said(response, 500)
+    assert "secret" not in response.text
+
+
+async def test_health_is_being_alive_and_readiness_is_progress(shell: Shell) -> None:
+    assert (await shell.client.get("/healthz")).status_code == 200
+    ready = await shell.client.get("/readyz")
+    assert (ready.status_code, ready.json()["ready"]) == (200, True)
+    shell.ready = False
+    stalled = await shell.client.get("/readyz")
+    assert (stalled.status_code, stalled.json()) == (503, {"ready": False, "partitions": {"0": {"state": "gap"}}})
+    assert (await shell.client.get("/healthz")).status_code == 200
+
+
+async def test_metrics_are_measured_when_they_are_read_and_carry_no_noise(shell: Shell) -> None:
+    shell.meters.taken.labels("OrderPlaced").inc()
+    shell.meters.journal_s.observe(0.01)
+    response = await shell.client.get("/metrics")
+    assert response.headers["content-type"].startswith("text/plain")
+    assert shell.measured == 1
+    lines = response.text.splitlines()
+    assert 'throughline_messages_taken_total{type="OrderPlaced"} 1.0' in lines
+    assert not [line for line in lines if "_created" in line]
+
+
+def test_what_operators_are_promised_is_measured() -> None:
+    """Rates, lag, batch size, journal and publish time, alarms, gaps, dead letters, parked."""
+    names = {family.name for family in Meters().registry.collect()}
+    assert names >= {
+        "throughline_messages_taken",
+        "throughline_messages_published",
+        "throughline_lag_messages",
+        "throughline_batch_messages",
+        "throughline_journal_seconds",
+        "throughline_publish_seconds",
+        "throughline_checkpoint_seconds",
+        "throughline_alarms_rung",
+        "throughline_alarms_set",
+        "throughline_gaps",
+        "throughline_dead_letters",
+        "throughline_parked",
+        "throughline_bugs",
+        "throughline_calls",
+        "throughline_fenced",
+    }
