@@ -2,13 +2,16 @@
 
 import asyncio
 import heapq
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from itertools import count
+from typing import Any
 
 from chassis.decision import Call, CallAnswered, Unknown
+from chassis.entry import Stored
 from chassis.ports import Clock
 from chassis.service import Gateway
 from chassis.telemetry import Meters, logger
+from chassis.trace import trace_id_of
 
 MOST_SLEEP_S = 30.0
 """A clock may be set while we sleep: we look at it at least so often."""
@@ -32,24 +35,28 @@ class Calls:
         self._timeout_s = timeout_s
         self._answer = answer
         self._meters = meters
-        self._pending: dict[str, dict[str, Call]] = {}
+        self._pending: dict[str, Stored] = {}
         self._queue: list[tuple[float, int, str, Call]] = []
         self._order = count()
         self._changed = asyncio.Event()
         self._under_way: set[asyncio.Task[None]] = set()
 
-    def want(self, key: str, calls: Sequence[Call]) -> None:
-        """The document now has these calls pending; those it no longer has are forgotten."""
+    def want(self, key: str, stored: Stored) -> None:
+        """The document now has its calls pending; those it no longer has are forgotten."""
+        calls = stored.document.calls
+        before = self._pending.pop(key, None)
         if not calls:
-            self._pending.pop(key, None)
             return
-        before = self._pending.get(key, {})
-        self._pending[key] = {call.id: call for call in calls}
+        self._pending[key] = stored
         for call in calls:
-            if before.get(call.id) != call:
+            if before is None or call not in before.document.calls:
                 when = call.not_before.timestamp() if call.not_before else 0.0
                 heapq.heappush(self._queue, (when, next(self._order), key, call))
                 self._changed.set()
+
+    def _is_pending(self, key: str, call: Call) -> bool:
+        stored = self._pending.get(key)
+        return stored is not None and call in stored.document.calls
 
     async def run(self) -> None:
         """Make the calls as they come due, until cancelled."""
@@ -57,7 +64,7 @@ class Calls:
             while True:
                 await self._next_due()
                 _, _, key, call = heapq.heappop(self._queue)
-                if self._pending.get(key, {}).get(call.id) != call:
+                if not self._is_pending(key, call):
                     continue
                 await self._slots.acquire()
                 task = asyncio.create_task(self._perform(key, call))
@@ -92,10 +99,17 @@ class Calls:
             self._meters.calls.labels("answered").inc()
         except Exception as failure:  # noqa: BLE001 - whatever went wrong, the outcome is unknown
             reason = f"no answer within {self._timeout_s} s" if isinstance(failure, TimeoutError) else repr(failure)
-            logger(document=key, call=call.id, tries=call.tries).warning("outcome unknown", reason=reason)
+            self._about(key).warning("outcome unknown", document=key, call=call.id, tries=call.tries, reason=reason)
             self._meters.calls.labels("unknown").inc()
             answer = Unknown(reason)
         self._answer(CallAnswered(key, call, answer))
+
+    def _about(self, key: str) -> Any:  # noqa: ANN401 - see chassis.telemetry.logger
+        stored = self._pending.get(key)
+        if stored is None:
+            return logger()
+        order_id = str(getattr(stored.document, "order_id", stored.document.id))
+        return logger(order_id=order_id, trace_id=trace_id_of(stored.trace, order_id))
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)

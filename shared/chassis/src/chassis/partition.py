@@ -217,14 +217,14 @@ class Partition:
             stored = await self._store.load(calling)
             self._memory.learn(calling, stored)
             for key, one in stored.items():
-                self._calls.want(key, one.document.calls)
+                self._calls.want(key, one)
 
     def _remember(self, stored: Stored, change: Change) -> None:
         """Take in a committed change. It may not have been shown before a crash, so it is shown in any case."""
         self._memory.commit(stored, change)
         self._alarms.set(change.key, change.alarm)
         self._under_way.see(change, self._now)
-        self._calls.want(change.key, stored.document.calls)
+        self._calls.want(change.key, stored)
         self._showing.add({change.key: stored.document})
         if isinstance(stored.document, Parked):
             self._parked.add(stored.document.id)

@@ -80,7 +80,7 @@ class Process:
     async def stop(self) -> None:
         """Stop as on SIGTERM; returns when it has."""
         self.partition.stop()
-        await self.task
+        await asyncio.wait({self.task})
         self.feed.close()
 
     def count(self, metric: str) -> float:
