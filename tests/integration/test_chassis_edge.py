@@ -1,0 +1,278 @@
+"""Instances of one service on real engines: partitions move under load, and every message counts once."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from datetime import datetime
+from random import choice
+from string import ascii_lowercase
+
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
+from chassis.clock import WallClock
+from chassis.decision import Decision, Document, Documents, Input
+from chassis.edge import Edge
+from chassis.kafka import KafkaLog, KafkaPublisher
+from chassis.mongo import MongoStore, connect
+from chassis.partition import Limits, Partition
+from chassis.ports import Feed
+from chassis.service import Service
+from chassis.settings import ChassisSettings
+from chassis.telemetry import Meters
+from contracts.order import CancelOrder
+from contracts.payment import VoidPayment
+from contracts.topics import BY_NAME, PARTITIONS, TOPIC_OF, Topic
+from contracts.wire import link_of
+from oms.fleet import Addresses
+from oms.setup import create_topics
+from oms.stack.process import until
+
+pytestmark = pytest.mark.integration
+
+ORDERS = [f"shop:{number}" for number in range(40)]
+
+
+class Tally(Document):
+    kind = "tally"
+    order_id: str
+    heard: tuple[str, ...] = ()
+
+
+def needs(message: Input, _: Documents) -> Iterable[str]:
+    return [Tally.key_of(message.order_id)] if isinstance(message, CancelOrder) else []
+
+
+def decide(documents: Documents, message: Input, _: datetime) -> Decision:
+    """Count what is asked, also what is asked twice: a record that is taken twice would show."""
+    if not isinstance(message, CancelOrder):
+        return Decision()
+    order_id = message.order_id
+    tally = documents.get(Tally, order_id) or Tally(id=order_id, order_id=order_id)
+    heard = (*tally.heard, message.reason)
+    return Decision((tally.but(heard=heard),), (VoidPayment(order_id=order_id, revision=1, attempt=len(heard)),))
+
+
+@dataclass
+class Town:
+    """A toy service with topics and a database of its own, and its instances."""
+
+    stack: Addresses
+    name: str
+    asked: Topic
+    told: Topic
+    log: KafkaLog
+    store: MongoStore
+    closing: AsyncExitStack
+    sent: dict[str, list[str]] = field(default_factory=lambda: {order_id: [] for order_id in ORDERS})
+    meters: list[Meters] = field(default_factory=list)
+
+    @property
+    def service(self) -> Service:
+        return Service(self.name, (self.asked.name,), (Tally,), needs=needs, decide=decide)
+
+    async def instance(self, batch: int = 50) -> Edge:
+        log = KafkaLog(self.stack.kafka, self.name)
+        await log.start()
+        self.closing.push_async_callback(log.stop)
+        meters = Meters()
+        self.meters.append(meters)
+        settings = ChassisSettings(kafka_brokers=self.stack.kafka, session_timeout_s=6, inbox_max_messages=200)
+        limits = Limits(
+            batch_max_messages=batch,
+            inbox_max_messages=settings.inbox_max_messages,
+            under_way_max_documents=settings.under_way_max_documents,
+            documents_in_memory=5,
+            checkpoint_interval_s=0.3,
+            call_timeout_s=1,
+        )
+        writer = f"{self.name}-{len(self.meters)}"
+
+        def open_partition(number: int, feed: Feed) -> Partition:
+            return Partition(
+                number,
+                writer,
+                self.service,
+                store=self.store,
+                log=log,
+                clock=WallClock(),
+                feed=feed,
+                slots=asyncio.Semaphore(1),
+                limits=limits,
+                meters=meters,
+            )
+
+        edge = Edge(self.name, (self.asked.name,), settings, open_partition, meters)
+        await edge.start()
+        self.closing.push_async_callback(edge.stop)
+        return edge
+
+    async def send(self, rounds: int, pace_s: float = 0.0) -> None:
+        publisher = KafkaPublisher(self.log, self.name, WallClock())
+        for _ in range(rounds):
+            for order_id in ORDERS:
+                self.sent[order_id].append(f"number {len(self.sent[order_id])}")
+            asks = [
+                CancelOrder(order_id=order_id, reason=sent[-1], requested_by="Ann")
+                for order_id, sent in self.sent.items()
+            ]
+            await asyncio.gather(*(publisher.publish(ask) for ask in asks))
+            await asyncio.sleep(pace_s)
+
+    async def heard(self) -> dict[str, list[str]]:
+        tallies = await self.store.find(Tally, {}, limit=1000)
+        return {tally.id: list(tally.heard) for tally in tallies}
+
+    async def hears_all(self, within_s: float = 60) -> None:
+        """Wait until every order has heard all that was sent, once and in order."""
+        async with asyncio.timeout(within_s):
+            while await self.heard() != self.sent:
+                for order_id, heard in (await self.heard()).items():
+                    assert heard == self.sent[order_id][: len(heard)]
+                await asyncio.sleep(0.2)
+
+    async def links(self) -> dict[str, list[int]]:
+        """The numbers on each link, in the order of the log."""
+        consumer = AIOKafkaConsumer(bootstrap_servers=self.stack.kafka, auto_offset_reset="earliest")
+        await consumer.start()
+        parts = [TopicPartition(self.told.name, number) for number in range(PARTITIONS)]
+        consumer.assign(parts)
+        ends = await consumer.end_offsets(parts)
+        found: dict[str, list[int]] = {}
+        for part in parts:
+            while await consumer.position(part) < ends[part]:
+                for record in (await consumer.getmany(part, timeout_ms=500)).get(part, ()):
+                    source, sequence = link_of(record) or ("", 0)
+                    found.setdefault(f"{source} {part.partition}", []).append(sequence)
+        await consumer.stop()
+        return found
+
+    async def told_everything_once(self) -> None:
+        """Every link runs 1, 2, 3, …; what comes again is an echo."""
+        links = await self.links()
+        told = 0
+        for numbers in links.values():
+            heard = 0
+            for number in numbers:
+                assert number <= heard + 1, "a gap"
+                heard = max(heard, number)
+            told += heard
+        assert told == sum(map(len, self.sent.values()))
+
+
+@pytest.fixture
+async def town(stack: Addresses, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Town]:
+    await create_topics(stack.kafka)
+    name = "toy" + "".join(choice(ascii_lowercase) for _ in range(8))  # noqa: S311 - nothing secret
+    asked = Topic(f"{name}.asked", name, ("order_id",), (CancelOrder,), readers=(name,), open=True)
+    told = Topic(f"{name}.told", name, ("order_id",), (VoidPayment,))
+    for topic in (asked, told):
+        monkeypatch.setitem(BY_NAME, topic.name, topic)
+        monkeypatch.setitem(TOPIC_OF, topic.messages[0], topic)
+    admin = AIOKafkaAdminClient(bootstrap_servers=stack.kafka)
+    await admin.start()
+    await admin.create_topics([NewTopic(t, PARTITIONS, 1) for t in (asked.name, asked.dead_letter, told.name)])
+    await admin.close()
+    client = connect(stack.mongo)
+    log = KafkaLog(stack.kafka, name)
+    await log.start()
+    async with AsyncExitStack() as closing:
+        closing.callback(client.close)
+        closing.push_async_callback(client.drop_database, name)
+        closing.push_async_callback(log.stop)
+        service = Service(name, (asked.name,), (Tally,), needs=needs, decide=decide)
+        store = MongoStore(client, name, service)
+        await store.prepare()
+        yield Town(stack, name, asked, told, log, store, closing)
+
+
+async def serves(edge: Edge, partitions: int) -> None:
+    """Wait until the instance has so many partitions, and is ready."""
+
+    async def is_so() -> bool:
+        ready, details = edge.health()
+        return ready and len(details["partitions"]) == partitions
+
+    assert await until(is_so, 40)
+
+
+async def test_partitions_move_between_instances_under_load_and_nothing_is_lost_or_doubled(town: Town) -> None:
+    one = await town.instance()
+    await serves(one, PARTITIONS)
+    sending = asyncio.create_task(town.send(60, pace_s=0.1))
+    await asyncio.sleep(1)
+    two = await town.instance()
+    await serves(two, PARTITIONS // 2)
+    await serves(one, PARTITIONS // 2)
+    await asyncio.sleep(1)
+    await one.stop()
+    await serves(two, PARTITIONS)
+    await sending
+    await town.hears_all()
+    await town.told_everything_once()
+
+
+async def test_a_partition_is_taken_away_while_its_inbox_is_full(town: Town) -> None:
+    await town.send(40)
+    one = await town.instance(batch=5)
+    await serves(one, PARTITIONS)
+    two = await town.instance(batch=5)
+    await serves(two, PARTITIONS // 2)
+    await town.hears_all()
+    await town.told_everything_once()
+
+
+async def test_an_instance_that_was_fenced_reads_on_from_where_the_journal_stands(town: Town) -> None:
+    one = await town.instance()
+    await serves(one, PARTITIONS)
+    sending = asyncio.create_task(town.send(40, pace_s=0.1))
+    for number in (0, 1, 0, 2):
+        await asyncio.sleep(0.8)
+        await town.store.recover(number, "somebody else")
+    await sending
+    await town.hears_all()
+    await town.told_everything_once()
+    fenced = town.meters[0].registry.get_sample_value("throughline_fenced_total")
+    assert fenced is not None
+    assert fenced >= 3
+
+
+async def test_lag_goes_to_nothing_and_does_not_linger_where_a_partition_was(town: Town) -> None:
+    await town.send(3)
+    one = await town.instance()
+    await serves(one, PARTITIONS)
+    await town.hears_all()
+
+    async def lags(place: int) -> set[float]:
+        await edges[place].measure()
+        families = town.meters[place].registry.collect()
+        return {s.value for f in families if f.name == "throughline_lag_messages" for s in f.samples}
+
+    edges = [one]
+    assert await lags(0) == {0}
+    edges.append(await town.instance())
+    await serves(edges[1], PARTITIONS // 2)
+    await one.stop()
+    assert await lags(0) == set()
+
+
+async def test_a_topic_that_was_cut_short_under_the_journal_is_told_instead_of_passed_over(town: Town) -> None:
+    await town.send(5)
+    one = await town.instance()
+    await serves(one, PARTITIONS)
+    await town.hears_all()
+    await one.stop()
+    await town.send(3)
+    admin = AIOKafkaAdminClient(bootstrap_servers=town.stack.kafka)
+    await admin.start()
+    cut = {TopicPartition(town.asked.name, number): RecordsToDelete(-1) for number in range(PARTITIONS)}
+    await admin.delete_records(cut, timeout_ms=10_000)
+    await admin.close()
+    two = await town.instance()
+
+    async def stands_still() -> bool:
+        return {state["state"] for state in two.health()[1]["partitions"].values()} == {"gap"}
+
+    assert await until(stands_still, 40)
+    assert not two.health()[0]
