@@ -7,6 +7,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import docker
 import httpx
@@ -25,7 +26,13 @@ from tests.integration.services import Services
 from tests.integration.shop import Shop
 from tests.integration.witness import Witness
 
+HERE = Path(__file__).parent
 KAFKA, MONGO, REDIS = "apache/kafka:4.3.0", "mongo:7", "redis:7"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let tests that run services with settings of their own come last, so that services start fewer times."""
+    items.sort(key=lambda item: item.path.parent == HERE and "settings" in vars(item.getparent(pytest.Module).obj))
 
 
 @pytest.fixture(scope="session")

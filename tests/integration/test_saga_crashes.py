@@ -28,6 +28,8 @@ SORTS: tuple[tuple[dict[str, object], type[OrderEvent]], ...] = (
     ({}, OrderCompleted),
     ({}, OrderCompleted),
 )
+NAME = "crashes"
+"""Of the channel and of the items of these tests, so that the audit can tell what is theirs."""
 ORDERS = 10 * len(SORTS)
 PACE_S = 0.02
 ENDINGS = (OrderCompleted, OrderRejected, OrderCancelled)
@@ -47,7 +49,7 @@ class Batch:
 
     def _order(self, place: int) -> OrderPlaced:
         changes, due = SORTS[place % len(SORTS)]
-        order = self._shop.order({self.sku: 1}, **changes)
+        order = self._shop.order({self.sku: 1}, channel=NAME, **changes)
         self.due[order.order_id] = due
         return order
 
@@ -70,7 +72,9 @@ class Batch:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def batch(shop: Shop) -> Batch:
-    return Batch(shop, await shop.stocked(LON=ORDERS))
+    sku = shop.item(NAME)
+    await shop.deliver(sku, LON=ORDERS)
+    return Batch(shop, sku)
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -140,7 +144,9 @@ async def test_the_audit_finds_nothing_wrong_after_all_that(stack: Addresses, sh
 
     verdict = await audited(stack)
 
-    assert verdict.findings == []
+    # Other tests forge messages, on purpose: of these the audit must find what is wrong.
+    assert [found for found in verdict.findings if found.check == "links" or found.about.startswith(NAME)] == []
+    assert {found for found in verdict.waiting if found.about.startswith(NAME)} == set()
 
 
 @asynccontextmanager
