@@ -37,7 +37,7 @@ class ChassisSettings(BaseSettings):
     documents_in_memory: Annotated[int, Field(ge=0, le=10_000_000)] = 500
     """How many documents a partition keeps in memory beyond those in flight."""
     checkpoint_interval_s: Annotated[float, Field(gt=0, le=60)] = 1.0
-    """How often changed documents are written and the journal is pruned."""
+    """How often changed documents are written."""
     call_timeout_s: Annotated[float, Field(gt=0, le=300)] = 10.0
     """After how long a call to the outside world counts as unanswered."""
     calls_at_once: Annotated[int, Field(ge=1, le=10_000)] = 64
