@@ -27,8 +27,9 @@ LOCATIONS = ("LON", "MAN", "ROT")
 COUNTRIES = ("GB", "FR", "DE", "NL")
 IDLE_S = 10.0
 STALLED_S = 60.0
-SETTINGS = {"PICK_AFTER_S": "0.001", "PACK_AFTER_S": "0.001"}
-"""The simulated pickers take no time, so that what is timed is ours."""
+SETTINGS = {"PICK_AFTER_S": "0.001", "PACK_AFTER_S": "0.001", "DISPATCH_AFTER_S": "86400"}
+"""The simulated pickers take no time, so that what is timed is ours; and the van leaves on another day, so that what is
+counted is what an order takes until it is completed."""
 
 
 @dataclass(frozen=True)
