@@ -6,8 +6,9 @@ still there.
 """
 
 import asyncio
+import gc
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TypeVar
@@ -27,12 +28,11 @@ from oms.audit.auditor import Auditor, Judged, Verdict
 from oms.audit.finding import Finding
 from oms.audit.stored import compare_order, compare_stock, key_of_stock, keys_of_order, parked
 from oms.connection import Unreachable
-from oms.gather import COMMANDS_TO_BOOKS
-from oms.log import LogReader, Spans
+from oms.log import LogReader
 from oms.replay import Replayer
 
 SECOND_LOOK_AFTER_S = 3.0
-AT_ONCE = 200
+AT_ONCE = 100
 REMEMBERED: dict[str, type[Document]] = {
     "order": Order,
     "inventory": Stock,
@@ -61,6 +61,7 @@ async def audit(brokers: str, mongo_url: str | None, policy: Policy, progress: P
         if mongo_url is not None:
             for name, model in REMEMBERED.items():
                 stores[name] = await exits.enter_async_context(Archive(mongo_url, name, (model,)))
+        exits.enter_context(_much_garbage())
         try:
             first = await _look(log, stores, policy, progress)
             if not first.findings:
@@ -73,33 +74,38 @@ async def audit(brokers: str, mongo_url: str | None, policy: Policy, progress: P
         return replace(second, findings=sorted(still_there))
 
 
+@contextmanager
+def _much_garbage() -> Iterator[None]:
+    """Collect garbage seldom: what an audit makes is freed by counting references, and it makes a lot."""
+    usual = gc.get_threshold()
+    gc.set_threshold(100_000, 50, 100)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)
+
+
 async def _look(log: LogReader, stores: Mapping[str, Archive], policy: Policy, progress: Progress) -> Verdict:
     spans = await log.spans()
     partitions = 1 + max(partition for _, partition in spans)
-    auditor = Auditor(policy, partitions)
-    progress.begin("reading the topics", sum(end - start for start, end in spans.values()))
     findings: list[Finding] = []
     known: set[str] = set()
-    await _take(log, auditor, {part: span for part, span in spans.items() if part[0] == COMMANDS_TO_BOOKS}, progress)
-    for number in range(partitions):
-        its_own = {part: span for part, span in spans.items() if part[1] == number and part[0] != COMMANDS_TO_BOOKS}
-        await _take(log, auditor, its_own, progress)
-        for some in _batched(auditor.judge(number)):
+    with Auditor(policy, partitions) as auditor:
+        progress.begin("reading the topics", sum(end - start for start, end in spans.values()))
+        async for records in log.read(spans, progress.advance):
+            for record in records:
+                auditor.take(record)
+        progress.begin("replaying the orders", auditor.to_judge)
+        for some in _batched(auditor.judge()):
             known.update(judged.history.order_id for judged in some)
             findings += await _compare_orders(some, stores, auditor.replayer)
-            # Judging takes as long as reading: give the loop, and Kafka's heartbeats, a turn.
-            await asyncio.sleep(0)
-    verdict = auditor.conclude()
+            progress.advance(sum(judged.records for judged in some))
+            await asyncio.sleep(0)  # judging is work: whoever else is in this process gets a turn
+        verdict = auditor.conclude()
     if stores:
         findings += await _compare_stock(verdict, stores["inventory"], progress)
         findings += await _look_for_others(stores, known)
     return replace(verdict, findings=sorted([*verdict.findings, *findings]))
-
-
-async def _take(log: LogReader, auditor: Auditor, spans: Spans, progress: Progress) -> None:
-    async for records in log.read(spans, progress.advance):
-        for record in records:
-            auditor.take(record)
 
 
 async def _compare_orders(judged: list[Judged], stores: Mapping[str, Archive], replayer: Replayer) -> list[Finding]:

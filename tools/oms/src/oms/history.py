@@ -46,8 +46,11 @@ class Logged:
 
     record: Record
     envelope: Envelope
-    forwarded_from: str = ""
-    """For a copy that was sent on to where its order lives: partition and offset of the original."""
+    turn: tuple[int, int] | None
+    """Its place in everything that its source ever wrote: the entry, and the place in it.
+
+    None if it was not written by a partition of the topic's owner, whose ids say so.
+    """
 
     @property
     def message(self) -> Message:
@@ -57,27 +60,9 @@ class Logged:
     def place(self) -> str:
         return self.record.place
 
-    @property
-    def turn(self) -> tuple[int, int] | None:
-        """Its place in everything that its source ever wrote: the entry, and the place in it.
-
-        None if it was not written by a partition of the topic's owner, whose ids say so.
-        """
-        return turn_of(self.record.topic, self.envelope)
-
-
-def turn_of(topic: str, envelope: Envelope) -> tuple[int, int] | None:
-    """See `Logged.turn`."""
-    source, entry, place = [*envelope.id.rsplit("/", 2), "", ""][:3]
-    owner = BY_NAME[topic].owner
-    if source == envelope.source and source.startswith(f"{owner}/") and entry.isdecimal() and place.isdecimal():
-        return int(entry), int(place)
-    return None
-
 
 def logged(record: Record, salvage: Salvage = lambda _record, _reasons: None) -> Logged:
     """The message of a record, or what can be salvaged of it. Raises Unreadable when nothing can."""
-    forwarded_from = next((value for name, value in record.headers if name == "forwarded_from"), b"")
     try:
         envelope = decode(record)
     except Unreadable as unreadable:
@@ -87,7 +72,15 @@ def logged(record: Record, salvage: Salvage = lambda _record, _reasons: None) ->
         headers = {name: (value or b"").decode(errors="replace") for name, value in record.headers}
         moment = datetime.fromtimestamp(record.timestamp / 1000, UTC)
         envelope = Envelope(message, headers.get("ce_id", ""), headers.get("ce_source", ""), moment, "", "")
-    return Logged(record, envelope, forwarded_from.decode(errors="replace"))
+    return Logged(record, envelope, _turn_of(record.topic, envelope))
+
+
+def _turn_of(topic: str, envelope: Envelope) -> tuple[int, int] | None:
+    source, entry, place = [*envelope.id.rsplit("/", 2), "", ""][:3]
+    owner = BY_NAME[topic].owner
+    if source == envelope.source and source.startswith(f"{owner}/") and entry.isdecimal() and place.isdecimal():
+        return int(entry), int(place)
+    return None
 
 
 @dataclass(slots=True)

@@ -151,5 +151,5 @@ class LogReader:
 
 def _kept(record: Any) -> Record:  # noqa: ANN401 - aiokafka ships no types
     """The record without what nobody asks for; names of headers, always the same few, are kept once."""
-    headers = tuple((sys.intern(name), value) for name, value in record.headers)
+    headers = tuple([(sys.intern(name), value) for name, value in record.headers])
     return Record(record.topic, record.partition, record.offset, record.timestamp, record.key, record.value, headers)

@@ -219,11 +219,11 @@ def judge() -> Callable[[Sequence[Record]], tuple[Verdict, list[Judged]]]:
     """Audits a log."""
 
     def audit(log: Sequence[Record]) -> tuple[Verdict, list[Judged]]:
-        auditor = Auditor(POLICY, PARTITIONS)
-        for record in log:
-            auditor.take(record)
-        judged = [one for partition in range(PARTITIONS) for one in auditor.judge(partition)]
-        return auditor.conclude(), judged
+        with Auditor(POLICY, PARTITIONS) as auditor:
+            for record in log:
+                auditor.take(record)
+            judged = list(auditor.judge())
+            return auditor.conclude(), judged
 
     return audit
 

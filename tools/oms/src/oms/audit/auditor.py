@@ -3,8 +3,11 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
 
 from chassis.kafka import home_of
+from chassis.outbox import FORWARDED
 from contracts.topics import BY_NAME, Topic
 from contracts.wire import Unreadable
 from order.definition import Policy
@@ -20,14 +23,13 @@ from oms.audit.links import Links
 from oms.audit.money import money
 from oms.audit.movements import Movements
 from oms.audit.once import once
+from oms.audit.spool import Spool
 from oms.history import STATE_AFTER, History, Logged, logged
 from oms.log import Record
 from oms.replay import SERVICE, Replay, Replayer
 
 BY_ORDER = ("order_id",)
 """The key of the topics whose messages about one order meet in one partition."""
-Taken = defaultdict[str, list[Record | Logged]]
-"""By order, what was taken; decoded only where somebody had to look inside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,7 @@ class Judged:
 
     history: History
     replay: Replay
+    records: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +64,7 @@ class Verdict:
 class Auditor:
     """Takes all records of a log, each topic partition's in order, then judges the orders, then concludes.
 
-    To spare memory, take all of `inventory.commands` first, then the other topics partition by partition, and judge
-    each partition when it is taken.
+    `with Auditor(...) as auditor`: what it has to remember of many orders is in files, which go at the end.
     """
 
     def __init__(self, policy: Policy, partitions: int) -> None:
@@ -70,7 +72,7 @@ class Auditor:
         self.replayer = Replayer(policy, partitions)
         self._links, self._books, self._dead_letters = Links(), Books(), DeadLetters()
         self._delivery, self._movements = Delivery(), Movements()
-        self._of_orders: list[Taken] = [defaultdict(list) for _ in range(partitions)]
+        self._spool = Spool()
         self._strays: list[tuple[Record, str]] = []
         self._forwarded: defaultdict[str, set[str]] = defaultdict(set)
         self._ended: set[tuple[str, int]] = set()
@@ -78,6 +80,12 @@ class Auditor:
         self._findings: list[Finding] = []
         self._waiting: list[Waiting] = []
         self._records = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        self._spool.close()
 
     # Taking in.
 
@@ -91,17 +99,13 @@ class Auditor:
         if topic.open:
             self._take_open(topic, record)
         elif topic.key == BY_ORDER:
-            self._of_orders[record.partition][(record.key or b"").decode(errors="replace")].append(record)
+            self._spool.add((record.key or b"").decode(errors="replace"), record)
         elif topic.owner == SERVICE:
-            self._take_command(record)
+            # A command to a stock book has the key of the book; which order it is for, it says beside that.
+            self._spool.add(dict(record.headers).get("ce_correlationid", b"").decode(errors="replace"), record)
         elif (message := self._read(record)) is not None:
             self._books.take(message)
             self._movements.take(message)
-
-    def _take_command(self, record: Record) -> None:
-        """A command to a stock book lies where the book is, not where the order is."""
-        order_id = dict(record.headers).get("ce_correlationid", b"").decode(errors="replace")
-        self._of_orders[home_of(order_id, self._partitions)][order_id].append(record)
 
     def _take_open(self, topic: Topic, record: Record) -> None:
         """What channels and people wrote: it may be anything, and be anywhere."""
@@ -110,18 +114,24 @@ class Auditor:
         except Unreadable as unreadable:
             self._delivery.due(record, "", f"what is no message ({unreadable}) should have become a dead letter")
             return
-        if message.forwarded_from:
-            self._forwarded[record.topic].add(message.forwarded_from)
+        original = dict(record.headers).get(FORWARDED)
+        if original is not None:
+            self._forwarded[record.topic].add(original.decode(errors="replace"))
         key = topic.key_of(message.message)
         if home_of(key, self._partitions) != record.partition:
             self._strays.append((record, key))
         elif topic.key == BY_ORDER:
-            self._of_orders[record.partition][key].append(message)
+            self._spool.add(key, record)
         else:
             self._movements.take(message)
 
     def _read(self, record: Record) -> Logged | None:
-        """What one of our own services wrote, which nobody else may and everybody must be able to read."""
+        """What nobody but one of our own services may have written, and everybody must be able to read.
+
+        Where others may write it is known by now that it can be read.
+        """
+        if BY_NAME[record.topic].open:
+            return logged(record, salvage)
         try:
             message = logged(record)
         except Unreadable as unreadable:
@@ -137,20 +147,23 @@ class Auditor:
 
     # Judging.
 
-    def judge(self, partition: int) -> Iterator[Judged]:
-        """Check every order of this partition, and forget what was taken of it."""
-        orders = self._of_orders[partition]
-        while orders:
-            order_id, taken = orders.popitem()
+    @property
+    def to_judge(self) -> int:
+        """How many records are about orders."""
+        return self._spool.count
+
+    def judge(self) -> Iterator[Judged]:
+        """Check every order."""
+        for order_id, records in self._spool.orders():
             history = History(order_id)
-            for one in taken:
-                message = one if isinstance(one, Logged) else self._read(one)
+            for record in records:
+                message = self._read(record)
                 if message is not None:
                     history.add(message)
                     self._books.take(message)
             replay = self.replayer.replay(history)
             self._judge(history, replay)
-            yield Judged(history, replay)
+            yield Judged(history, replay, len(records))
 
     def _judge(self, history: History, replay: Replay) -> None:
         self._findings += [*money(history), *once(history)]

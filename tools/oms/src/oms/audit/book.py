@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from sys import intern
 
 from contracts.inventory import (
     StockAdjusted,
@@ -20,6 +21,7 @@ Units = Counter[str]
 """By SKU."""
 Attempt = tuple[str, int, int]
 """Order, revision and attempt."""
+NOTHING: Units = Counter()
 Held = StockReserved | StockBackordered | StockReleased | StockIssued
 Moved = StockReceived | StockAdjusted | StockTransferred
 
@@ -90,9 +92,9 @@ def event_of(turn: tuple[int, int], place: str, message: Held | Moved) -> Event:
         missing = message.missing if isinstance(message, StockBackordered) else ()
         attempt = (message.order_id, message.revision, message.attempt)
         units = _added_up((line.sku, line.quantity) for line in message.lines)
-        gaps = _added_up((line.sku, line.quantity) for line in missing)
+        gaps = _added_up((line.sku, line.quantity) for line in missing) if missing else NOTHING
         return Event(turn, place, type(message), message.location, units, gaps, attempt)
-    return Event(turn, place, type(message), message.location, _changes(message), Counter(), None)
+    return Event(turn, place, type(message), message.location, _changes(message), NOTHING, None)
 
 
 def _changes(message: Moved) -> Units:
@@ -108,7 +110,7 @@ def _changes(message: Moved) -> Units:
 def _added_up(lines: Iterable[tuple[str, int]]) -> Units:
     units: Units = Counter()
     for sku, quantity in lines:
-        units[sku] += quantity
+        units[intern(sku)] += quantity
     return units
 
 

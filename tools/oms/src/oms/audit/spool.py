@@ -1,0 +1,54 @@
+"""Keeps the records of many orders until all of the log is read, on disk where they are many."""
+
+import marshal
+import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack
+from tempfile import SpooledTemporaryFile
+
+from oms.log import Record
+
+BUCKETS = 64
+"""Orders are kept apart in so many files, and looked at file by file: only a fraction of them is in memory at once."""
+BYTES_IN_MEMORY = 256 * 1024
+"""A file that is smaller is none."""
+
+
+class Spool:
+    """Takes records in any order and gives them back order by order, each order's as they came."""
+
+    def __init__(self) -> None:
+        self._exits = ExitStack()
+        self._files = [self._exits.enter_context(_file()) for _ in range(BUCKETS)]
+        self.count = 0
+
+    def close(self) -> None:
+        """Remove the files."""
+        self._exits.close()
+
+    def add(self, order_id: str, record: Record) -> None:
+        file = self._files[zlib.crc32(order_id.encode()) % BUCKETS]
+        fields = (record.topic, record.partition, record.offset, record.timestamp, record.key, record.value)
+        file.write(marshal.dumps((order_id, fields, tuple(record.headers))))
+        self.count += 1
+
+    def orders(self) -> Iterator[tuple[str, list[Record]]]:
+        """Each order with its records."""
+        for file in self._files:
+            file.seek(0)
+            by_order: dict[str, list[Record]] = {}
+            for order_id, fields, headers in _load(file):
+                by_order.setdefault(order_id, []).append(Record(*fields, headers))
+            yield from by_order.items()
+
+
+def _file() -> "SpooledTemporaryFile[bytes]":
+    return SpooledTemporaryFile(BYTES_IN_MEMORY)
+
+
+def _load(file: "SpooledTemporaryFile[bytes]") -> Iterator[tuple[str, tuple[object, ...], object]]:
+    while True:
+        try:
+            yield marshal.load(file)  # noqa: S302 - a file that only this process has ever seen
+        except EOFError:
+            return
