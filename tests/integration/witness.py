@@ -18,6 +18,7 @@ from oms.log import Record
 M = TypeVar("M", bound=Message)
 T = TypeVar("T")
 
+SLICE_S = 0.5
 PATIENCE_S = 20.0
 """Far more than anything takes on a machine at rest; a test that fails says so after this long."""
 
@@ -115,9 +116,13 @@ class Witness:
             return found is not None
 
         async with self._news:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(within_s):
-                    await self._news.wait_for(looked)
+            # In slices, so that a machine that stands still for a minute costs one of them and not all patience.
+            for _ in range(int(within_s / SLICE_S)):
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(SLICE_S):
+                        await self._news.wait_for(looked)
+                if found is not None:
+                    break
         if self._listening is not None and self._listening.done():
             await self._listening  # it raises why nothing was heard any more
         assert found is not None, f"{what()}\nwas awaited for {within_s:.0f} s"
