@@ -1,0 +1,35 @@
+"""`docs/operating.md` covers what there is to operate: every metric, every alert, every setting that it speaks of."""
+
+import re
+
+import yaml
+from chassis.settings import ChassisSettings
+from chassis.telemetry import Meters
+
+from tests.pages import ROOT, Page, names_in
+
+PAGE = Page(ROOT / "docs" / "operating.md")
+CELLS = [name for token in PAGE.tokens if token.type == "inline" for name in names_in(token.content)]
+
+
+def test_every_metric_is_explained_and_no_other() -> None:
+    exposed = {family.name + ("_total" if family.type == "counter" else "") for family in Meters().registry.collect()}
+    assert {name for name in CELLS if re.fullmatch(r"throughline_\w+", name)} == exposed
+
+
+def test_every_alert_says_what_to_do_and_there_is_no_other() -> None:
+    groups = yaml.safe_load((ROOT / "deploy" / "alerts.yml").read_text())["groups"]
+    alerts = {rule["alert"] for group in groups for rule in group["rules"]}
+    assert {name for name in CELLS if re.fullmatch(r"Throughline[A-Z]\w+", name)} == alerts
+
+
+def test_settings_are_called_by_their_names() -> None:
+    shared = {name.upper() for name in ChassisSettings.model_fields}
+    own = {"PICKERS", "RETRY_LONGEST_S", "ORDER_URL"}
+    assert {name for name in CELLS if re.fullmatch(r"[A-Z]+(_[A-Z]+)+", name)} <= shared | own
+
+
+def test_files_that_are_named_exist() -> None:
+    files = [name for name in CELLS if re.fullmatch(r"(tests|shared)/\S+\.py", name)]
+    assert files
+    assert [name for name in files if not (ROOT / name).exists()] == []
