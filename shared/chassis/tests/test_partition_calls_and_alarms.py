@@ -8,7 +8,7 @@ from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
-from chassis.decision import Call, CallAnswered
+from chassis.decision import AlarmRang, Call, CallAnswered
 from chassis.virtual_time import EPOCH
 from chassis.world import CALLS_AT_ONCE, LIMITS, World
 from contracts.payment import PaymentVoided
@@ -310,3 +310,35 @@ async def test_an_alarm_that_came_due_meanwhile_rings_after_the_answers_that_wer
     await asyncio.sleep(20)
     heard = world.read(toys.counter, toys.Tally, order_id).heard
     assert heard == ("alarm 60", *(f"voided {number + 1}" for number in range(answers)), "rang")
+
+
+async def test_a_call_under_way_is_not_made_again_because_its_document_changes(
+    toys: SimpleNamespace, world: World, order_id: str
+) -> None:
+    async def slow(_: Call) -> object:
+        await asyncio.sleep(5)
+        return "yes"
+
+    bank = Bank(slow)
+    counter = toys.counter_with(gateway=bank)
+    world.start(counter)
+    for reason in ("call bank", "meanwhile", "and again"):
+        world.send(toys.ask(order_id, reason))
+        await asyncio.sleep(1)
+    await asyncio.sleep(10)
+    assert bank.keys == [f"{order_id}/call bank"]
+    assert world.read(counter, toys.Tally, order_id).heard == ("call bank", "meanwhile", "and again", "answered yes")
+
+
+async def test_an_alarm_that_was_moved_while_it_waited_to_be_heard_is_not_heard(
+    toys: SimpleNamespace, world: World, order_id: str
+) -> None:
+    process = world.start(toys.counter)
+    world.send(toys.ask(order_id, "alarm 50"))
+    await asyncio.sleep(5)
+    process.partition._inbox._inside.add([AlarmRang(f"tally/{order_id}")])
+    process.partition._inbox.wake()
+    await asyncio.sleep(5)
+    assert world.read(toys.counter, toys.Tally, order_id).heard == ("alarm 50",)
+    await asyncio.sleep(60)
+    assert world.read(toys.counter, toys.Tally, order_id).heard == ("alarm 50", "rang")

@@ -351,3 +351,25 @@ async def test_a_journal_with_a_hole_is_not_served(toys: SimpleNamespace, world:
     await asyncio.sleep(SETTLED_S)
     assert second.partition.state == "recovering"
     assert len(world.topics.all("payment.commands")) == 3
+
+
+async def test_a_process_is_not_mistaken_for_what_it_was_before_it_recovered(
+    toys: SimpleNamespace, world: World
+) -> None:
+    """A write that it gave up may still arrive: what it wrote then is not what it decides now."""
+    process = world.start(toys.counter)
+    store = world.store(toys.counter)
+    one, other = toys.orders_on(world, 0, 2)
+    world.send(toys.ask(one, "once"))
+    await asyncio.sleep(2)
+    given_up = replace(store.journal(0)[0], number=2, changes=(), outbox=())
+    await store.recover(0, "somebody else")
+    world.send(toys.ask(one, "makes it recover"))
+    await asyncio.sleep(0.1)
+    late = replace(given_up, number=store.journal(0)[-1].number + 1)
+    await asyncio.sleep(5)
+    await store.append(late)
+    world.send(toys.ask(other, "twice"))
+    await asyncio.sleep(SETTLED_S)
+    assert process.count("throughline_fenced_total") == 2
+    assert world.read(toys.counter, toys.Tally, other).heard == ("twice",)
