@@ -5,6 +5,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack
 from tempfile import SpooledTemporaryFile
+from typing import Any
 
 from oms.log import Record
 
@@ -28,8 +29,16 @@ class Spool:
 
     def add(self, order_id: str, record: Record) -> None:
         file = self._files[zlib.crc32(order_id.encode()) % BUCKETS]
-        fields = (record.topic, record.partition, record.offset, record.timestamp, record.key, record.value)
-        file.write(marshal.dumps((order_id, fields, tuple(record.headers))))
+        fields = (
+            record.topic,
+            record.partition,
+            record.offset,
+            record.timestamp,
+            record.key,
+            record.value,
+            tuple(record.headers),
+        )
+        file.write(marshal.dumps((order_id, fields)))
         self.count += 1
 
     def orders(self) -> Iterator[tuple[str, list[Record]]]:
@@ -37,8 +46,8 @@ class Spool:
         for file in self._files:
             file.seek(0)
             by_order: dict[str, list[Record]] = {}
-            for order_id, fields, headers in _load(file):
-                by_order.setdefault(order_id, []).append(Record(*fields, headers))
+            for order_id, fields in _load(file):
+                by_order.setdefault(order_id, []).append(Record(*fields))
             yield from by_order.items()
 
 
@@ -46,7 +55,7 @@ def _file() -> "SpooledTemporaryFile[bytes]":
     return SpooledTemporaryFile(BYTES_IN_MEMORY)
 
 
-def _load(file: "SpooledTemporaryFile[bytes]") -> Iterator[tuple[str, tuple[object, ...], object]]:
+def _load(file: "SpooledTemporaryFile[bytes]") -> Iterator[tuple[str, tuple[Any, ...]]]:
     while True:
         try:
             yield marshal.load(file)  # noqa: S302 - a file that only this process has ever seen
