@@ -1,6 +1,7 @@
 """Keeps the records of many orders until all of the log is read, on disk where they are many."""
 
 import marshal
+import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -13,6 +14,7 @@ BUCKETS = 64
 """Orders are kept apart in so many files, and looked at file by file: only a fraction of them is in memory at once."""
 BYTES_IN_MEMORY = 256 * 1024
 """A file that is smaller is none."""
+LENGTH = struct.Struct(">I")
 
 
 class Spool:
@@ -38,7 +40,8 @@ class Spool:
             record.value,
             tuple(record.headers),
         )
-        file.write(marshal.dumps((order_id, fields)))
+        packed = marshal.dumps((order_id, fields))
+        file.write(LENGTH.pack(len(packed)) + packed)
         self.count += 1
 
     def orders(self) -> Iterator[tuple[str, list[Record]]]:
@@ -56,8 +59,10 @@ def _file() -> "SpooledTemporaryFile[bytes]":
 
 
 def _load(file: "SpooledTemporaryFile[bytes]") -> Iterator[tuple[str, tuple[Any, ...]]]:
-    while True:
-        try:
-            yield marshal.load(file)  # noqa: S302 - a file that only this process has ever seen
-        except EOFError:
-            return
+    packed = memoryview(file.read())
+    start = 0
+    while start < len(packed):
+        (length,) = LENGTH.unpack_from(packed, start)
+        start += LENGTH.size
+        yield marshal.loads(packed[start : start + length])  # noqa: S302 - what only this process has ever seen
+        start += length
