@@ -10,9 +10,12 @@ import pytest
 from chassis.decision import Call, Document
 from chassis.entry import Change, Checkpoint, Entry, Fenced, Outgoing, Progress, Recovered
 from chassis.mongo import MongoStore, connect
+from chassis.ports import Unavailable
 from chassis.service import Index, Service
 from contracts.message import Moment, SkuQuantity
+from motor.motor_asyncio import AsyncIOMotorClient
 from oms.fleet import Addresses
+from oms.stack.ports import HOST, free_port
 
 pytestmark = pytest.mark.integration
 
@@ -196,3 +199,13 @@ async def test_documents_are_found_by_their_own_field_names(store: MongoStore) -
     assert await ids({"amount": {"$gte": 3}}, sort=[("amount", -1)]) == ["b-4", "b-3"]
     assert await ids({"lines.sku": "cup"}, limit=2) == ["b-0", "b-2"]
     assert await ids({"$or": [{"id": "b-1"}, {"$and": [{"amount": 2}, {"id": {"$gt": "b-1"}}]}]}) == ["b-1", "b-2"]
+
+
+async def test_who_reads_while_mongodb_is_away_hears_that_it_is_unavailable() -> None:
+    nobody = AsyncIOMotorClient(HOST, free_port(), serverSelectionTimeoutMS=50)
+    store = MongoStore(nobody, "toy", TOY)
+    with pytest.raises(Unavailable):
+        await store.get(Basket, "b-1")
+    with pytest.raises(Unavailable):
+        await store.find(Basket, {})
+    nobody.close()

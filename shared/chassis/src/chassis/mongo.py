@@ -8,7 +8,8 @@ checkpoints   one a partition
 
 import asyncio
 import secrets
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC
 from typing import Any
 
@@ -230,7 +231,8 @@ class MongoStore:
 
     async def get(self, model: type[D], id: str) -> D | None:  # noqa: A002 - it is the field's name
         """One document; see `chassis.ports.Reader`."""
-        raw = await self._database[model.kind].find_one({"_id": id}, {"body": 1})
+        with _saying_unavailable():
+            raw = await self._database[model.kind].find_one({"_id": id}, {"body": 1})
         return model.model_validate(raw["body"], strict=False) if raw else None
 
     async def find(
@@ -244,7 +246,17 @@ class MongoStore:
         """Some documents; see `chassis.ports.Reader`."""
         cursor = self._database[model.kind].find(_query(where), {"body": 1})
         cursor = cursor.sort([(_field(name), direction) for name, direction in sort]).limit(limit)
-        return [model.model_validate(raw["body"], strict=False) async for raw in cursor]
+        with _saying_unavailable():
+            found = [raw async for raw in cursor]
+        return [model.model_validate(raw["body"], strict=False) for raw in found]
+
+
+@contextmanager
+def _saying_unavailable() -> Iterator[None]:
+    try:
+        yield
+    except ConnectionFailure as failure:
+        raise Unavailable("MongoDB does not answer at the moment; try again") from failure
 
 
 def _field(name: str) -> str:

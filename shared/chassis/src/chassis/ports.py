@@ -73,7 +73,10 @@ class Feed(Protocol):
 
 
 class Reader(Protocol):
-    """Reads documents as they were at the last checkpoint, about a second ago at the most."""
+    """Reads documents as they were at the last checkpoint, about a second ago at the most.
+
+    Its methods raise Unavailable when the store does not answer.
+    """
 
     async def get(self, model: type[D], id: str, /) -> D | None:  # noqa: A002 - it is the field's name
         """The document, or None."""
