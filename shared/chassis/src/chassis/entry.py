@@ -103,7 +103,7 @@ class Checkpoint:
     number: int
     """The last entry that is."""
     incarnation: str
-    """Names this journal; a wiped or restored database gets another one, and so starts new links."""
+    """Names this journal; a wiped database gets another one, and so starts new links."""
     epoch: int
     """Counts the owners."""
     progress: Progress
