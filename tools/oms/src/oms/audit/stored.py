@@ -6,7 +6,6 @@ left out, and any order of the inputs will do that explains the log and ends wit
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from chassis.decision import Document
 from chassis.parking import Parked
@@ -77,12 +76,7 @@ def compare_order(judged: Judged, stored: Mapping[str, Documents], replayer: Rep
         return  # already found, and nothing is left to compare with
     history, rebuilt = judged.history, judged.replay.document
     if isinstance(rebuilt, Order):
-        document = stored["order"].get(rebuilt.key)
-        if document is not None and _timeless(rebuilt) != _timeless(document):
-            as_stored = _timeless(document)
-            other = replayer.replay(history, lambda end: end is not None and _timeless(end) == as_stored)
-            rebuilt = other.document if isinstance(other.document, Order) else rebuilt
-        yield from _compare(rebuilt, document)
+        yield from _compare(judged, rebuilt, stored["order"].get(rebuilt.key), replayer)
     for revision in sorted({message.revision for _, message in history.of(*OF_PAYMENT)}):
         key = Payment.key_of(payment_id(history.order_id, revision))
         yield from _compare_payment(history, revision, key, stored["payment"].get(key))
@@ -94,26 +88,31 @@ def compare_order(judged: Judged, stored: Mapping[str, Documents], replayer: Rep
             yield Finding("store", f"{service}/{key}", history.order_id, said)
 
 
-def _compare(rebuilt: Order, document: Document | None) -> Iterator[Finding]:
+def _compare(judged: Judged, rebuilt: Order, document: Document | None, replayer: Replayer) -> Iterator[Finding]:
     place = f"order/{rebuilt.key}"
-    if document is None:
+    if not isinstance(document, Order):
         yield Finding("store", place, rebuilt.id, f"there is no document, but the log says {rebuilt.status}")
         return
-    logged, stored = _timeless(rebuilt), _timeless(document)
-    for name in logged:
-        if logged[name] != stored.get(name):
-            said = f"{name} is {stored.get(name)!r}, but the log says {logged[name]!r}"
-            yield Finding("store", place, rebuilt.id, said[:1000])
+    stored = _timeless(document)
+    if _timeless(rebuilt) == stored:
+        return
+    other = replayer.replay(judged.history, lambda end: isinstance(end, Order) and _timeless(end) == stored)
+    logged = _timeless(other.document) if isinstance(other.document, Order) else _timeless(rebuilt)
+    for name in Order.model_fields:
+        one, two = getattr(stored, name), getattr(logged, name)
+        if one != two:
+            yield Finding("store", place, rebuilt.id, f"{name} is {one!r}, but the log says {two!r}"[:1000])
             return
 
 
-def _timeless(document: Document) -> dict[str, Any]:
-    fields = document.model_dump(mode="json", exclude={"timeline", "alarm"})
-    for task in fields.get("tasks", ()):
-        del task["deadline"]
-    for revision in fields.get("earlier", ()):
-        del revision["ended_at"]
-    return fields
+def _timeless(order: Order) -> Order:
+    """The order without the times that the log does not say."""
+    return order.but(
+        timeline=(),
+        alarm=None,
+        tasks=tuple(task.model_copy(update={"deadline": None}) for task in order.tasks),
+        earlier=tuple(revision.model_copy(update={"ended_at": None}) for revision in order.earlier),
+    )
 
 
 def _compare_payment(history: History, revision: int, key: str, document: Document | None) -> Iterator[Finding]:
