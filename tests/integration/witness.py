@@ -12,7 +12,7 @@ from contracts.inventory import Movement, StockLevel
 from contracts.message import Message, Reason
 from contracts.topics import BY_NAME, PARTITIONS, TOPICS
 from contracts.wire import Envelope, Unreadable
-from oms.history import History, logged
+from oms.history import History, Logged, logged
 from oms.log import Record
 
 M = TypeVar("M", bound=Message)
@@ -158,26 +158,27 @@ class Witness:
 
     def said(self, order_id: str, *models: type[M], **fields: object) -> Iterator[M]:
         """Every message of these types about an order that has these fields."""
-        for _, message in self._history(order_id).of(*models):
-            if all(getattr(message, name) == value for name, value in fields.items()):
+        for one in self._messages(order_id):
+            message = one.message
+            if isinstance(message, models) and all(getattr(message, name) == value for name, value in fields.items()):
                 yield message
 
     def told(self, order_id: str) -> list[type[Message]]:
         """The types of all that the order service said about an order, in its order, however the topics mix it."""
         by_turn = [
             (one.turn, type(one.message))
-            for one in self._history(order_id).messages
+            for one in self._messages(order_id)
             if one.turn is not None and BY_NAME[one.record.topic].owner == "order"
         ]
         return [model for _, model in sorted(by_turn, key=lambda pair: pair[0])]
 
     def envelopes(self, order_id: str) -> list[Envelope]:
         """All that was said about an order, and what is known about its way."""
-        return [one.envelope for one in self._history(order_id).messages]
+        return [one.envelope for one in self._messages(order_id)]
 
     def story(self, order_id: str) -> str:
         """All that was said about an order, for people."""
-        messages = sorted(self._history(order_id).messages, key=lambda one: one.record.timestamp)
+        messages = self._messages(order_id)
         lines = [f"  {one.envelope.time:%H:%M:%S.%f} {one.place:28} {one.message!r}"[:300] for one in messages]
         return "\n".join(lines) or "  nothing"
 
@@ -205,5 +206,7 @@ class Witness:
     def buried_at(self, place: str) -> Buried | None:
         return self._buried.get(place)
 
-    def _history(self, order_id: str) -> History:
-        return self._orders.get(order_id) or History(order_id)
+    def _messages(self, order_id: str) -> list[Logged]:
+        """All about an order in the order in which it was said, which is not that in which the topics were read."""
+        history = self._orders.get(order_id) or History(order_id)
+        return sorted(history.messages, key=lambda one: (one.envelope.time, one.turn or (0, 0)))
