@@ -256,13 +256,16 @@ class OrderHistory(RuleBasedStateMachine):
     def answer(self, data: st.DataObject, travels: str) -> None:
         """Answers about one matter come in their order, as a topic keeps them; otherwise they overtake each other.
 
+        One that travels twice comes again before the later ones: a copy that is published behind them has an older
+        sequence number than its link has heard, and is dropped before `decide`. Were it not, the copy of an undo's
+        answer could be taken for the answer to the next undo, which a careless participant still has to obey.
+
         Those of a careless participant always come: what it forgot, nobody else could know of.
         """
         matter = Matter.of(self.answers[data.draw(st.integers(0, len(self.answers) - 1))])
         answer = next(answer for answer in self.answers if Matter.of(answer) == matter)
-        self.answers.remove(answer)
-        if travels == "twice":
-            self.answers.append(answer)
+        if travels != "twice":
+            self.answers.remove(answer)
         if travels != "never" or not self.participants.careful:
             self.take(answer)
 
