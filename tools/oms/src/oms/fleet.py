@@ -68,7 +68,7 @@ class Fleet:
     """All instances of all services.
 
     `scale` says how many instances of a service run (one, unless told otherwise), a `first_port` of 0 takes free ones,
-    `settings` are environment variables for every service.
+    `settings` are environment variables for every service. By `brokers` a service has a way of its own to Kafka.
     """
 
     def __init__(
@@ -80,11 +80,13 @@ class Fleet:
         first_port: int = HTTP_PORT,
         detached: bool = False,
         settings: Mapping[str, str] | None = None,
+        brokers: Mapping[str, str] | None = None,
     ) -> None:
         self._logs = logs
         self._first_port = first_port
         self._detached = detached
         self._environment = {**addresses.as_environment(), **(settings or {})}
+        self._brokers = brokers or {}
         self.instances: list[Instance] = []
         for service in SERVICES:
             for _ in range((scale or {}).get(service, 1)):
@@ -95,7 +97,10 @@ class Fleet:
         number = len(self.of(service))
         offset = SERVICES.index(service) + NEXT_INSTANCE * number
         port = claim(self._first_port and self._first_port + offset, f"{service}-service", "--http-port")
-        instance = Instance(service, number, port, self._logs, self._environment, detached=self._detached)
+        environment = dict(self._environment)
+        if service in self._brokers:
+            environment["KAFKA_BROKERS"] = self._brokers[service]
+        instance = Instance(service, number, port, self._logs, environment, detached=self._detached)
         self.instances.append(instance)
         return instance
 

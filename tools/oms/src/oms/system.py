@@ -7,7 +7,7 @@ from pathlib import Path
 
 from contracts.topics import PARTITIONS
 
-from oms.fleet import HTTP_PORT, Addresses, Fleet
+from oms.fleet import HTTP_PORT, SERVICES, Addresses, Fleet
 from oms.setup import create_topics
 from oms.stack import artifacts
 from oms.stack.errors import StackError
@@ -31,6 +31,10 @@ class Plan:
     partitions: int = PARTITIONS
     settings: Mapping[str, str] | None = None
     """Environment variables for every service."""
+    breakable: bool = False
+    """Whether it can be broken in every way: three MongoDB nodes, and for each service a network that can be cut."""
+    own_disk: bool = False
+    """Whether one MongoDB node has a disk that can be made full."""
 
     @classmethod
     def for_tests(cls, **settings: str) -> "Plan":
@@ -55,13 +59,16 @@ async def running(plan: Plan, say: Say) -> AsyncIterator[System]:
         stack = None
         if plan.engines is None:
             say("starting Kafka, MongoDB and Redis")
-            stack = await exits.enter_async_context(LocalStack(plan.ports))
+            nodes, relayed = (3, SERVICES) if plan.breakable else (1, ())
+            engines = LocalStack(plan.ports, mongo_nodes=nodes, relayed=relayed, own_disk=plan.own_disk)
+            stack = await exits.enter_async_context(engines)
             directory, addresses = stack.directory, Addresses.of(stack)
         else:
             scratch = Scratch(artifacts.cache_dir() / "stacks")
             exits.callback(scratch.close)
             directory, addresses = scratch.path, plan.engines
-        fleet = await _fleet(plan, addresses, directory, say, detached=False)
+        brokers = {name: relay.address for name, relay in stack.relays.items()} if stack else {}
+        fleet = await _fleet(plan, addresses, directory, say, brokers=brokers, detached=False)
         exits.push_async_callback(fleet.stop)
         yield System(addresses, fleet, stack, directory)
 
@@ -89,7 +96,7 @@ async def start_detached(plan: Plan, say: Say) -> RunningStack:
     )
     noted.save()
     try:
-        fleet = await _fleet(plan, addresses, directory, say, detached=True)
+        fleet = await _fleet(plan, addresses, directory, say, brokers={}, detached=True)
     except BaseException:
         await noted.stop()
         raise
@@ -98,7 +105,9 @@ async def start_detached(plan: Plan, say: Say) -> RunningStack:
     return noted
 
 
-async def _fleet(plan: Plan, addresses: Addresses, directory: Path, say: Say, *, detached: bool) -> Fleet:
+async def _fleet(
+    plan: Plan, addresses: Addresses, directory: Path, say: Say, *, brokers: Mapping[str, str], detached: bool
+) -> Fleet:
     await create_topics(addresses.kafka, plan.partitions)
     fleet = Fleet(
         addresses,
@@ -107,6 +116,7 @@ async def _fleet(plan: Plan, addresses: Addresses, directory: Path, say: Say, *,
         first_port=plan.http_port,
         detached=detached,
         settings=plan.settings,
+        brokers=brokers,
     )
     say(f"starting {len(fleet.instances)} service processes")
     await fleet.start()

