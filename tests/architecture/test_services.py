@@ -13,6 +13,7 @@ from chassis.service import Service
 from chassis.settings import ChassisSettings
 from chassis.telemetry import Meters
 from chassis.testing import Rehearsal, Shelf
+from contracts.topics import SERVICES as SERVICES_OF_THE_TABLE
 from contracts.topics import TOPICS, topics_read_by
 from fastapi import APIRouter
 from pydantic.fields import FieldInfo
@@ -28,7 +29,7 @@ each_service = pytest.mark.parametrize("name", NAMES)
 
 def test_these_are_all_services() -> None:
     assert sorted(path.name for path in SERVICES.iterdir()) == sorted(NAMES)
-    assert {topic.owner for topic in TOPICS} == set(NAMES)
+    assert {service for topic in TOPICS for service in topic.writers} == set(NAMES) == set(SERVICES_OF_THE_TABLE)
 
 
 @each_service

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from contracts.asyncapi import SERVICES
 from contracts.check import PROJECT, Kept, faults, main
-from contracts.topics import MESSAGES
+from contracts.topics import MESSAGES, SERVICES
 from jsonschema import Draft7Validator, Draft202012Validator  # type: ignore[import-untyped] # it ships no types
 
 KEPT = Kept(PROJECT)
@@ -69,10 +68,14 @@ def test_an_asyncapi_document_says_what_its_service_receives_and_sends() -> None
     assert set(document["operations"]) == {
         "receive.fulfillment.commands",
         "receive.fulfillment.work",
+        "receive.repair.requests",
         "send.fulfillment.events",
         "send.fulfillment.work",
+        "send.repair.requests",
+        "send.repair.results",
         "send.fulfillment.commands.dead-letter",
         "send.fulfillment.work.dead-letter",
+        "send.repair.requests.dead-letter",
     }
     assert set(document["channels"]["fulfillment.work"]["messages"]) == {"ReportPicked", "ReportShort", "ReportPacked"}
 

@@ -2,7 +2,8 @@
 
 import pytest
 from contracts.message import FromOutside, Message, SagaStep
-from contracts.topics import BY_NAME, MESSAGES, TOPICS, Topic, topics_read_by
+from contracts.repair import DropDeadLetter
+from contracts.topics import BY_NAME, EVERY_SERVICE, MESSAGES, REPAIRS, SERVICES, TOPICS, Topic, topics_read_by
 
 each_topic = pytest.mark.parametrize("topic", TOPICS, ids=lambda topic: topic.name)
 
@@ -30,8 +31,24 @@ def test_commands_are_heard_by_the_one_whose_name_the_topic_bears(topic: Topic) 
     if what == "commands":
         assert topic.readers == (service,)
         assert topic.owner == "order"
+    elif service == "repair":
+        assert topic.owner == EVERY_SERVICE
+        assert set(topic.readers) <= set(SERVICES)
     else:
         assert topic.owner == service
+
+
+def test_a_repair_goes_to_the_partition_that_it_names() -> None:
+    asked = DropDeadLetter(
+        repair_id="1", service="order", partition=3, by="kim", reason="sent again", topic="order.intake", offset=7
+    )
+    assert REPAIRS.partition_of(asked, lambda _key: 0) == 3
+    assert REPAIRS.key_of(asked) == "order/3"
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_service_hears_of_repairs(service: str) -> None:
+    assert REPAIRS.name in topics_read_by(service)
 
 
 @pytest.mark.parametrize("service", ["inventory", "payment", "fulfillment", "shipping"])

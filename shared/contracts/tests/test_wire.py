@@ -153,7 +153,7 @@ def test_what_is_written_is_read_back(model: type[Message], data: st.DataObject)
     written = Envelope(
         message=data.draw(messages(model)),
         id=data.draw(TEXT),
-        source=f"{topic.owner}/3@5a5a",
+        source=f"{topic.writers[0]}/3@5a5a",
         time=data.draw(TIMES),
         correlation_id=data.draw(st.just("") | TEXT),
         causation_id=data.draw(st.just("") | TEXT),

@@ -4,9 +4,8 @@ from importlib.metadata import version
 from typing import Any
 
 from contracts.message import Message
-from contracts.topics import FOREVER, PARTITIONS, TOPIC_OF, TOPICS, Topic
+from contracts.topics import EVERY_SERVICE, FOREVER, PARTITIONS, TOPIC_OF, TOPICS, Topic
 
-SERVICES = tuple(sorted({topic.owner for topic in TOPICS} | {reader for topic in TOPICS for reader in topic.readers}))
 SCHEMAS = "../../shared/contracts/schemas"
 """Where the schemas of the messages are, as seen from the documents."""
 
@@ -34,7 +33,7 @@ DEAD_LETTER_HEADERS = {
 def document_of(service: str) -> dict[str, Any]:
     """What a service receives and sends. Payloads refer to the schemas in the repository."""
     receives = [topic for topic in TOPICS if service in topic.readers]
-    sends = [topic for topic in TOPICS if service == topic.owner]
+    sends = [topic for topic in TOPICS if service in topic.writers]
     topics = [topic for topic in TOPICS if topic in receives or topic in sends]
     return {
         "asyncapi": "3.0.0",
@@ -77,14 +76,16 @@ def document_of(service: str) -> dict[str, Any]:
 
 
 def _channel(topic: Topic) -> dict[str, Any]:
-    writers = f"Written by {topic.owner}{', and by channels and people' if topic.open else ''}."
+    owner = "every service" if topic.owner == EVERY_SERVICE else topic.owner
+    writers = f"Written by {owner}{', and by channels and people' if topic.open else ''}."
+    place = ", and the message names its partition itself" if topic.addressed else ""
     retention_ms = -1 if topic.retention >= FOREVER else int(topic.retention.total_seconds() * 1000)
     configuration: dict[str, Any] = {"cleanup.policy": ["compact" if topic.compacted else "delete"]}
     if not topic.compacted:
         configuration["retention.ms"] = retention_ms
     return {
         "address": topic.name,
-        "description": f"{writers} The key is {'/'.join(topic.key)}.",
+        "description": f"{writers} The key is {'/'.join(topic.key)}{place}.",
         "messages": {model.__name__: _reference("components/messages", model.__name__) for model in topic.messages},
         "bindings": {"kafka": {"partitions": PARTITIONS, "topicConfiguration": configuration}},
     }

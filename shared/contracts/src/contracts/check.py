@@ -16,11 +16,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from contracts.asyncapi import SERVICES, document_of
+from contracts.asyncapi import document_of
 from contracts.compatibility import Break, breaks
 from contracts.example import ExampleRecord, as_example, fault_of
 from contracts.schema import Schema, as_text, schema_of
-from contracts.topics import MESSAGES, TOPIC_OF
+from contracts.topics import MESSAGES, SERVICES, TOPIC_OF
 from contracts.wire import decode
 
 PROJECT = Path(__file__).parents[4]

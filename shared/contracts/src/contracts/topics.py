@@ -3,10 +3,11 @@
 Topic creation, the AsyncAPI documents, the audit and the tests are derived from it.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from contracts import fulfillment, inventory, order, payment, shipping
+from contracts import fulfillment, inventory, order, payment, repair, shipping
 from contracts.message import Message
 
 PARTITIONS = 4
@@ -15,6 +16,9 @@ orders between partitions."""
 
 FOREVER = timedelta(days=36_500)
 
+SERVICES = ("order", "inventory", "payment", "fulfillment", "shipping")
+EVERY_SERVICE = "*"
+
 
 @dataclass(frozen=True, slots=True)
 class Topic:
@@ -22,7 +26,7 @@ class Topic:
 
     name: str
     owner: str
-    """The service that writes it."""
+    """The service that writes it, or EVERY_SERVICE."""
     key: tuple[str, ...]
     """The fields that make the key, joined by `/`: what has the same key meets in one partition, in order."""
     messages: tuple[type[Message], ...]
@@ -32,7 +36,14 @@ class Topic:
     """Whether channels and people may write here, too."""
     compacted: bool = False
     """Whether only the last message of each key is kept."""
+    addressed: bool = False
+    """Whether a message names its partition itself, in its field `partition`, whatever its key is."""
     retention: timedelta = FOREVER
+
+    @property
+    def writers(self) -> tuple[str, ...]:
+        """The services that write it."""
+        return SERVICES if self.owner == EVERY_SERVICE else (self.owner,)
 
     @property
     def dead_letter(self) -> str:
@@ -43,6 +54,10 @@ class Topic:
         if len(self.key) == 1:  # as nearly always, and asked for every message
             return str(getattr(message, self.key[0]))
         return "/".join(str(getattr(message, field)) for field in self.key)
+
+    def partition_of(self, message: Message, home_of: Callable[[str], int]) -> int:
+        """The partition where it belongs; `home_of` says that of a key."""
+        return int(getattr(message, "partition")) if self.addressed else home_of(self.key_of(message))  # noqa: B009 - only addressed messages have it
 
 
 TOPICS: tuple[Topic, ...] = (
@@ -179,11 +194,35 @@ TOPICS: tuple[Topic, ...] = (
         ),
         readers=("order",),
     ),
+    Topic(
+        "repair.requests",
+        EVERY_SERVICE,
+        ("service", "partition"),
+        (repair.ReleaseParked, repair.RetryDeadLetter, repair.DropDeadLetter, repair.AcceptGap),
+        readers=SERVICES,
+        open=True,
+        addressed=True,
+    ),
+    Topic(
+        "repair.results",
+        EVERY_SERVICE,
+        ("service", "partition"),
+        (
+            repair.ParkedReleased,
+            repair.DeadLetterRetried,
+            repair.DeadLetterDropped,
+            repair.GapAccepted,
+            repair.RepairRefused,
+        ),
+        addressed=True,
+    ),
 )
 
 BY_NAME: dict[str, Topic] = {topic.name: topic for topic in TOPICS}
 MESSAGES: dict[str, type[Message]] = {model.__name__: model for topic in TOPICS for model in topic.messages}
 TOPIC_OF: dict[type[Message], Topic] = {model: topic for topic in TOPICS for model in topic.messages}
+REPAIRS = BY_NAME["repair.requests"]
+"""Every service listens to it, also a partition that takes nothing else because it stands still."""
 
 
 def topics_read_by(service: str) -> tuple[str, ...]:

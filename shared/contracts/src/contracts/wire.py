@@ -135,11 +135,11 @@ def link_of(record: Received) -> tuple[str, int] | None:
 
 
 def _sequence(topic: Topic, source: bytes | None, number: bytes | None) -> int | None:
-    """Only partitions of the topic's owner count; a number that a channel gives its events means nothing here."""
+    """Only partitions of its writers count; a number that a channel gives its events means nothing here."""
     if source is None or number is None or NUMBER.fullmatch(number) is None:
         return None
     signed = PARTITION.fullmatch(source)
-    return int(number) if signed is not None and signed[1] == topic.owner.encode() else None
+    return int(number) if signed is not None and signed[1].decode() in topic.writers else None
 
 
 def _message(model: type[Message], topic: Topic, body: bytes) -> Message:
