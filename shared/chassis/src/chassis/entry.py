@@ -1,6 +1,6 @@
 """What is written and read: journal entries, checkpoints, documents as they are stored."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -11,6 +11,9 @@ LinkIn = tuple[str, str]
 LinkOut = tuple[str, int]
 """An outgoing link, as the topic and its partition."""
 
+
+DESCENT = "z"
+"""Stands in the name of an incarnation between its parts, which are made of hexadecimal digits."""
 
 JOURNAL_PLACES = 512
 """The journal of a partition is a ring of so many places: entry n takes the place of entry n - JOURNAL_PLACES and of
@@ -96,6 +99,16 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class Past:
+    """What a restored partition lives a second time: all that was written between its backup and its restoring."""
+
+    since: datetime
+    """When the backup was made."""
+    ends: Mapping[str, int]
+    """By topic, the offset after the last record that was there when it was restored."""
+
+
+@dataclass(frozen=True, slots=True)
 class Checkpoint:
     """Up to where the journal is reflected in the documents and published."""
 
@@ -107,6 +120,26 @@ class Checkpoint:
     epoch: int
     """Counts the owners."""
     progress: Progress
+    past: Past | None = None
+    """If it was ever restored: up to where it repeats what it did before."""
+
+
+def incarnation_after(incarnation: str, number: int, name: str) -> str:
+    """The incarnation `name` of a journal that goes on where entry `number` of another incarnation left it.
+
+    Whoever reads the topics can tell from it what counts of the other one: everything up to that entry.
+    """
+    return f"{name}{DESCENT}{number}{DESCENT}{incarnation.partition(DESCENT)[0]}"
+
+
+def descent_of(incarnation: str) -> tuple[str, int, str] | None:
+    """The name of the incarnation, the last entry that counts of the one before it, and the name of that one.
+
+    None if it has a beginning of its own.
+    """
+    name, _, rest = incarnation.partition(DESCENT)
+    number, _, before = rest.partition(DESCENT)
+    return (name, int(number), before) if rest else None
 
 
 @dataclass(frozen=True, slots=True)

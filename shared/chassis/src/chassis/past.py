@@ -1,0 +1,85 @@
+"""The past that a restored partition lives a second time.
+
+A database that is restored lacks what was decided since its backup; the topics have all that led to it. It is taken
+once more, and as it came: the records of all topics in the order in which they were written, each at the time when it
+was, so that what is decided is what was decided then.
+"""
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+from contracts.wire import Received
+
+from chassis.entry import Past
+from chassis.ports import Feed
+
+AT_ONCE = timedelta(milliseconds=50)
+"""Records that were written within so short a time are taken as one batch, as they were then."""
+
+
+class Chronicle:
+    """What is still to be lived again, of each topic as much as was fetched; it begins with the feed just started.
+
+    Of a topic that is through nothing more is fetched: when all are, the partition recovers, and goes on from there.
+    """
+
+    def __init__(self, feed: Feed, topics: Sequence[str], past: Past, positions: Mapping[str, int], most: int) -> None:
+        self._feed = feed
+        self._most = most
+        self._ends = past.ends
+        self._queues: dict[str, deque[Received]] = {
+            topic: deque() for topic in topics if positions.get(topic, 0) < past.ends.get(topic, 0)
+        }
+        self._paused = set(topics) - self._queues.keys()
+        self._feed.pause(self._paused)
+
+    def __len__(self) -> int:
+        return sum(len(queue) for queue in self._queues.values())
+
+    @property
+    def is_over(self) -> bool:
+        return not self._queues
+
+    def offer(self, records: Sequence[Received]) -> None:
+        """Take in records of one topic, in the order of their offsets."""
+        topic, end = records[0].topic, self._ends.get(records[0].topic, 0)
+        queue = self._queues.get(topic)
+        if queue is not None:
+            queue.extend(record for record in records if record.offset < end)
+        if queue is None or len(queue) > self._most or records[-1].offset >= end - 1:
+            self._paused.add(topic)
+            self._feed.pause([topic])
+
+    def moment(self) -> datetime | None:
+        """When the next record was written; None until it is known which one that is."""
+        if not self._queues or not all(self._queues.values()):
+            return None
+        return datetime.fromtimestamp(self._next().timestamp / 1000, UTC)
+
+    def _next(self) -> Received:
+        return min((queue[0] for queue in self._queues.values()), key=lambda record: record.timestamp)
+
+    def take(self, until: datetime, most: int) -> list[Received]:
+        """The next records, as far as it is known which ones they are, that were written until then; at least one."""
+        taken: list[Received] = []
+        while len(taken) < most and (moment := self.moment()) is not None and (not taken or moment <= until):
+            record = self._next()
+            taken.append(self._queues[record.topic].popleft())
+            self._go_on(record)
+        return taken
+
+    def _go_on(self, taken: Received) -> None:
+        topic, end = taken.topic, self._ends[taken.topic]
+        if taken.offset >= end - 1:
+            del self._queues[topic]
+        elif topic in self._paused and len(self._queues[topic]) * 2 <= self._most:
+            queue = self._queues[topic]
+            if not queue or queue[-1].offset < end - 1:
+                self._paused.discard(topic)
+                self._feed.resume([topic])
+
+    def put_back(self, records: Sequence[Received]) -> None:
+        """These were taken, and are to be taken again."""
+        for record in reversed(records):
+            self._queues.setdefault(record.topic, deque()).appendleft(record)
