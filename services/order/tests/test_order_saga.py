@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from chassis.decision import AlarmRang
-from chassis.testing import Rehearsal
+from chassis.testing import NOON, Rehearsal
 from contracts.fulfillment import (
     CancelFulfillment,
     FulfillmentCancelled,
@@ -649,6 +649,77 @@ def test_a_cancellation_of_an_unknown_order_is_refused_and_leaves_no_trace(scene
     assert isinstance(refused, CancellationRefused)
     assert (refused.reason.code, refused.revision) == ("unknown_order", 1)
     assert kinds(scene.place()) == [OrderValidated, ReserveStock, AuthorizePayment]
+
+
+# Too late to undo.
+
+
+def test_a_parcel_that_has_left_turns_the_order_forward_again_and_refuses_the_cancellation(scene: Scene) -> None:
+    scene.go_to("shipping")
+    assert scene.cancel() == (step(CancelShipment),)
+    assert scene.hear(ShipmentCreated) == ()
+    refused, shipped, *commands = scene.hear(ShipmentDispatched, dispatched_at=NOON)
+    assert isinstance(refused, CancellationRefused)
+    assert (refused.reason.code, refused.requested_by) == ("already_shipped", "Ada")
+    assert shipped == OrderShipped(order_id=ID, revision=1, parcels=(PARCEL,))
+    assert commands == [step(CapturePayment, amount=1750), step(IssueStock, location="LON")]
+    assert (scene.order.status, scene.order.ending) == ("completing", None)
+    assert scene.order.timeline[-1].detail == "too late to undo: goes on; refused is Ada: changed my mind"
+    scene.hear(PaymentCaptured)
+    assert kinds(scene.hear(StockIssued)) == [OrderCompleted]
+    assert scene.order.alarm is None
+
+
+@pytest.mark.parametrize("heard_before", [True, False])
+def test_a_parcel_that_was_delivered_before_its_undo_arrived_turns_the_order_forward_again(
+    scene: Scene, *, heard_before: bool
+) -> None:
+    scene.go_to("shipping")
+    if heard_before:
+        scene.cancel()
+        scene.hear(ShipmentCreated)
+    else:
+        scene.after(minutes=30)
+        scene.hear(ShipmentCreated)
+    said = kinds(scene.hear(ShipmentDelivered, delivered_at=NOON))
+    assert said == [*([CancellationRefused] if heard_before else []), OrderShipped, CapturePayment, IssueStock]
+
+
+def test_an_order_that_goes_forward_again_hears_of_its_parcel_once(scene: Scene) -> None:
+    scene.go_to("shipping")
+    scene.cancel()
+    scene.hear(ShipmentCreated)
+    scene.hear(ShipmentDispatched, dispatched_at=NOON)
+    before = scene.order
+    assert scene.hear(ShipmentDispatched, dispatched_at=NOON) == ()
+    assert scene.order is before
+    (refused,) = scene.cancel()
+    assert isinstance(refused, CancellationRefused)
+
+
+def test_an_order_of_which_more_is_undone_cannot_go_forward_again_and_asks_on(scene: Scene) -> None:
+    scene.go_to("shipping")
+    scene.cancel()
+    assert kinds(scene.hear(ShipmentCancelled)) == [CancelFulfillment]
+    assert scene.hear(ShipmentDispatched, dispatched_at=NOON) == (step(CancelShipment),)
+    assert scene.hear(ShipmentDispatched, dispatched_at=NOON) == ()
+    assert scene.order.timeline[-1].detail == "too late to undo, and others are undone already: a person must decide"
+    before = scene.order
+    assert scene.hear(ShipmentDispatched, dispatched_at=NOON) == ()
+    assert scene.order is before
+    assert kinds(scene.after(seconds=30)) == [CancelFulfillment, CancelShipment]
+    assert scene.order.status == "undoing"
+
+
+def test_a_parcel_that_leaves_although_its_order_has_ended_is_undone_again(scene: Scene) -> None:
+    scene.go_to("shipping")
+    scene.cancel()
+    for answer in (ShipmentCancelled, FulfillmentCancelled, PaymentVoided, StockReleased):
+        scene.hear(answer)
+    assert scene.hear(ShipmentDispatched, dispatched_at=NOON) == (step(CancelShipment),)
+    assert scene.hear(ShipmentDispatched, dispatched_at=NOON) == ()
+    assert scene.order.status == "cancelled"
+    assert scene.order.alarm is not None
 
 
 # After the pivot.

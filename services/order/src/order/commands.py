@@ -7,6 +7,7 @@ from contracts.inventory import IssueStock, StockBackordered, StockRejected, Sto
 from contracts.message import Message, Reason, SkuQuantity
 from contracts.order import (
     Allocation,
+    CancellationRefused,
     OrderBackordered,
     OrderCancelled,
     OrderCompleted,
@@ -20,6 +21,8 @@ from contracts.shipping import CreateShipment, Parcel, Recipient, ShipmentCreate
 
 from order.sourcing import RESERVE, substitutes
 from order.state import Ending, Order, Reservation, ShortAt
+
+ALREADY_SHIPPED = Reason(path="order_id", code="already_shipped", message="the carrier has the parcels already")
 
 # Commands.
 
@@ -143,6 +146,13 @@ def order_undone(order: Order, ending: Ending) -> Message:
         revision=order.revision,
         reasons=ending.reasons,
         substitutes=substitutes(order) if ending.by == RESERVE else (),
+    )
+
+
+def cancellation_refused(order: Order, ending: Ending) -> CancellationRefused:
+    """What is told to whoever wanted an order undone that could not be."""
+    return CancellationRefused(
+        order_id=order.id, revision=order.revision, reason=ALREADY_SHIPPED, requested_by=ending.by
     )
 
 

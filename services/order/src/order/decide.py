@@ -8,7 +8,7 @@ from chassis.service import Decide
 from contracts.message import Reason, SagaStep
 from contracts.order import CancellationRefused, CancelOrder, OrderPlaced, PlacementRefused
 
-from order.commands import order_validated
+from order.commands import ALREADY_SHIPPED, order_validated
 from order.definition import Policy
 from order.interpreter import Turn
 from order.saga import CURRENT, DEFINITIONS
@@ -118,7 +118,7 @@ def why_not_cancel(order: Order) -> Reason | None:
     if order.ended:
         return Reason(path="order_id", code=f"already_{order.status}", message=f"the order is {order.status} already")
     if order.ending is None and order.stage >= DEFINITIONS[order.definition].pivot:
-        return Reason(path="order_id", code="already_shipped", message="the carrier has the parcels already")
+        return ALREADY_SHIPPED
     return None
 
 
@@ -130,7 +130,7 @@ def _cancel(order: Order | None, request: CancelOrder, policy: Policy, now: date
     turn = Turn(order, policy, now)
     if order.ending is None:
         reason = Reason(path="", code="cancel_requested", message=request.reason)
-        turn.turn_back(Ending(status="cancelled", reasons=(reason,), by=request.requested_by))
+        turn.turn_back(Ending(status="cancelled", reasons=(reason,), by=request.requested_by, requested=True))
     else:
         turn.remark = f"{request.requested_by}: {request.reason} (it is being undone already)"
     return _decision(turn, happening(now, request, turn.said, turn.remark))

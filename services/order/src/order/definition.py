@@ -86,6 +86,11 @@ class Undo:
     command: Callable[..., SagaStep]
     """It names the order, the revision, and the attempt and the location of what it undoes."""
     answer: type[SagaStep]
+    too_late: tuple[type[SagaStep], ...] = ()
+    """What is told when it cannot be undone any more: the step counts as done then, and the saga goes forward again.
+
+    That takes everything else to be held still; if it is not, a person must decide. At any other time it is only noted.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +120,7 @@ class Stage:
     """What the order comes to when one of the steps fails."""
 
 
-Part = Literal["done", "waits", "refused", "undone", "noted"]
+Part = Literal["done", "waits", "refused", "undone", "too late", "noted"]
 
 
 @dataclass(frozen=True)
@@ -146,4 +151,5 @@ class Definition:
                 found[step.refused.answer] = (step, "refused")
             if step.undo:
                 found[step.undo.answer] = (step, "undone")
+                found |= dict.fromkeys(step.undo.too_late, (step, "too late"))
         return found

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from contracts.message import Message, Reason, SagaStep
 
-from order.commands import order_undone
+from order.commands import cancellation_refused, order_undone
 from order.definition import Part, Policy, Refused, Stage, Step
 from order.saga import DEFINITIONS
 from order.state import ASKED, HELD, Ending, Happening, Order, Status, Task, TaskState
@@ -49,10 +49,12 @@ class Turn:
             case "done" | "waits", "failed" | "undone":
                 self._undo(step, task)
                 self.remark = "too late: undone again"
+            case "done", "undoing":
+                self._done_after_all(step, answer)
+            case "too late", _:
+                self._too_late(step, task, answer)
             case "noted", _:
                 self._note(answer)
-            case _:
-                return
 
     def turn_back(self, ending: Ending) -> None:
         """Undo whatever was done or may have been, in reverse order, and come to this end."""
@@ -120,7 +122,12 @@ class Turn:
         self.order = step.done.remember(self.order, answer)
         if step.refused is not None and step.done.partly(answer):
             self._otherwise(step, step.refused, answer)
-        elif not any(task.state in ASKED for task in self.order.tasks):
+        else:
+            self._enter_next()
+
+    def _enter_next(self) -> None:
+        """Leave the stage, if all of it is done."""
+        if not any(task.state in ASKED for task in self.order.tasks):
             self.said.extend(self._stage.then(self.order))
             self._enter(self.order.stage + 1)
 
@@ -180,6 +187,47 @@ class Turn:
             self.order = self.order.but(tasks=tuple(other for other in self.order.tasks if other is not task))
         self._undo_next()
 
+    # Too late to go back.
+
+    def _done_after_all(self, step: Step, answer: SagaStep) -> None:
+        """What is being undone was done: where the undo may come too late, that will be needed."""
+        if step.undo is not None and step.undo.too_late and step.done.fits(self.order, answer):
+            self.order = step.done.remember(self.order, answer)
+
+    def _too_late(self, step: Step, task: Task, answer: SagaStep) -> None:
+        """What was done can no longer be undone; nobody minds that of what is not undone."""
+        if task.state == "undoing":
+            self._turn_forward(task, answer)
+        elif task.state in {"failed", "undone"} and not self._is_noted(answer):
+            self._undo(step, task)
+            self.remark = "not undone after all: undone again"
+        else:
+            self._note(answer)
+
+    def _turn_forward(self, task: Task, answer: SagaStep) -> None:
+        """What cannot be undone any more is done, and so the order has to be carried to its end after all."""
+        ending = self.order.ending
+        if ending is None or self.order.ended or not self._is_all_held_but(task):
+            self.remark = "too late to undo, and others are undone already: a person must decide"
+            self._note(answer)
+            return
+        self._put(task, "done")
+        self._note(answer)
+        self.remark = f"too late to undo: goes on; refused is {ending.by}: {ending.reasons[0].message}"
+        if ending.requested:
+            self.said.append(cancellation_refused(self.order, ending))
+        self.order = self.order.but(ending=None)
+        self._enter_next()
+
+    def _is_all_held_but(self, task: Task) -> bool:
+        """Whether of all that the order has come through, this alone is undone.
+
+        What was asked for last in a step is what it came to, and is the first of it to be undone.
+        """
+        stages = self._definition.stages[: self.order.stage + 1]
+        last = [self.order.tasks_of(step.name)[-1:] for stage in stages for step in stage.steps]
+        return all(others in {(task,), ()} or others[0].state == "done" for others in last) and (task,) in last
+
     # The order and its tasks.
 
     def closed(self, latest: Happening | None) -> Order:
@@ -226,9 +274,11 @@ class Turn:
         )
 
     def _note(self, answer: SagaStep) -> None:
-        name = type(answer).__name__
-        if answer.revision == self.order.revision and name not in self.order.noted:
-            self.order = self.order.but(noted=(*self.order.noted, name))
+        if answer.revision == self.order.revision and not self._is_noted(answer):
+            self.order = self.order.but(noted=(*self.order.noted, type(answer).__name__))
+
+    def _is_noted(self, answer: SagaStep) -> bool:
+        return type(answer).__name__ in self.order.noted
 
 
 def _location_of(message: SagaStep) -> str:

@@ -107,6 +107,8 @@ class Ending(Value):
     """At least one."""
     by: str
     """Who or which step brought it about."""
+    requested: bool = False
+    """Whether it was a person, who hears of it if it comes to nothing."""
 
 
 class Happening(Value):
