@@ -10,12 +10,14 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from operator import attrgetter
 
 from contracts.wire import Headers
 
 from chassis.decision import Document
 from chassis.entry import JOURNAL_PLACES, Change, Checkpoint, Entry, Fenced, Outgoing, Progress, Recovered, Stored
 from chassis.kafka import home_of
+from chassis.kinds import kinds_of
 from chassis.parking import Parked
 from chassis.ports import Clock
 
@@ -46,35 +48,51 @@ class MemoryTopics:
 
     def __init__(self, partitions: int, clock: Clock) -> None:
         self.partitions = partitions
+        self.written = 0
+        """How many records there are in all."""
         self._clock = clock
         self._records: dict[tuple[str, int], list[Record]] = defaultdict(list)
-        self._feeds: list[MemoryFeed] = []
+        self._feeds: dict[tuple[str, int], list[MemoryFeed]] = defaultdict(list)
 
-    def read(self, topic: str, partition: int, offset: int = 0) -> Sequence[Record]:
-        """The records of a topic partition from an offset on."""
-        return self._records[topic, partition][offset:]
+    def read(self, topic: str, partition: int, offset: int = 0, most: int | None = None) -> Sequence[Record]:
+        """The records of a topic partition from an offset on, all of them or so many at the most."""
+        return self._records[topic, partition][offset : None if most is None else offset + most]
+
+    def end(self, topic: str, partition: int) -> int:
+        """The offset that the next record will have."""
+        return len(self._records[topic, partition])
 
     def all(self, topic: str) -> list[Record]:
         """The records of a topic, one partition after the other."""
         return [record for number in range(self.partitions) for record in self._records[topic, number]]
 
+    def everything(self) -> list[Record]:
+        """All records of all topics, in the order in which they were written as far as their timestamps tell."""
+        return sorted((it for part in self._records.values() for it in part), key=attrgetter("timestamp"))
+
     def write(self, records: Iterable[Outgoing]) -> None:
         """Append records, as any client may, and feed whoever listens."""
         timestamp = int(self._clock.now().timestamp() * 1000)
+        parts: dict[tuple[str, int], None] = {}
         for out in records:
-            there = self._records[out.topic, out.partition]
+            part = (out.topic, out.partition)
+            parts[part] = None
+            there = self._records[part]
             there.append(
                 Record(out.topic, out.partition, len(there), timestamp, out.key, out.value, tuple(out.headers))
             )
-        for feed in self._feeds:
-            feed.wake()
+            self.written += 1
+        for part in parts:
+            for feed in self._feeds[part]:
+                feed.wake()
 
-    def join(self, feed: "MemoryFeed") -> None:
-        self._feeds.append(feed)
+    def join(self, feed: "MemoryFeed", topic: str, partition: int) -> None:
+        self._feeds[topic, partition].append(feed)
 
-    def leave(self, feed: "MemoryFeed") -> None:
-        if feed in self._feeds:
-            self._feeds.remove(feed)
+    def leave(self, feed: "MemoryFeed", topic: str, partition: int) -> None:
+        listening = self._feeds[topic, partition]
+        if feed in listening:
+            listening.remove(feed)
 
 
 class MemoryLog:
@@ -97,14 +115,25 @@ class MemoryLog:
             self._topics.write(batch)
         await self._interrupt("published")
 
+    async def read(self, topic: str, partition: int, offset: int) -> Record | None:
+        await self._interrupt("read")
+        return next(iter(self._topics.read(topic, partition, offset)), None)
+
 
 class MemoryFeed:
     """The records of one partition number over all topics of a service; see `chassis.ports.Feed`.
 
-    `deliver` is the partition's `offer`, set once the partition is made.
+    `deliver` is the partition's `offer`, set once the partition is made; `delay_s` says how long a fetch takes.
     """
 
-    def __init__(self, topics: MemoryTopics, names: Sequence[str], number: int, most: int = 100) -> None:
+    def __init__(
+        self,
+        topics: MemoryTopics,
+        names: Sequence[str],
+        number: int,
+        most: int = 100,
+        delay_s: Callable[[], float] = lambda: 0.0,
+    ) -> None:
         self.deliver: Callable[[Sequence[Record]], None] = _nobody
         self.committed: dict[str, int] = {}
         self.paused = set(names)
@@ -112,14 +141,16 @@ class MemoryFeed:
         self._names = names
         self._number = number
         self._most = most
+        self._delay_s = delay_s
         self._offsets: dict[str, int] = {}
         self._pumping = False
-        topics.join(self)
+        for name in names:
+            topics.join(self, name, number)
 
-    async def start_at(self, positions: Mapping[str, int]) -> Mapping[str, int]:
-        self._offsets = {name: positions.get(name, 0) for name in self._names}
-        self.resume(self._names)
-        return {name: len(self._topics.read(name, self._number, 0)) for name in self._names}
+    async def start_at(self, positions: Mapping[str, int], topics: Collection[str]) -> Mapping[str, int]:
+        self._offsets.update({name: positions.get(name, 0) for name in topics})
+        self.resume(topics)
+        return {name: self._topics.end(name, self._number) for name in topics}
 
     def pause(self, topics: Collection[str]) -> None:
         self.paused.update(topics)
@@ -134,24 +165,32 @@ class MemoryFeed:
     def close(self) -> None:
         """Deliver nothing ever after."""
         self.pause(self._names)
-        self._topics.leave(self)
+        for name in self._names:
+            self._topics.leave(self, name, self._number)
 
     def wake(self) -> None:
-        """Deliver what is there, as soon as the loop comes round."""
+        """Deliver what is there, as soon as it is fetched."""
         if not self._pumping and not self.paused.issuperset(self._names):
             self._pumping = True
-            asyncio.get_running_loop().call_soon(self._pump)
+            loop, delay_s = asyncio.get_running_loop(), self._delay_s()
+            if delay_s:
+                loop.call_later(delay_s, self._pump)
+            else:
+                loop.call_soon(self._pump)
 
     def _pump(self) -> None:
         self._pumping = False
+        delivered = False
         for name in self._names:
             if name in self.paused:
                 continue
-            batch = self._topics.read(name, self._number, self._offsets[name])[: self._most]
+            batch = self._topics.read(name, self._number, self._offsets[name], self._most)
             if batch:
                 self._offsets[name] += len(batch)
                 self.deliver(batch)
-                self.wake()
+                delivered = True
+        if delivered:
+            self.wake()
 
 
 def as_stored(moment: datetime) -> datetime:
@@ -183,8 +222,7 @@ class MemoryStore:
     """The store of one service; see `chassis.ports.Store`."""
 
     def __init__(self, documents: Iterable[type[Document]], interrupt: Interrupt = go_on) -> None:
-        self._models: dict[str, type[Document]] = {Parked.kind: Parked}
-        self._models.update({model.kind: model for model in documents})
+        self._models = kinds_of(documents)
         self._data = _Data()
         self._interrupt = interrupt
 
@@ -208,13 +246,13 @@ class MemoryStore:
             raise RuntimeError(f"the journal of partition {partition} has a hole")
         await self._interrupt("read the journal")
         saved = [saved.change for saved in data.documents.values() if saved.partition == partition]
-        parked = Parked.key_of("")
+        documents = [self._read(change).document for change in saved if change.key.startswith(Parked.key_of(""))]
         return Recovered(
             checkpoint,
             tuple(entries),
             alarms=tuple((change.key, as_stored(change.alarm)) for change in saved if change.alarm is not None),
             calling=tuple(change.key for change in saved if change.calling),
-            parked=tuple(change.key.removeprefix(parked) for change in saved if change.key.startswith(parked)),
+            parked=tuple(document.id for document in documents if isinstance(document, Parked) and document.open),
         )
 
     async def append(self, entry: Entry) -> None:

@@ -8,7 +8,7 @@ checkpoints   one a partition
 
 import asyncio
 import secrets
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC
 from typing import Any
@@ -70,9 +70,17 @@ def place_of(partition: int, number: int) -> str:
 class MongoStore:
     """The store of one service, in one database; it also reads documents for the HTTP APIs."""
 
-    def __init__(self, client: AsyncIOMotorClient, database: str, service: Service) -> None:
+    def __init__(
+        self,
+        client: AsyncIOMotorClient,
+        database: str,
+        service: Service,
+        *,
+        name_incarnation: Callable[[], str] = lambda: secrets.token_hex(4),
+    ) -> None:
         self._models: dict[str, type[Document]] = {Parked.kind: Parked}
         self._models.update({model.kind: model for model in service.documents})
+        self._name_incarnation = name_incarnation
         self._indexes: tuple[Index, ...] = service.indexes
         self._database = client.get_database(
             database,
@@ -146,7 +154,7 @@ class MongoStore:
                 "$set": {"owner": writer},
                 "$setOnInsert": {
                     "number": 0,
-                    "incarnation": secrets.token_hex(4),
+                    "incarnation": self._name_incarnation(),
                     "progress": _raw_progress(Progress()),
                 },
             },
