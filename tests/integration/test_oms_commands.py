@@ -17,6 +17,9 @@ from tests.integration.witness import Witness
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
 
+PAUSE_S = 3
+"""Longer than it takes to load stock."""
+
 
 @dataclass(frozen=True)
 class Done:
@@ -72,6 +75,32 @@ async def test_loads_a_stock_file_once_however_often_it_is_loaded(shop: Shop, om
     assert first.json == again.json
     assert first.json["locations"] == [{"location": "LON", "items": 1, "units": 5}]
     assert placed.json["states"] == {"completed": 1, "rejected": 1}
+
+
+async def test_returns_from_loading_stock_when_it_is_on_the_shelves(shop: Shop, oms: Oms, tmp_path: Path) -> None:
+    sku, file = shop.item(), tmp_path / "stock.csv"
+    file.write_text(f"location,sku,quantity\nLON,{sku},5\n")
+
+    async with shop.services.paused("inventory"):
+        loading = asyncio.create_task(oms("stock", "load", file, "--json"))
+        await asyncio.wait([loading], timeout=PAUSE_S)
+        waited = not loading.done()
+    loaded = await loading
+
+    assert waited
+    assert loaded.status == 0, loaded.err
+    assert loaded.json["not_on_the_shelves"] == []
+
+
+async def test_names_the_locations_that_have_not_taken_their_stock(shop: Shop, oms: Oms, tmp_path: Path) -> None:
+    sku, file = shop.item(), tmp_path / "stock.csv"
+    file.write_text(f"location,sku,quantity\nLON,{sku},5\nMAN,{sku},5\n")
+
+    async with shop.services.paused("inventory"):
+        loaded = await oms("stock", "load", file, "--patience", "1")
+
+    assert loaded.status == 1
+    assert "not on the shelves so far: LON, MAN" in loaded.err
 
 
 async def test_adds_the_same_delivery_again_when_told_so(shop: Shop, oms: Oms, tmp_path: Path) -> None:

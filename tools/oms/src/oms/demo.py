@@ -12,11 +12,11 @@ from contracts.order import CancelOrder, OrderCancelled, OrderPlaced, OrderRejec
 from contracts.topics import BY_NAME
 from contracts.wire import Unreadable, decode
 
-from oms import orders_file, stock_file
+from oms import orders_file, shelves, stock_file
 from oms.log import LogReader, Record
 from oms.orders_file import BadLine, Line
 from oms.place import DEAD_LETTERS, EVENTS, Tally, send
-from oms.sending import Sender, letter
+from oms.sending import Sender
 from oms.system import System
 
 RATE = 50.0
@@ -108,7 +108,7 @@ class Demo:
     async def play(self) -> None:
         """Place everything, break and mend something, and wait until every order has ended. Raises Stuck."""
         async with LogReader(self._system.addresses.kafka) as log, Sender(self._system.addresses.kafka) as sender:
-            await self._load(sender, self._samples.stock)
+            await self._load(self._samples.stock)
             begun = asyncio.Event()
             watching = asyncio.create_task(self._watch(log, begun))
             try:
@@ -118,7 +118,7 @@ class Demo:
                 self._look("waiting for all but the backorders")
                 await self._until(lambda: len(self.outcomes.tally.open) == self.outcomes.waiting_for_stock)
                 self._look(f"restocking: {self.outcomes.waiting_for_stock} orders wait for stock")
-                await self._load(sender, self._samples.restock)
+                await self._load(self._samples.restock)
                 await self._until(lambda: not self.outcomes.tally.open)
             finally:
                 watching.cancel()
@@ -129,12 +129,13 @@ class Demo:
         cancelled = [order for order, state in self.outcomes.tally.state.items() if state == "cancelled"]
         return max(cancelled, key=lambda order: (order in made_to_fail, self.outcomes.why[order]), default=None)
 
-    async def _load(self, sender: Sender, path: Path) -> None:
+    async def _load(self, path: Path) -> None:
         with path.open(encoding="utf-8", newline="") as text:
             rows = stock_file.read(text)
-        for message in stock_file.to_messages(rows, stock_file.delivery_name(rows)):
-            await sender.send(letter(message))
-        await sender.flush()
+        delivery = stock_file.delivery_name(rows)
+        arrivals = await shelves.deliver(self._system.addresses.kafka, rows, delivery, patience_s=PATIENCE_S)
+        if arrivals.missing:
+            raise Stuck(f"{path.name} did not come onto the shelves of {', '.join(arrivals.missing)}")
 
     async def _place(self, sender: Sender) -> None:
         self._look(f"placing orders, {RATE:.0f} a second")

@@ -7,12 +7,14 @@ from typing import Annotated
 from uuid import uuid4
 
 import typer
-from rich.progress import Progress
+from rich.markup import escape
 from rich.table import Table
 
-from oms import connection, stock_file
+from oms import connection, shelves, stock_file
 from oms.commands import NOTES, SHOWN, Brokers, Json, print_json, said_plainly
-from oms.sending import Sender, TooLarge, letter
+from oms.log import NoLog
+from oms.sending import TooLarge
+from oms.shelves import Arrivals
 
 app = typer.Typer(help="Fill the shelves.", no_args_is_help=True)
 
@@ -36,39 +38,54 @@ def load(
     again: Annotated[
         bool, typer.Option("--again", help="It is another delivery of the same: add it even if it was loaded before.")
     ] = False,
+    patience: Annotated[
+        float, typer.Option(min=1, help="Wait no longer than so many seconds without any news.")
+    ] = 60.0,
     brokers: Brokers = None,
     as_json: Json = False,
 ) -> None:
     """Receive what a stock file lists, and set bins, thresholds and substitutes as it says.
 
-    The same file is the same delivery: loading it twice adds nothing, unless --again says that it came again.
+    It returns when everything is on the shelves. The same file is the same delivery: loading it twice adds nothing,
+    unless --again says that it came again. Ends with status 1 if a location refused its stock or did not answer; Kafka
+    has the delivery even so, and nothing is lost.
     """
-    with said_plainly(stock_file.BadStockFile, connection.Unreachable, TooLarge, OSError):
+    with said_plainly(stock_file.BadStockFile, connection.Unreachable, NoLog, TooLarge, OSError):
         with file.open(encoding="utf-8-sig", newline="") as text:
             rows = stock_file.read(text)
         delivery = stock_file.delivery_name(rows)
         if again:
             delivery = f"{delivery}-{uuid4().hex[:8]}"
-        asyncio.run(_send(rows, delivery, connection.brokers(brokers)))
-    _report(rows, delivery, as_json=as_json)
+        arrivals = asyncio.run(_deliver(rows, delivery, connection.brokers(brokers), patience))
+    _report(rows, delivery, arrivals, as_json=as_json)
+    if arrivals.awaited or arrivals.refused:
+        raise typer.Exit(1)
 
 
-async def _send(rows: list[stock_file.StockRow], delivery: str, brokers: str) -> None:
-    messages = list(stock_file.to_messages(rows, delivery))
-    with Progress(console=NOTES, transient=True) as progress:
-        async with Sender(brokers) as sender:
-            for message in progress.track(messages, description="loading stock"):
-                await sender.send(letter(message))
+async def _deliver(rows: list[stock_file.StockRow], delivery: str, brokers: str, patience_s: float) -> Arrivals:
+    with NOTES.status("loading stock") as status:
+
+        def look(arrivals: Arrivals) -> None:
+            status.update(f"waiting for {', '.join(arrivals.missing)}")
+
+        return await shelves.deliver(brokers, rows, delivery, patience_s=patience_s, on_look=look)
 
 
-def _report(rows: list[stock_file.StockRow], delivery: str, *, as_json: bool) -> None:
+def _report(rows: list[stock_file.StockRow], delivery: str, arrivals: Arrivals, *, as_json: bool) -> None:
     units: Counter[str] = Counter()
     for row in rows:
         units[row.location] += row.quantity
     items = Counter(row.location for row in rows)
     if as_json:
         locations = [{"location": name, "items": items[name], "units": units[name]} for name in sorted(items)]
-        print_json({"delivery": delivery, "locations": locations})
+        print_json(
+            {
+                "delivery": delivery,
+                "locations": locations,
+                "not_on_the_shelves": arrivals.missing,
+                "refused": [refusal.model_dump(mode="json") for refusal in arrivals.refused],
+            }
+        )
         return
     table = Table(title=f"delivery {delivery}")
     table.add_column("location")
@@ -77,3 +94,8 @@ def _report(rows: list[stock_file.StockRow], delivery: str, *, as_json: bool) ->
     for name in sorted(items):
         table.add_row(name, f"{items[name]:,}", f"{units[name]:,}")
     SHOWN.print(table)
+    for refusal in arrivals.refused:
+        for reason in refusal.reasons:
+            NOTES.print(f"refused by {refusal.location}: {escape(reason.message)}", style="red", highlight=False)
+    if arrivals.missing:
+        NOTES.print(f"not on the shelves so far: {', '.join(arrivals.missing)}", style="yellow", highlight=False)
