@@ -4,6 +4,7 @@ What a step is caught at is made sure of: a service that is paused does not answ
 """
 
 import asyncio
+from contextlib import AsyncExitStack
 
 import pytest
 from contracts.fulfillment import CancelFulfillment, FulfillmentCancelled, FulfillOrder
@@ -22,7 +23,7 @@ from contracts.order import (
     OrderValidated,
 )
 from contracts.payment import AuthorizePayment, PaymentAuthorized, PaymentCaptured, PaymentVoided, VoidPayment
-from contracts.shipping import CancelShipment, CreateShipment, ShipmentCancelled
+from contracts.shipping import CancelShipment, CreateShipment, ShipmentCancelled, ShipmentDispatched
 from fulfillment.decide import NOBODY_PICKS
 from payment.gateway import CAPTURE_FAILS, SLOW
 
@@ -199,6 +200,28 @@ async def test_an_order_is_not_cancelled_once_the_carrier_has_its_parcels(shop: 
     refused = await witness.hears(order, CancellationRefused)
     assert (refused.reason.path, refused.reason.code) == ("order_id", "already_shipped")
     await witness.hears(order, OrderCompleted)
+
+
+async def test_an_order_whose_parcel_left_while_the_cancellation_was_on_its_way_is_completed(
+    shop: Shop, witness: Witness
+) -> None:
+    """The order service has the cancellation before the carrier's answer, and hears only then that the van has left."""
+    mug = await shop.stocked(LON=1)
+    async with AsyncExitStack() as until_dispatched:
+        async with shop.services.paused("shipping"):
+            order = await shop.place({mug: 1})
+            await witness.hears(order, CreateShipment)
+            await until_dispatched.enter_async_context(shop.services.paused("order"))
+            await shop.cancel(order)
+        await witness.hears(order, ShipmentDispatched)
+
+    refused = await witness.hears(order, CancellationRefused)
+    assert (refused.reason.code, refused.requested_by) == ("already_shipped", "customer")
+    await witness.hears(order, OrderCompleted)
+    assert [parcel.location for parcel in (await witness.hears(order, OrderShipped)).parcels] == ["LON"]
+    await witness.caught_up()
+    assert not list(witness.said(order, VoidPayment, ReleaseStock, OrderCancelled))
+    await witness.stands("LON", mug, available=0, shipped=1)
 
 
 async def test_an_order_that_has_ended_is_not_cancelled(shop: Shop, witness: Witness) -> None:

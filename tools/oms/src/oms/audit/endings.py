@@ -48,6 +48,8 @@ from contracts.shipping import (
     CreateShipment,
     ShipmentCancelled,
     ShipmentCreated,
+    ShipmentDelivered,
+    ShipmentDispatched,
     ShipmentRefused,
 )
 from order.state import MalformedOrder
@@ -66,7 +68,7 @@ ANSWERS: dict[type[SagaStep], tuple[type[SagaStep], ...]] = {
     FulfillOrder: (OrderPacked, FulfillmentFailed),
     CancelFulfillment: (FulfillmentCancelled,),
     CreateShipment: (ShipmentCreated, ShipmentRefused),
-    CancelShipment: (ShipmentCancelled,),
+    CancelShipment: (ShipmentCancelled, ShipmentDispatched, ShipmentDelivered),
 }
 """What ends the wait for each command."""
 UNDOING = (ReleaseStock, VoidPayment, CancelFulfillment, CancelShipment)
@@ -102,7 +104,8 @@ def _waiting(history: History, revision: int) -> Waiting:
     if not events:
         return Waiting(history.order_id, "placed", "the order service has not answered yet")
     undoing = any(isinstance(m.message, UNDOING) and m.message.revision == revision for m in history.messages)
-    state = "undoing" if undoing else STATE_AFTER.get(type(events[-1]), "placed")
+    shipped = any(isinstance(event, OrderShipped) for event in events)  # then it goes forward, even if it went back
+    state = "undoing" if undoing and not shipped else STATE_AFTER.get(type(events[-1]), "placed")
     reasons = list(_unanswered(history, revision))
     if state == "backordered" and isinstance(events[-1], OrderBackordered):
         reasons = [f"waits at {events[-1].location} until {events[-1].deadline:%Y-%m-%d %H:%M} for stock", *reasons]
