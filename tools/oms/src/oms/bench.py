@@ -85,7 +85,7 @@ def make_orders(channel: str, lines: int) -> Iterator[OrderPlaced]:
 async def bench(orders: int, lines: int, rate: float | None, seconds: float, say: Callable[[str], None]) -> Result:
     """Run everything on free ports, and measure. Raises StackError and Stalled."""
     async with running(Plan(Ports.free(), http_port=0, settings=SETTINGS), say) as system:
-        await _stock(system)
+        await stock(system)
         say("warming up with 500 orders")
         await _complete(system, _letters("warm", lines, 500))
         letters = _letters("bench", lines, orders)
@@ -117,7 +117,8 @@ def _letters(channel: str, lines: int, orders: int) -> list[Letter]:
     return [letter(order) for order in islice(make_orders(channel, lines), orders)]
 
 
-async def _stock(system: System) -> None:
+async def stock(system: System) -> None:
+    """More of every item in every location than anybody will order."""
     async with Sender(system.addresses.kafka) as sender:
         for location in LOCATIONS:
             lines = tuple(SkuQuantity(sku=f"SKU-{sku:04d}", quantity=STOCK) for sku in range(SKUS))

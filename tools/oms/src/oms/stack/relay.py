@@ -61,7 +61,7 @@ class Relay:
             async with asyncio.TaskGroup() as ways:
                 ways.create_task(self._pass(reader, back))
                 ways.create_task(self._pass(there, writer))
-        except* ConnectionError:
+        except* OSError:
             pass  # one side is gone, and the other is told below
         finally:
             writer.transport.abort()

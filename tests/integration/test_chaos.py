@@ -1,0 +1,34 @@
+"""A short run of `oms chaos`: whatever is broken while orders flow, each comes to its end, and the audit is clean."""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
+
+MINUTES = "0.75"
+KINDS = "kill,primary-kill,network,broker"
+
+
+async def test_nothing_comes_of_what_is_broken_but_a_pause(tmp_path: Path) -> None:
+    page = tmp_path / "report.md"
+    chaos = await asyncio.create_subprocess_exec(
+        Path(sys.executable).with_name("oms"),
+        *("chaos", "--minutes", MINUTES, "--seed", "4", "--faults", KINDS, "--report", page, "--json"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+    out, err = await chaos.communicate()
+
+    assert out, err.decode()
+    report = json.loads(out)
+    assert report["findings"] == []
+    assert chaos.returncode == int(bool(report["too_slow"]))  # how long it takes is the machine's matter
+    assert report["faults"]
+    assert sum(report["orders"].values()) > 100
+    assert report["audit"]["waiting"] == 0
+    assert page.read_text().startswith("# Chaos report\n")
