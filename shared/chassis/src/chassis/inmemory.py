@@ -17,7 +17,6 @@ from contracts.wire import Headers
 from chassis.decision import Document
 from chassis.entry import JOURNAL_PLACES, Change, Checkpoint, Entry, Fenced, Outgoing, Progress, Recovered, Stored
 from chassis.kafka import home_of
-from chassis.kinds import kinds_of
 from chassis.parking import Parked
 from chassis.ports import Clock
 
@@ -222,7 +221,8 @@ class MemoryStore:
     """The store of one service; see `chassis.ports.Store`."""
 
     def __init__(self, documents: Iterable[type[Document]], interrupt: Interrupt = go_on) -> None:
-        self._models = kinds_of(documents)
+        self._models: dict[str, type[Document]] = {Parked.kind: Parked}
+        self._models.update({model.kind: model for model in documents})
         self._data = _Data()
         self._interrupt = interrupt
 
