@@ -13,6 +13,7 @@ from contracts.inventory import (
     IssueStock,
     MovementRefused,
     ReceiveStock,
+    ReceiveTransfer,
     ReleaseStock,
     ReserveStock,
     StockAdjusted,
@@ -65,7 +66,7 @@ class StockBook(RuleBasedStateMachine):
         self.patch.start()
         self.stage = Rehearsal(needs, decider(Policy(backorder_queue_max_orders=QUEUE)))
         self.history: list[Message] = []
-        self.in_transit: list[ReceiveStock] = []
+        self.in_transit: list[ReceiveTransfer] = []
         self.arrived: set[str] = set()
         self.brought_in: Counter[str] = Counter()
         self.shown: dict[tuple[str, str], StockLevel] = {}
@@ -83,7 +84,7 @@ class StockBook(RuleBasedStateMachine):
         for message in said:
             if isinstance(message, StockLevel):
                 self.shown[message.location, message.sku] = message
-            elif isinstance(message, ReceiveStock):
+            elif isinstance(message, ReceiveTransfer):
                 self.in_transit.append(message)
             elif isinstance(message, StockReceived):
                 self.book_arrival(message)

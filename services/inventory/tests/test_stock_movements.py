@@ -9,6 +9,7 @@ from contracts.inventory import (
     ItemConfigured,
     MovementRefused,
     ReceiveStock,
+    ReceiveTransfer,
     ReserveStock,
     StockAdjusted,
     StockLevel,
@@ -115,6 +116,7 @@ def test_a_transfer_leaves_one_book_and_arrives_in_the_other(book: Rehearsal) ->
 
     assert left == StockTransferred(movement_id="truck 1", location="BERLIN", to_location="LYON", lines=lines(LAMP=3))
     assert here == level(available=2, received=2)
+    assert isinstance(arrival, ReceiveTransfer)
     assert isinstance(arrived, StockReceived)
     assert arrived.reference == "transfer truck 1 from BERLIN"
     assert there == level("LYON", available=3, received=3)
@@ -126,7 +128,7 @@ def test_the_longest_names_fit_into_what_a_transfer_sends(book: Rehearsal) -> No
 
     said = book.take(transfer(movement_id=long, LAMP=3).model_copy(update={"location": far}))
 
-    assert [type(message) for message in said] == [StockTransferred, ReceiveStock, StockLevel]
+    assert [type(message) for message in said] == [StockTransferred, ReceiveTransfer, StockLevel]
 
 
 def test_transfers_all_of_it_or_nothing(book: Rehearsal) -> None:

@@ -12,6 +12,7 @@ from contracts.inventory import (
     IssueStock,
     ItemConfigured,
     ReceiveStock,
+    ReceiveTransfer,
     ReleaseStock,
     ReserveStock,
     Shortage,
@@ -49,7 +50,7 @@ def needs(message: Input, documents: Documents) -> Iterator[str]:
         case ReleaseStock() | IssueStock():
             yield from (Book.key_of(message.location), Reservation.key_of(Reservation.place(message)))
             yield from _needs_of_ending(message, documents)
-        case ReceiveStock() | AdjustStock() | TransferStock():
+        case ReceiveStock() | ReceiveTransfer() | AdjustStock() | TransferStock():
             yield Book.key_of(message.location)
             yield Movement.key_of(Movement.place(message.location, message.movement_id))
             changes = changes_of(message)
@@ -104,7 +105,7 @@ def decider(policy: Policy) -> Decide:
         match message:
             case ReserveStock() | ReleaseStock() | IssueStock():
                 return _obey(documents, message, now, policy)
-            case ReceiveStock() | AdjustStock() | TransferStock():
+            case ReceiveStock() | ReceiveTransfer() | AdjustStock() | TransferStock():
                 return move(documents, message, now)
             case ConfigureItem():
                 return _configure(documents, message, now)

@@ -9,6 +9,7 @@ from contracts.inventory import (
     AdjustStock,
     MovementRefused,
     ReceiveStock,
+    ReceiveTransfer,
     StockAdjusted,
     StockReceived,
     StockTransferred,
@@ -19,7 +20,7 @@ from contracts.message import Message, Reason
 from inventory.book import OpenBook, added_up
 from inventory.state import MovedLine, Movement, MovementKind
 
-Moving = ReceiveStock | AdjustStock | TransferStock
+Moving = ReceiveStock | ReceiveTransfer | AdjustStock | TransferStock
 
 MOST_COUNTED = 1_000_000_000_000
 """An item's levels go so far, as `contracts.message.Count` says."""
@@ -54,7 +55,7 @@ def changes_of(message: Moving) -> dict[str, int]:
 
 def _lines(message: Moving) -> tuple[MovedLine, ...]:
     match message:
-        case ReceiveStock():
+        case ReceiveStock() | ReceiveTransfer():
             return tuple(MovedLine(sku=line.sku, change=line.quantity) for line in message.lines)
         case AdjustStock():
             return tuple(MovedLine(sku=line.sku, change=line.change) for line in message.lines)
@@ -66,7 +67,7 @@ def movement_of(message: Moving, now: datetime) -> Movement:
     """The movement as it is remembered when nothing speaks against it."""
     kind: MovementKind
     match message:
-        case ReceiveStock():
+        case ReceiveStock() | ReceiveTransfer():
             kind, note = "receive", message.reference
         case AdjustStock():
             kind, note = "adjust", message.reason
@@ -102,12 +103,12 @@ def _against(book: OpenBook, message: Moving, movement: Movement, changes: dict[
 
 def _done(message: Moving, movement: Movement) -> tuple[Message, ...]:
     match message:
-        case ReceiveStock():
+        case ReceiveStock() | ReceiveTransfer():
             return (StockReceived(**dict(message)),)
         case AdjustStock():
             return (StockAdjusted(**dict(message)),)
         case TransferStock():
-            arrival = ReceiveStock(
+            arrival = ReceiveTransfer(
                 movement_id=f"transfer-{uuid5(NAMESPACE_URL, movement.id)}",
                 location=message.to_location,
                 lines=message.lines,

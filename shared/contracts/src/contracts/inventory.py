@@ -168,6 +168,19 @@ class TransferStock(FromOutside):
     """What is sent; all of it or nothing."""
 
 
+class ReceiveTransfer(Message):
+    """Goods arrived that another location sent."""
+
+    movement_id: Reference
+    """Follows from the transfer's own id and the location that gave; a repeat changes nothing."""
+    location: Location
+    """Where they arrived."""
+    lines: Annotated[tuple[SkuQuantity, ...], Field(min_length=1, max_length=1000)]
+    """What arrived."""
+    reference: Text = ""
+    """The transfer it came with."""
+
+
 class ConfigureItem(FromOutside):
     """How one item is kept in one location."""
 

@@ -33,7 +33,7 @@ class Topic:
     readers: tuple[str, ...] = ()
     """The services that listen to it; channels, analysts and the audit may read any topic."""
     open: bool = False
-    """Whether channels and people may write here, too."""
+    """Whether channels and people may write here, too: nothing is counted there, for anybody could sign as anybody."""
     compacted: bool = False
     """Whether only the last message of each key is kept."""
     addressed: bool = False
@@ -100,6 +100,7 @@ TOPICS: tuple[Topic, ...] = (
         readers=("inventory",),
         open=True,
     ),
+    Topic("inventory.transfers", "inventory", ("location",), (inventory.ReceiveTransfer,), readers=("inventory",)),
     Topic(
         "inventory.events",
         "inventory",

@@ -135,8 +135,10 @@ def link_of(record: Received) -> tuple[str, int] | None:
 
 
 def _sequence(topic: Topic, source: bytes | None, number: bytes | None) -> int | None:
-    """Only partitions of its writers count; a number that a channel gives its events means nothing here."""
-    if source is None or number is None or NUMBER.fullmatch(number) is None:
+    """Only partitions of its writers count, and where anybody may write nobody does: a stranger who signs as one of
+    ours could say that messages are missing, or have others taken for heard.
+    """
+    if topic.open or source is None or number is None or NUMBER.fullmatch(number) is None:
         return None
     signed = PARTITION.fullmatch(source)
     return int(number) if signed is not None and signed[1].decode() in topic.writers else None

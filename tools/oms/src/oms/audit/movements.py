@@ -9,6 +9,7 @@ from contracts.inventory import (
     AdjustStock,
     MovementRefused,
     ReceiveStock,
+    ReceiveTransfer,
     StockAdjusted,
     StockReceived,
     StockTransferred,
@@ -18,7 +19,7 @@ from contracts.inventory import (
 from oms.audit.finding import Waiting
 from oms.history import Logged
 
-Asked = ReceiveStock | AdjustStock | TransferStock
+Asked = ReceiveStock | ReceiveTransfer | AdjustStock | TransferStock
 Booked = StockReceived | StockAdjusted | StockTransferred | MovementRefused
 
 
