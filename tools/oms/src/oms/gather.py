@@ -8,6 +8,7 @@ from contracts.wire import Unreadable
 from order.validation import salvage
 
 from oms.history import History, logged
+from oms.lives import Lives, settled
 from oms.log import LogReader, Record, Spans
 from oms.replay import SERVICE
 
@@ -35,11 +36,12 @@ async def gather(
         if topic == COMMANDS_TO_BOOKS or (BY_NAME[topic].key == ("order_id",) and partition == home)
     }
     begin(sum(end - start for start, end in wanted.values()))
-    history = History(order_id)
+    history, lives = History(order_id), Lives()
     async for records in log.read(wanted, on_read):
         for record in records:
+            lives.take(record)
             _take(history, record)
-    return history, partitions
+    return settled(history, lives)[0], partitions
 
 
 def _take(history: History, record: Record) -> None:

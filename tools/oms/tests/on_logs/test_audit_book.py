@@ -17,6 +17,7 @@ from contracts.message import Message, SkuQuantity
 from oms.audit.book import Book
 from oms.audit.books import Books
 from oms.history import Logged
+from oms.lives import Lives
 
 Write = Callable[[Message], Logged]
 Keep = Callable[[Sequence[Message]], Book]
@@ -37,7 +38,7 @@ def kept_from(messages: Sequence[Logged]) -> Book:
     books = Books()
     for message in messages:
         books.take(message)
-    [book] = books.keep()
+    [book] = books.keep(Lives())
     return book
 
 

@@ -25,6 +25,7 @@ from oms.audit.movements import Movements
 from oms.audit.once import once
 from oms.audit.spool import Spool
 from oms.history import STATE_AFTER, History, Logged, logged
+from oms.lives import Lives, settled
 from oms.log import Record
 from oms.replay import SERVICE, Replay, Replayer
 
@@ -71,6 +72,7 @@ class Auditor:
         self._partitions = partitions
         self.replayer = Replayer(policy, partitions)
         self._links, self._books, self._dead_letters = Links(), Books(), DeadLetters()
+        self._lives = Lives()
         self._delivery, self._movements = Delivery(), Movements()
         self._spool = Spool()
         self._strays: list[tuple[Record, str]] = []
@@ -95,7 +97,8 @@ class Auditor:
         if topic is None:
             self._dead_letters.take(record)
             return
-        self._links.take(record)
+        if self._links.take(record):
+            self._lives.take(record)
         if topic.open:
             self._take_open(topic, record)
         elif topic.key == BY_ORDER:
@@ -161,6 +164,10 @@ class Auditor:
                 if message is not None:
                     history.add(message)
                     self._books.take(message)
+            history, unsaid = settled(history, self._lives)
+            for gone in unsaid:
+                what = f"said {type(gone.message).__name__} before its database was restored, and not again since"
+                self._findings.append(Finding("lives", gone.place, order_id, f"{gone.envelope.source} {what}"))
             replay = self.replayer.replay(history)
             self._judge(history, replay)
             yield Judged(history, replay, len(records))
@@ -191,7 +198,7 @@ class Auditor:
         for stray, key in self._strays:
             if f"{stray.partition}/{stray.offset}" not in self._forwarded[stray.topic]:
                 self._delivery.due(stray, key, "the message should have been sent on to where its key lives")
-        books = self._books.keep()
+        books = self._books.keep(self._lives)
         findings = [*self._findings, *self._links.findings(), *self._dead_letters.findings()]
         waiting = [*self._waiting, *self._movements.conclude()]
         for book in books:

@@ -19,6 +19,7 @@ from contracts.inventory import StockLevel
 
 from oms.audit.book import Book, Event, Held, Level, Moved, event_of
 from oms.history import Logged
+from oms.lives import Lives
 
 LEVEL = struct.Struct(">QIIQIQQQQ")
 """A StockLevel as bytes, of which there are many: they take a tenth of the memory and sort by the turn that they begin
@@ -49,26 +50,44 @@ class Books:
         levels = (level.available, level.reserved, level.shipped, level.received)
         return LEVEL.pack(*turn, part, logged.record.offset, item, *levels)
 
-    def keep(self) -> list[Book]:
+    def keep(self, lives: Lives) -> list[Book]:
         """Every book, kept from beginning to end; each says what it found."""
         items, parts = list(self._items), list(self._parts)
-        return [self._keep(source, items, parts) for source in sorted(self._events.keys() | self._levels.keys())]
+        lines: defaultdict[str, list[str]] = defaultdict(list)
+        for source in sorted(self._events.keys() | self._levels.keys()):
+            lines[lives.of(source).line].append(source)
+        return [self._keep(line, sources, lives, items, parts) for line, sources in lines.items()]
 
-    def _keep(self, source: str, items: Sequence[tuple[str, str]], parts: Sequence[str]) -> Book:
+    def _keep(
+        self,
+        line: str,
+        sources: Sequence[str],
+        lives: Lives,
+        items: Sequence[tuple[str, str]],
+        parts: Sequence[str],
+    ) -> Book:
         def unpacked(packed: bytes) -> tuple[tuple[int, int], Level]:
             entry, place, part, offset, item, *levels = LEVEL.unpack(packed)
             return (entry, place), Level(f"{parts[part]}/{offset}", *items[item], *levels)
 
-        book = Book(source)
-        events = ((event.turn, event) for event in sorted(self._events[source], key=attrgetter("turn")))
-        levels = map(unpacked, sorted(self._levels[source]))
-        last = None
+        book = Book(line)
+        lasts = [(source, lives.of(source).last) for source in sources]
+        heard = [event for source, last in lasts for event in self._events[source] if event.turn[0] <= last]
+        events = ((event.turn, event) for event in sorted(heard, key=attrgetter("turn")))
+        told = [level for source, last in lasts for level in self._levels[source] if _entry_of(level) <= last]
+        levels = map(unpacked, sorted(told))
+        turn_before = None
         written: Iterator[tuple[tuple[int, int], Event | Level]] = merge(events, levels, key=itemgetter(0))
         for turn, said in written:
             if isinstance(said, Level):
                 book.compare(said)
-            elif turn != last:  # or else it was published again after a crash
+            elif turn != turn_before:  # or else it was published again after a crash
                 book.hear(said)
-            last = turn
+            turn_before = turn
         book.close()
         return book
+
+
+def _entry_of(level: bytes) -> int:
+    """The entry that wrote it, which it begins with."""
+    return int.from_bytes(level[:8])

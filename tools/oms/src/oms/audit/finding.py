@@ -5,6 +5,7 @@ from typing import Literal
 
 Check = Literal[
     "links",
+    "lives",
     "messages",
     "stock",
     "money",

@@ -35,14 +35,18 @@ class Links:
         self._links: dict[tuple[str, str, int], Link] = {}
         self._findings: list[Finding] = []
 
-    def take(self, record: Record) -> None:
+    def take(self, record: Record) -> bool:
+        """Take a record in; true if it is the first of its link."""
         counted = link_of(record)
         if counted is None:
-            return
+            return False
         source, sequence = counted
         link = self._links.setdefault((source, record.topic, record.partition), Link())
-        if link.broken:
-            return
+        if not link.broken:
+            self._hear(link, record, source, sequence)
+        return len(link.contents) <= 1
+
+    def _hear(self, link: Link, record: Record, source: str, sequence: int) -> None:
         expected = len(link.contents) + 1
         content = _content(record)
         if sequence < 1:
