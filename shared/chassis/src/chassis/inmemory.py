@@ -146,10 +146,10 @@ class MemoryFeed:
         for name in names:
             topics.join(self, name, number)
 
-    async def start_at(self, positions: Mapping[str, int], topics: Collection[str]) -> Mapping[str, int]:
-        self._offsets.update({name: positions.get(name, 0) for name in topics})
-        self.resume(topics)
-        return {name: self._topics.end(name, self._number) for name in topics}
+    async def start_at(self, positions: Mapping[str, int]) -> Mapping[str, int]:
+        self._offsets = {name: positions.get(name, 0) for name in self._names}
+        self.resume(self._names)
+        return {name: self._topics.end(name, self._number) for name in self._names}
 
     def pause(self, topics: Collection[str]) -> None:
         self.paused.update(topics)
@@ -246,13 +246,13 @@ class MemoryStore:
             raise RuntimeError(f"the journal of partition {partition} has a hole")
         await self._interrupt("read the journal")
         saved = [saved.change for saved in data.documents.values() if saved.partition == partition]
-        documents = [self._read(change).document for change in saved if change.key.startswith(Parked.key_of(""))]
+        parked = Parked.key_of("")
         return Recovered(
             checkpoint,
             tuple(entries),
             alarms=tuple((change.key, as_stored(change.alarm)) for change in saved if change.alarm is not None),
             calling=tuple(change.key for change in saved if change.calling),
-            parked=tuple(document.id for document in documents if isinstance(document, Parked) and document.open),
+            parked=tuple(change.key.removeprefix(parked) for change in saved if change.key.startswith(parked)),
         )
 
     async def append(self, entry: Entry) -> None:
