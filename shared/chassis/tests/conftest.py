@@ -21,6 +21,7 @@ from chassis.world import World
 from contracts.message import Message
 from contracts.order import CancelOrder
 from contracts.payment import PaymentVoided, VoidPayment
+from contracts.topics import REPAIRS
 from contracts.wire import Received
 
 RETRY_S = 5
@@ -132,9 +133,13 @@ class Toys:
     Voids = Voids
     Counter = Counter
     counter = Service(
-        "order", ("order.intake", "payment.events"), (Tally,), needs=Counter().needs, decide=Counter().decide
+        "order",
+        ("order.intake", "payment.events", REPAIRS.name),
+        (Tally,),
+        needs=Counter().needs,
+        decide=Counter().decide,
     )
-    payer = Service("payment", ("payment.commands",), (Voids,), needs=Payer.needs, decide=Payer.decide)
+    payer = Service("payment", ("payment.commands", REPAIRS.name), (Voids,), needs=Payer.needs, decide=Payer.decide)
 
     LETTERS = "order.intake.dead-letter"
 

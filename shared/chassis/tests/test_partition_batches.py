@@ -47,6 +47,7 @@ async def started(toys: SimpleNamespace, world: World, **limits: int) -> Process
 
 async def test_a_batch_is_one_insert(toys: SimpleNamespace, world: World) -> None:
     process = await started(toys, world)
+    process.steps.clear()
     for order_id in toys.orders_on(world, 0, 30):
         world.send(toys.ask(order_id, "once"))
     await settle()
@@ -280,15 +281,15 @@ async def test_a_bug_parks_its_order_only(toys: SimpleNamespace, world: World, b
     assert process.steps.count("claim") == 1
     assert process.count("throughline_bugs_total") == 1
     parked = world.saved(toys.counter)[f"parked/{sick}"]
-    assert [record.offset for record in parked.records] == [4]
+    assert [record.offset for record in parked.records] == [3, 4]
 
 
 async def test_what_comes_for_a_parked_order_is_kept_in_order(toys: SimpleNamespace, world: World) -> None:
     first = await started(toys, world)
     sick, healthy = toys.orders_on(world, 0, 2)
-    world.send(toys.ask(sick, "bug"))
+    sent = [world.send(toys.ask(sick, "bug"))]
     await settle()
-    sent = [world.send(toys.ask(sick, f"later {number}"), headers={"traceparent": b"\xff"}) for number in range(3)]
+    sent += [world.send(toys.ask(sick, f"later {number}"), headers={"traceparent": b"\xff"}) for number in range(3)]
     world.send(toys.ask(healthy, "good"))
     await settle()
     first.crash()
@@ -298,7 +299,7 @@ async def test_what_comes_for_a_parked_order_is_kept_in_order(toys: SimpleNamesp
     parked = world.saved(toys.counter)[f"parked/{sick}"]
     assert [b64decode(record.value) for record in parked.records] == [record.value for record in sent]
     assert [(record.topic, record.offset) for record in parked.records] == [
-        ("order.intake", offset) for offset in (1, 2, 3, 5)
+        ("order.intake", offset) for offset in (0, 1, 2, 3, 5)
     ]
     assert all(record.timestamp > 0 for record in parked.records)
     assert world.read(toys.counter, toys.Tally, healthy).heard == ("good",)
@@ -316,7 +317,7 @@ async def test_a_parked_order_keeps_a_bounded_number_of_bytes(toys: SimpleNamesp
     parked = world.saved(toys.counter)[f"parked/{sick}"]
     letters = world.topics.all(toys.LETTERS)
     assert 0 < len(parked.records) < 40
-    assert len(parked.records) + len(letters) == 41
+    assert len(parked.records) + len(letters) == 42, "the one that failed is both"
     assert reason_of(letters[-1]) == ("", "parked")
     assert process.steps.count("claim") == 1
 

@@ -7,8 +7,8 @@ from typing import Any, Self
 from pymongo.errors import PyMongoError
 
 from chassis.decision import Document
+from chassis.kinds import kinds_of
 from chassis.mongo import connect, content_of, place_of
-from chassis.parking import Parked
 from chassis.ports import Unavailable
 
 
@@ -22,8 +22,7 @@ class Archive:
         self.name = database
         self._client = connect(url)
         self._database = self._client.get_database(database)
-        self._models: dict[str, type[Document]] = {Parked.kind: Parked}
-        self._models.update({model.kind: model for model in models})
+        self._models = kinds_of(models)
 
     async def __aenter__(self) -> Self:
         return self

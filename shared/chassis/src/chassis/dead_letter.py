@@ -9,11 +9,44 @@ from contracts.topics import BY_NAME
 from contracts.wire import Received
 
 from chassis.entry import Outgoing
+from chassis.outbox import cause_of
+from chassis.stuck import Stuck
 
 MOST_BYTES = 1_048_576
 """A longer body is left out of the dead letter, and so are longer headers and keys; the record stays on its topic."""
 CARD_NUMBER = "card_number"
 """The code of the reason that somebody sent card data: it must not be copied any further."""
+MOST_REASONS = 10
+
+
+class DeadLetter(Stuck):
+    """A record that became a dead letter, until somebody retries or drops it. Its id is where it is, as
+    `topic/partition/offset`; what it says is on its topic.
+    """
+
+    kind = "dead_letter"
+
+    topic: str
+    offset: int
+    about: str
+    """What it belongs to, as far as that can be told: mostly an order."""
+    reasons: tuple[Reason, ...]
+    """Why it could not be handled; of very many, the first."""
+    times: int = 1
+    """How often it became one: once more for each time that it was retried in vain."""
+
+    @classmethod
+    def of(cls, record: Received, reasons: Sequence[Reason], now: datetime) -> "DeadLetter":
+        return cls(
+            id=f"{record.topic}/{record.partition}/{record.offset}",
+            partition=record.partition,
+            since=now,
+            why=reasons[0].code if reasons else "",
+            topic=record.topic,
+            offset=record.offset,
+            about=cause_of(record).correlation_id,
+            reasons=tuple(reasons[:MOST_REASONS]),
+        )
 
 
 def dead_letter(

@@ -12,6 +12,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import IllegalStateError, KafkaError
+from contracts.topics import REPAIRS
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker, Topic
 from faststream.kafka.message import FAKE_CONSUMER, KafkaMessage
@@ -42,26 +43,20 @@ class KafkaFeed:
         self._partitions = partitions
         self._commit: asyncio.Task[None] | None = None
 
-    async def start_at(self, positions: Mapping[str, int]) -> Mapping[str, int]:
-        ends = await self._check(positions)
-        for partition in self._partitions:
-            if (position := positions.get(partition.topic)) is None:
-                await self._consumer.seek_to_beginning(partition)
-            else:
-                self._consumer.seek(partition, position)
-        self._consumer.resume(*self._partitions)
-        return ends
-
-    async def _check(self, positions: Mapping[str, int]) -> Mapping[str, int]:
-        """Kafka's consumers go to the earliest record when theirs is not there: nobody would know what was lost."""
-        earliest = await self._consumer.beginning_offsets(self._partitions)
-        end = await self._consumer.end_offsets(self._partitions)
-        for partition in self._partitions:
-            position = positions.get(partition.topic, earliest[partition])
-            if not earliest[partition] <= position <= end[partition]:
-                holds = f"{partition.topic}/{partition.partition} holds {earliest[partition]} to {end[partition]}"
-                raise PositionLost(f"{holds}, but the journal goes on at {position}")
-        return {where.topic: end[where] for where in self._partitions if end[where] > earliest[where]}
+    async def start_at(self, positions: Mapping[str, int], topics: Collection[str]) -> Mapping[str, int]:
+        partitions = self._of(topics)
+        earliest = await self._consumer.beginning_offsets(partitions)
+        end = await self._consumer.end_offsets(partitions)
+        for where in partitions:
+            position = positions.get(where.topic, earliest[where])
+            if not earliest[where] <= position <= end[where]:
+                # Kafka's consumers would go to the earliest record then, and nobody would know what was lost.
+                if where.topic != REPAIRS.name:
+                    raise PositionLost(where.topic, position, earliest[where])
+                position = earliest[where]
+            self._consumer.seek(where, position)
+        self._consumer.resume(*partitions)
+        return {where.topic: end[where] for where in partitions if end[where] > earliest[where]}
 
     def pause(self, topics: Collection[str]) -> None:
         self._consumer.pause(*self._of(topics))

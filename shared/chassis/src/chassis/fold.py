@@ -7,15 +7,18 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from contracts.message import Message
+from contracts.repair import RepairCommand
 
 from chassis.decision import AlarmRang, CallAnswered, Decision, Document, Documents, Input
 from chassis.entry import Change, Entry, Progress, Stored
+from chassis.gap import Gap
 from chassis.inbox import Taken
 from chassis.memory import Memory, Working
 from chassis.outbox import Cause, Outbox, weight_of
 from chassis.parking import parking_place
 from chassis.ports import Log, Store
-from chassis.reading import Gap, Item, Read, Reading
+from chassis.reading import Item, Read, Reading
+from chassis.repairing import Repairing
 from chassis.service import Service
 from chassis.telemetry import Meters, is_telling, logger
 from chassis.trouble import Trouble, about
@@ -44,6 +47,10 @@ class Start:
     """Of the entry that it may make."""
     writer: str
     now: datetime
+    gap: Gap | None = None
+    """The last gap of the partition, if it is not known to be passed."""
+    stands_still: bool = False
+    """Whether the partition stands still there, and takes nothing but requests for repairs."""
 
 
 @dataclass(slots=True)
@@ -55,6 +62,9 @@ class Folded:
     """None when nothing changed and nothing is to be said."""
     stored: dict[str, Stored] = field(default_factory=dict)
     gap: Gap | None = None
+    """Where a message is missing."""
+    has_released: bool = False
+    """Whether something goes on that was parked."""
 
 
 class Fold:
@@ -72,6 +82,9 @@ class Fold:
         self._outbox = Outbox(log)
         self._trouble = Trouble(service.name, partition, parked, self._working, self._outbox, meters)
         self._reading = Reading(service, partition, log, self._outbox, self._trouble)
+        self._repairing = Repairing(
+            self._working, self._outbox, self._trouble, self._reading, log, load=self._load, take=self._take
+        )
         self._decided: Counter[str] = Counter()
         self._tells = is_telling()
         self._unfit: Unfit | None = None
@@ -87,7 +100,15 @@ class Fold:
         folded.gap = read.gap
         await self._prefetch(read.items)
         for item in read.items:
-            await self._take(item, start.now)
+            if isinstance(item.input, RepairCommand):
+                gap = start.gap if start.stands_still else None
+                await self._repairing.carry_out(item.input, item.cause, start.now, gap, folded.progress)
+                self._decided[type(item.input).__name__] += 1
+            else:
+                await self._take(item, start.now)
+        folded.has_released = self._repairing.has_released
+        if start.gap is not None:
+            await self._remember(start.gap, folded.progress)
         try:
             changes = self._changes(start.number)
             said = tuple(self._outbox.records(folded.progress, start.source, start.number, start.now))
@@ -102,6 +123,13 @@ class Fold:
             folded.stored = self._working.changed
         self._report(read)
         return folded
+
+    async def _remember(self, gap: Gap, progress: Progress) -> None:
+        """Keep in mind where the partition stands still, until it is past that."""
+        await self._load([gap.key])
+        gap = gap.but(open=not gap.is_passed(progress))
+        if self._working[gap.key] != gap:
+            self._working.changed[gap.key] = Stored(gap, None)
 
     def _changes(self, number: int) -> tuple[Change, ...]:
         return tuple(
@@ -128,9 +156,10 @@ class Fold:
         documents = Documents(self._working)
         wanted = {item.key for item in items if item.record is None}
         await self._load(wanted)
+        ours = [item for item in items if not isinstance(item.input, RepairCommand)]
         while True:
             wanted = set()
-            for item in items:
+            for item in ours:
                 with suppress(Exception):  # a bug in `needs` concerns its own input only, when that is decided on
                     wanted.update(self._service.needs(item.input, documents))
             if not await self._load(wanted):

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 
-from contracts.topics import BY_NAME
+from contracts.topics import BY_NAME, REPAIRS
 from contracts.wire import Received
 
 from chassis.decision import AlarmRang, CallAnswered
@@ -14,8 +14,13 @@ from chassis.ports import Clock, Feed
 Taken = Received | AlarmRang | CallAnswered
 
 
+def _is_outside(topic: str) -> bool:
+    """Whether what is on it begins something new; a repair carries on what was begun."""
+    return BY_NAME[topic].open and topic != REPAIRS.name
+
+
 def _is_from_outside(taken: Taken) -> bool:
-    return not isinstance(taken, AlarmRang | CallAnswered) and BY_NAME[taken.topic].open
+    return not isinstance(taken, AlarmRang | CallAnswered) and _is_outside(taken.topic)
 
 
 class Lane:
@@ -30,10 +35,6 @@ class Lane:
 
     def __len__(self) -> int:
         return len(self._inputs)
-
-    def clear(self) -> None:
-        self._inputs.clear()
-        self._paused = False
 
     def add(self, inputs: Sequence[Taken]) -> None:
         self._inputs.extend(inputs)
@@ -62,8 +63,8 @@ class Inbox:
         self._feed = feed
         self._clock = clock
         self._topics = topics
-        self._inside = Lane(feed, [name for name in topics if not BY_NAME[name].open], most)
-        self._outside = Lane(feed, [name for name in topics if BY_NAME[name].open], most)
+        self._most = most
+        self._lay_lanes(topics)
         self._has_room = True
         self._woken = asyncio.Event()
         self._is_open = False
@@ -78,13 +79,17 @@ class Inbox:
     def close(self) -> None:
         """Forget everything, and take nothing in: what comes now would not follow on what a recovery will find."""
         self._is_open = self._begun = False
-        self._inside.clear()
-        self._outside.clear()
+        self._lay_lanes(self._topics)
         self._feed.pause(self._topics)
 
-    def open(self) -> None:
-        """Take in what comes; the feed was just started."""
+    def open(self, topics: Sequence[str]) -> None:
+        """Take in what comes on these topics; the feed of them was just started."""
+        self._lay_lanes(topics)
         self._is_open = True
+
+    def _lay_lanes(self, topics: Sequence[str]) -> None:
+        self._inside = Lane(self._feed, [name for name in topics if not _is_outside(name)], self._most)
+        self._outside = Lane(self._feed, [name for name in topics if _is_outside(name)], self._most)
 
     def offer(self, records: Sequence[Received]) -> None:
         """Take in records of one topic, in the order of their offsets."""

@@ -17,6 +17,7 @@ from contracts.wire import Headers
 from chassis.decision import Document
 from chassis.entry import JOURNAL_PLACES, Change, Checkpoint, Entry, Fenced, Outgoing, Progress, Recovered, Stored
 from chassis.kafka import home_of
+from chassis.kinds import kinds_of
 from chassis.parking import Parked
 from chassis.ports import Clock
 
@@ -146,10 +147,10 @@ class MemoryFeed:
         for name in names:
             topics.join(self, name, number)
 
-    async def start_at(self, positions: Mapping[str, int]) -> Mapping[str, int]:
-        self._offsets = {name: positions.get(name, 0) for name in self._names}
-        self.resume(self._names)
-        return {name: self._topics.end(name, self._number) for name in self._names}
+    async def start_at(self, positions: Mapping[str, int], topics: Collection[str]) -> Mapping[str, int]:
+        self._offsets.update({name: positions.get(name, 0) for name in topics})
+        self.resume(topics)
+        return {name: self._topics.end(name, self._number) for name in topics}
 
     def pause(self, topics: Collection[str]) -> None:
         self.paused.update(topics)
@@ -221,8 +222,7 @@ class MemoryStore:
     """The store of one service; see `chassis.ports.Store`."""
 
     def __init__(self, documents: Iterable[type[Document]], interrupt: Interrupt = go_on) -> None:
-        self._models: dict[str, type[Document]] = {Parked.kind: Parked}
-        self._models.update({model.kind: model for model in documents})
+        self._models = kinds_of(documents)
         self._data = _Data()
         self._interrupt = interrupt
 
@@ -246,13 +246,13 @@ class MemoryStore:
             raise RuntimeError(f"the journal of partition {partition} has a hole")
         await self._interrupt("read the journal")
         saved = [saved.change for saved in data.documents.values() if saved.partition == partition]
-        parked = Parked.key_of("")
+        documents = [self._read(change).document for change in saved if change.key.startswith(Parked.key_of(""))]
         return Recovered(
             checkpoint,
             tuple(entries),
             alarms=tuple((change.key, as_stored(change.alarm)) for change in saved if change.alarm is not None),
             calling=tuple(change.key for change in saved if change.calling),
-            parked=tuple(change.key.removeprefix(parked) for change in saved if change.key.startswith(parked)),
+            parked=tuple(document.id for document in documents if isinstance(document, Parked) and document.open),
         )
 
     async def append(self, entry: Entry) -> None:

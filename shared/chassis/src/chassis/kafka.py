@@ -11,9 +11,10 @@ from aiokafka.partitioner import murmur2
 from aiokafka.producer.message_accumulator import BatchBuilder
 from contracts.message import Message
 from contracts.topics import TOPIC_OF, TOPICS
-from contracts.wire import Envelope, encode
+from contracts.wire import Envelope, Received, encode
 
 from chassis.entry import Outgoing
+from chassis.lookup import look_up
 from chassis.ports import Clock, Unavailable
 from chassis.telemetry import logger
 from chassis.trace import child_of
@@ -133,6 +134,10 @@ class KafkaLog:
                 self._stopping.add(stopping)
                 stopping.add_done_callback(self._stopping.discard)
 
+    async def read(self, topic: str, partition: int, offset: int) -> Received | None:
+        """One record; see `chassis.ports.Log`."""
+        return await look_up(self._brokers, topic, partition, offset)
+
     async def send(self, record: Outgoing, timeout_s: float) -> None:
         """Send one record. Raises Unavailable when Kafka did not take it in time; it may still have."""
         producer = self._running()
@@ -170,7 +175,8 @@ class KafkaPublisher:
                 traceparent=child_of(None, message_id, correlation),
             )
         )
-        record = Outgoing(topic.name, self._log.partition_of(key), key.encode(), value, headers)
+        home = topic.partition_of(message, self._log.partition_of)
+        record = Outgoing(topic.name, home, key.encode(), value, headers)
         await self._log.send(record, SEND_TIMEOUT_S)
         return message_id
 

@@ -10,7 +10,7 @@ import asyncio
 import secrets
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any
 
 import bson
@@ -29,7 +29,7 @@ from pymongo.errors import (
 )
 from pymongo.read_concern import ReadConcern
 
-from chassis.decision import D, Document
+from chassis.decision import D
 from chassis.entry import (
     JOURNAL_PLACES,
     Change,
@@ -37,13 +37,16 @@ from chassis.entry import (
     Entry,
     Fenced,
     Outgoing,
+    Past,
     Progress,
     Recovered,
     Stored,
 )
+from chassis.kinds import STUCK, kinds_of
 from chassis.parking import Parked
 from chassis.ports import Unavailable
 from chassis.service import Index, Service
+from chassis.stuck import Count
 from chassis.telemetry import logger
 
 Raw = Mapping[str, Any]
@@ -51,6 +54,8 @@ Raw = Mapping[str, Any]
 CODEC: CodecOptions[Raw] = CodecOptions(tz_aware=True, tzinfo=UTC)
 PACKING = -1
 """zstd's level: the fastest ones have negative numbers."""
+OPEN = {"body.open": True}
+"""What is stuck, and not dealt with yet."""
 RETRY_S = 0.2
 UNKNOWN_OUTCOME = (ConnectionFailure, ExecutionTimeout, WriteConcernError)
 """Errors after which nobody knows whether the write was done."""
@@ -78,8 +83,7 @@ class MongoStore:
         *,
         name_incarnation: Callable[[], str] = lambda: secrets.token_hex(4),
     ) -> None:
-        self._models: dict[str, type[Document]] = {Parked.kind: Parked}
-        self._models.update({model.kind: model for model in service.documents})
+        self._models = kinds_of(service.documents)
         self._name_incarnation = name_incarnation
         self._indexes: tuple[Index, ...] = service.indexes
         self._database = client.get_database(
@@ -109,6 +113,12 @@ class MongoStore:
             )
             await collection.create_index(
                 [("partition", ASCENDING)], partialFilterExpression={"calling": True}, name="calls"
+            )
+        for stuck in STUCK:
+            await self._database[stuck.kind].create_index(
+                [("partition", ASCENDING), ("body.why", ASCENDING), ("body.since", ASCENDING)],
+                partialFilterExpression=OPEN,
+                name="open",
             )
         for index in self._indexes:
             fields = [(_field(name), direction) for name, direction in index.fields]
@@ -167,6 +177,7 @@ class MongoStore:
             incarnation=claimed["incarnation"],
             epoch=claimed["epoch"],
             progress=_progress(claimed["progress"]),
+            past=_past(claimed.get("past")),
         )
         of_partition = {"$gte": f"{partition}/", "$lt": f"{partition}0"}  # "0" follows "/"
         after = self._journal.find({"_id": of_partition, "number": {"$gt": checkpoint.number}})
@@ -182,7 +193,8 @@ class MongoStore:
             alarms += [(f"{kind}/{raw['_id']}", raw["alarm"]) async for raw in waiting]
             pending = collection.find({"partition": partition, "calling": True}, {"_id": 1})
             calling += [f"{kind}/{raw['_id']}" async for raw in pending]
-        parked = [raw["_id"] async for raw in self._database[Parked.kind].find({"partition": partition}, {"_id": 1})]
+        still_parked = {"partition": partition, **OPEN}
+        parked = [raw["_id"] async for raw in self._database[Parked.kind].find(still_parked, {"_id": 1})]
         return Recovered(checkpoint, tuple(entries), tuple(alarms), tuple(calling), tuple(parked))
 
     # Documents.
@@ -258,6 +270,27 @@ class MongoStore:
             found = [raw async for raw in cursor]
         return [model.model_validate(raw["body"], strict=False) for raw in found]
 
+    async def stuck(self) -> list[Count]:
+        """How much of what waits for a person; see `chassis.ports.Ward`."""
+        counted: list[Raw] = [
+            {"$match": OPEN},
+            {
+                "$group": {
+                    "_id": {"partition": "$partition", "why": "$body.why"},
+                    "count": {"$sum": 1},
+                    "since": {"$min": "$body.since"},
+                }
+            },
+        ]
+        found: list[Count] = []
+        with _saying_unavailable():
+            for stuck in STUCK:
+                async for raw in self._database[stuck.kind].aggregate(counted, hint="open"):
+                    partition, why = raw["_id"]["partition"], raw["_id"]["why"]
+                    since = datetime.fromisoformat(raw["since"])
+                    found.append(Count(partition, stuck.kind, why, raw["count"], since))
+        return found
+
 
 @contextmanager
 def _saying_unavailable() -> Iterator[None]:
@@ -297,6 +330,10 @@ def _progress(raw: Raw) -> Progress:
         heard={(topic, source): number for topic, source, number in raw["heard"]},
         sent={(topic, partition): number for topic, partition, number in raw["sent"]},
     )
+
+
+def _past(raw: Raw | None) -> Past | None:
+    return Past(since=raw["since"], ends=dict(raw["ends"])) if raw else None
 
 
 def _raw_entry(entry: Entry) -> Raw:

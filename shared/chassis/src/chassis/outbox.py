@@ -79,7 +79,7 @@ class Outbox:
             message, cause = said
             topic = TOPIC_OF[type(message)]
             key = topic.key_of(message)
-            partition = self._log.partition_of(key)
+            partition = topic.partition_of(message, self._log.partition_of)
             link = (topic.name, partition)
             progress.sent[link] = sequence = progress.sent.get(link, 0) + 1
             correlation = str(getattr(message, "order_id", cause.correlation_id))

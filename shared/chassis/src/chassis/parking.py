@@ -1,17 +1,30 @@
 """What is set aside because deciding it failed: the order waits, the others go on."""
 
-from base64 import b64encode
-from datetime import datetime
+from base64 import b64decode, b64encode
+from dataclasses import dataclass
 
 from contracts.message import Message
-from contracts.wire import Received
+from contracts.wire import Headers, Received
 from pydantic import BaseModel, ConfigDict
 
-from chassis.decision import Document
+from chassis.stuck import Stuck
 
 MOST_RECORDS = 1000
 MOST_BYTES = 2_000_000
 """A parked order keeps so many records at the most, and so many bytes; those after it become dead letters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """A record as it came, when it is taken once more."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
 
 
 class ParkedRecord(BaseModel):
@@ -28,17 +41,32 @@ class ParkedRecord(BaseModel):
     value: str | None
     headers: tuple[tuple[str, str | None], ...]
 
+    def again(self, partition: int) -> Received:
+        """The record as it came."""
+        # A header may have no value, whatever the client's types say.
+        headers = tuple((name, _bytes(value)) for name, value in self.headers)
+        return Again(
+            self.topic,
+            partition,
+            self.offset,
+            self.timestamp,
+            _bytes(self.key),
+            _bytes(self.value),
+            headers,  # type: ignore[arg-type] # see above
+        )
 
-class Parked(Document):
+
+class Parked(Stuck):
     """An order, or whatever else the key names, whose message made `decide` raise."""
 
     kind = "parked"
 
-    since: datetime
     reason: str
     """The exception, in one line."""
+    times: int = 1
+    """How often it was parked in a row: once more for each release after which it failed again."""
     records: tuple[ParkedRecord, ...] = ()
-    """What came after it, in order."""
+    """The record that failed, unless it was an alarm or an answer, and what came after it, in order."""
 
 
 def parking_place(message: Message, key: str) -> str:
@@ -64,6 +92,10 @@ def with_record(parked: Parked, record: Received) -> Parked | None:
 
 def _text(raw: bytes | None) -> str | None:
     return None if raw is None else b64encode(raw).decode()
+
+
+def _bytes(text: str | None) -> bytes | None:
+    return None if text is None else b64decode(text)
 
 
 def _size(record: ParkedRecord) -> int:

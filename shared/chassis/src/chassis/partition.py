@@ -11,19 +11,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from time import perf_counter
 
-from contracts.topics import BY_NAME
+from contracts.topics import BY_NAME, REPAIRS
 from contracts.wire import Received
 
 from chassis.alarms import Alarms
 from chassis.calls import Calls
-from chassis.decision import AlarmRang, Document
+from chassis.decision import AlarmRang
 from chassis.entry import Change, Fenced, Recovered, Stored
 from chassis.fold import Fold, Folded, Start, Unfit
+from chassis.gap import Gap
 from chassis.inbox import Inbox, Taken
+from chassis.kinds import kinds_of
 from chassis.memory import Memory
 from chassis.parking import Parked
 from chassis.ports import Clock, Feed, Log, PositionLost, Store
-from chassis.reading import Gap
 from chassis.service import Service
 from chassis.showing import Showing
 from chassis.tail import Tail
@@ -45,13 +46,6 @@ class Limits:
     documents_in_memory: int
     checkpoint_interval_s: float
     call_timeout_s: float
-
-
-class GapSeen(Exception):  # noqa: N818 - named for what happened
-    """A link has a gap: the partition stands still until somebody decides what is to be done."""
-
-    def __init__(self, gap: Gap) -> None:
-        super().__init__(f"{gap.topic}@{gap.offset}: {gap.source} sent {gap.sequence} after {gap.heard}")
 
 
 class Partition:
@@ -89,13 +83,14 @@ class Partition:
         self._slots = slots
         self._limits = limits
         self._meters = meters
-        self._models: dict[str, type[Document]] = {Parked.kind: Parked}
-        self._models.update({model.kind: model for model in service.documents})
+        self._models = kinds_of(service.documents)
         self._logger = logger(partition=number)
         self._stopping = asyncio.Event()
         self._inbox = Inbox(feed, clock, service.topics, limits.inbox_max_messages)
         self._now = datetime.min.replace(tzinfo=UTC)
         self._parked: set[str] = set()
+        self._gap: Gap | None = None
+        """The last gap, if the partition is not known to be past it."""
         self._positions: Mapping[str, int] = {}
         self._missed: Mapping[str, int] = {}
         """By topic, up to where our own services had written before the partition was ours, until that is read."""
@@ -135,20 +130,22 @@ class Partition:
 
     async def run(self) -> None:
         """Serve until stopped or cancelled. Whatever goes wrong, it recovers from the journal and goes on."""
+        gap: Gap | None = None
         while not self._stopping.is_set():
             try:
-                await self._recover()
-                await self._serve()
+                await self._recover(gap)
+                gap = await self._serve()
             except* Fenced as fenced:
+                gap = None
                 self._meters.fenced.inc()
                 self._logger.warning("fenced", reason=str(fenced.exceptions[0]))
                 # If it is ours no more, the group will say so: until then we do not snatch it back at once.
                 await self._pause(RETRY_S)
-            except* (GapSeen, PositionLost) as lost:
-                self._stand_still()
-                self._logger.critical("messages were lost: the partition stands still", reason=str(lost.exceptions[0]))
-                await self._stopping.wait()
+            except* PositionLost as lost:
+                gap = Gap.of_topic(self.number, _only(lost), self._time())
+                self._see(gap)
             except* Exception as failed:
+                gap = None
                 self._logger.critical("failed; recovering from the journal", exc_info=failed)
                 await self._pause(RETRY_S)
         self.state = "stopped"
@@ -159,12 +156,14 @@ class Partition:
             async with asyncio.timeout(seconds):
                 await self._stopping.wait()
 
-    def _stand_still(self) -> None:
-        self.state = "gap"
+    def _see(self, gap: Gap) -> None:
+        """Something is missing: stand still, and take nothing but what a person says about it."""
         self._inbox.close()
+        self._meters.gaps.labels(gap.topic).inc()
+        self._logger.critical("messages were lost: the partition stands still", reason=gap.text)
 
-    async def _recover(self) -> None:
-        """Start from nothing: what is in memory is not to be trusted."""
+    async def _recover(self, gap: Gap | None) -> None:
+        """Start from nothing: what is in memory is not to be trusted. With a gap, stand still there."""
         self.state = "recovering"
         self._inbox.close()
         recovered = await self._store.recover(self.number, self._writer)
@@ -194,14 +193,25 @@ class Partition:
         self._signature = f"{self._writer}/{recovered.checkpoint.epoch}"
         self._source = f"{self._service.name}/{self.number}@{recovered.checkpoint.incarnation}"
         await self._remember_all(recovered)
+        self._gap = await self._known(gap)
         self._positions = self._tail.progress.positions
-        ends = await self._feed.start_at(self._positions)
+        topics = (REPAIRS.name,) if gap is not None else self._service.topics
+        ends = await self._feed.start_at(self._positions, topics)
         self._missed = {topic: end for topic, end in ends.items() if not BY_NAME[topic].open}
-        self._inbox.open()
-        self.state = "running"
+        self._inbox.open(topics)
+        self.state = "running" if gap is None else "gap"
         self._logger.info(
             "recovered", entry=self._tail.head, republishing=len(recovered.entries), epoch=recovered.checkpoint.epoch
         )
+
+    async def _known(self, gap: Gap | None) -> Gap | None:
+        """The gap as it is remembered, with since when; without one, the last that is not known to be passed."""
+        key = Gap.key_of(str(self.number))
+        stored = self._memory.get(key) if key in self._memory else (await self._store.load([key])).get(key)
+        known = stored.document if stored else None
+        if isinstance(known, Gap) and known.open and (gap is None or gap.loss == known.loss):
+            return known
+        return gap
 
     async def _remember_all(self, recovered: Recovered) -> None:
         """Alarms and calls of what is stored, overtaken by what is journaled since."""
@@ -227,11 +237,12 @@ class Partition:
         self._calls.want(change.key, stored)
         self._showing.add({change.key: stored.document})
         if isinstance(stored.document, Parked):
-            self._parked.add(stored.document.id)
+            (self._parked.add if stored.document.open else self._parked.discard)(stored.document.id)
 
-    async def _serve(self) -> None:
+    async def _serve(self) -> Gap | None:
+        """Serve until stopped, or until a message is missing: then, what is missing. None if it must be begun anew."""
         async with asyncio.TaskGroup() as group:
-            calls = group.create_task(self._calls.run())
+            calls = group.create_task(self._calls.run() if self.state == "running" else self._stopping.wait())
             publishing = group.create_task(self._tail.publish())
             checkpoints = group.create_task(self._tail.checkpoint_often())
             showing = group.create_task(self._showing.run())
@@ -242,8 +253,7 @@ class Partition:
             await checkpoints
             await self._showing.finish()
             showing.cancel()
-        if gap is not None:
-            raise GapSeen(gap)
+        return gap
 
     # Deciding and journaling.
 
@@ -263,19 +273,35 @@ class Partition:
                     continue
                 folded = await self._fold(taken, unfit)
             size = min(most, 2 * size)
-            if folded.entry is not None:
-                await self._tail.append(folded.entry, folded.progress)
-                for change in folded.entry.changes:
-                    self._remember(folded.stored[change.key], change)
-            else:
-                self._tail.progress = folded.progress
-            self._positions = folded.progress.positions
+            await self._commit(folded)
             self._inbox.decided()
             if folded.gap is not None:
-                self._meters.gaps.labels(folded.gap.topic).inc()
-                self._stand_still()
+                self._see(folded.gap)
                 return folded.gap
+            if folded.has_released or self._is_past_gap():
+                return None  # what rang, was answered or came meanwhile was not heard: it comes again
         return None
+
+    async def _commit(self, folded: Folded) -> None:
+        if folded.entry is not None:
+            await self._tail.append(folded.entry, folded.progress)
+            for change in folded.entry.changes:
+                self._remember(folded.stored[change.key], change)
+        else:
+            self._tail.progress = folded.progress
+        self._positions = folded.progress.positions
+
+    async def _note_gap(self) -> None:
+        """Have it remembered where the partition stands still, before anything is said about it."""
+        if self.state == "gap":
+            await self._commit(await self._fold([]))
+
+    def _is_past_gap(self) -> bool:
+        """Whether the partition stands still no longer."""
+        if self._gap is None or not self._gap.is_passed(self._tail.progress):
+            return False
+        self._gap = None
+        return self.state == "gap"
 
     async def _take(self, most: int) -> list[Taken]:
         """The next inputs, at least one unless the partition is stopping; alarms that are due come first."""
@@ -293,8 +319,10 @@ class Partition:
 
     def _has_caught_up(self) -> bool:
         """Whether all that was said before we came is heard: until then no deadline counts, for the answer to what is
-        overdue may be there already.
+        overdue may be there already, or may be what is missing.
         """
+        if self.state == "gap":
+            return False
         if self._missed:
             self._missed = {topic: end for topic, end in self._missed.items() if self._positions.get(topic, 0) < end}
         return not self._missed
@@ -309,6 +337,8 @@ class Partition:
             number=self._tail.head + 1,
             writer=self._signature,
             now=self._time(),
+            gap=self._gap,
+            stands_still=self.state == "gap",
         )
         fold = Fold(self._service, self.number, self._log, self._store, self._memory, self._parked, self._meters)
         folded = await fold.run(taken, start, unfit)
@@ -324,3 +354,9 @@ class Partition:
         if self.state == "running":
             self._meters.alarms_set.labels(label).set(len(self._alarms))
             self._meters.documents.labels(label).set(len(self._memory))
+
+
+def _only(group: BaseExceptionGroup[PositionLost]) -> PositionLost:
+    """A feed that cannot be started fails for one reason."""
+    one = group.exceptions[0]
+    return one if isinstance(one, PositionLost) else _only(one)

@@ -5,9 +5,11 @@ from datetime import datetime
 from typing import Protocol
 
 from contracts.message import Message
+from contracts.wire import Received
 
 from chassis.decision import D
 from chassis.entry import Change, Checkpoint, Entry, Outgoing, Recovered, Stored
+from chassis.stuck import Count
 
 
 class Clock(Protocol):
@@ -51,15 +53,19 @@ class Log(Protocol):
         It raises only when the records must be published again, all of them, in order.
         """
 
+    async def read(self, topic: str, partition: int, offset: int, /) -> Received | None:
+        """One record, or None if its topic does not have it any more. Raises Unavailable when Kafka does not answer."""
+
 
 class Feed(Protocol):
     """Where the records of one partition come from."""
 
-    async def start_at(self, positions: Mapping[str, int], /) -> Mapping[str, int]:
-        """Deliver from these offsets on, by topic, from the earliest where there is none; say where each topic ends.
+    async def start_at(self, positions: Mapping[str, int], topics: Collection[str], /) -> Mapping[str, int]:
+        """Deliver these topics, from these offsets on, from the earliest where there is none; say where each one ends.
 
         What was fetched before and is delivered late does not count: the partition must not be given it. Raises
-        PositionLost if a topic does not reach from there on.
+        PositionLost if a topic does not reach from there on; only requests for repairs, which may come again, are
+        delivered from the earliest then.
         """
 
     def pause(self, topics: Collection[str], /) -> None:
@@ -103,8 +109,24 @@ class Publisher(Protocol):
         """
 
 
+class Ward(Protocol):
+    """Knows what is stuck."""
+
+    async def stuck(self) -> Sequence[Count]:
+        """How much of what waits for a person, in every partition of the service.
+
+        Raises Unavailable when the store does not answer.
+        """
+
+
 class PositionLost(Exception):  # noqa: N818 - named for what happened
     """A topic does not hold the record that the journal would take next: it was emptied, cut short or made anew."""
+
+    def __init__(self, topic: str, position: int, earliest: int) -> None:
+        super().__init__(f"{topic} begins at {earliest}, but the journal goes on at {position}")
+        self.topic = topic
+        self.position = position
+        self.earliest = earliest
 
 
 class Unavailable(Exception):  # noqa: N818 - named for the state

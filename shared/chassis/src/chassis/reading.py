@@ -5,11 +5,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from contracts.message import Reason
-from contracts.topics import BY_NAME
+from contracts.repair import RepairCommand
+from contracts.topics import BY_NAME, REPAIRS, SERVICES
 from contracts.wire import Envelope, Received, Unreadable, decode, link_of
 
 from chassis.decision import AlarmRang, CallAnswered, Input
 from chassis.entry import Progress
+from chassis.gap import Gap
 from chassis.inbox import Taken
 from chassis.outbox import Cause, Outbox, cause_of, forwarded, is_forwarded, weight_of
 from chassis.ports import Log
@@ -18,17 +20,6 @@ from chassis.trouble import Trouble
 
 MOST_FORWARDED_BYTES = 1_000_000
 """A record that is larger might not be taken by its own topic a second time, with one header more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """A message is missing on a link: one was lost, or the topic no longer has it."""
-
-    topic: str
-    offset: int
-    source: str
-    heard: int
-    sequence: int
 
 
 @dataclass(slots=True)
@@ -81,27 +72,39 @@ class Reading:
         link = link_of(record)
         if link is None:
             progress.positions[record.topic] = record.offset + 1
-            self._open(record, now)
+            self._take_in(record, now)
             return None
         source, sequence = link
         heard = progress.heard.get((record.topic, source), 0)
         if sequence > heard + 1:
-            return Gap(record.topic, record.offset, source, heard, sequence)
+            return Gap.on_link(self._partition, record.topic, record.offset, source, heard + 1, sequence - 1, now)
         progress.positions[record.topic] = record.offset + 1
         if sequence <= heard:
             self._read.echoes += 1
         else:
             progress.heard[record.topic, source] = sequence
-            self._open(record, now)
+            self._take_in(record, now)
         return None
 
-    def _open(self, record: Received, now: datetime) -> None:
+    def _take_in(self, record: Received, now: datetime) -> None:
+        if (item := self.open(record, now)) is not None:
+            self._read.items.append(item)
+
+    def open(self, record: Received, now: datetime) -> Item | None:
+        """What is to be decided on, whether the record was heard before or not; None if that is not for us to do."""
+        if record.topic == REPAIRS.name and self._is_for_another(record):
+            return None
         try:
             envelope = self._decode(record, now)
         except Unreadable as unreadable:
             self._trouble.bury(record, unreadable.reasons, now)
-        else:
-            self._route(record, envelope, now)
+            return None
+        return self._route(record, envelope, now)
+
+    def _is_for_another(self, record: Received) -> bool:
+        """Whether the key says that another service is to do it: then reading it is that one's business, too."""
+        named = (record.key or b"").partition(b"/")[0].decode(errors="replace")
+        return named in SERVICES and named != self._service.name
 
     def _decode(self, record: Received, now: datetime) -> Envelope:
         try:
@@ -115,16 +118,23 @@ class Reading:
                 message=salvaged, id=cause.id, source="", time=now, correlation_id="", causation_id="", traceparent=None
             )
 
-    def _route(self, record: Received, envelope: Envelope, now: datetime) -> None:
+    def _route(self, record: Received, envelope: Envelope, now: datetime) -> Item | None:
         """Other clients' partitioners differ: what belongs elsewhere is sent on, once, to where its key lives."""
         topic = BY_NAME[record.topic]
         key = topic.key_of(envelope.message)
-        if topic.open and (home := self._log.partition_of(key)) != self._partition:
+        if isinstance(envelope.message, RepairCommand):
+            if envelope.message.service != self._service.name:
+                return None
+            if envelope.message.partition != self._partition:
+                why = f"it is for partition {envelope.message.partition}, and lies on {self._partition}"
+                self._trouble.bury(record, [Reason(path="partition", code="misplaced", message=why)], now)
+                return None
+        elif topic.open and (home := self._log.partition_of(key)) != self._partition:
             self._forward(record, home, key, now)
-            return
+            return None
         correlation = str(getattr(envelope.message, "order_id", "")) or envelope.correlation_id or key
         cause = Cause(envelope.id, correlation, envelope.traceparent)
-        self._read.items.append(Item(envelope.message, cause, key, record))
+        return Item(envelope.message, cause, key, record)
 
     def _forward(self, record: Received, home: int, key: str, now: datetime) -> None:
         moved = forwarded(record, home, key)

@@ -8,8 +8,8 @@ from functools import partial
 from contracts.message import Reason
 from contracts.wire import Received
 
-from chassis.dead_letter import dead_letter
-from chassis.decision import Documents, Input
+from chassis.dead_letter import DeadLetter, dead_letter
+from chassis.decision import Document, Documents, Input
 from chassis.entry import Stored
 from chassis.memory import Working
 from chassis.outbox import Cause, Outbox, cause_of
@@ -43,21 +43,44 @@ class Trouble:
             tell()
 
     def bury(self, record: Received, reasons: Sequence[Reason], now: datetime, trace: str = "") -> None:
-        """The record becomes a dead letter."""
+        """The record becomes a dead letter, and is remembered until somebody retries or drops it."""
+        self._publish(record, reasons, now, trace)
+        letter = DeadLetter.of(record, reasons, now)
+        before = self._known(letter.key)
+        if isinstance(before, DeadLetter):
+            letter = letter.but(times=before.times + 1)
+        self._put(letter, cause_of(record))
+
+    def _publish(self, record: Received, reasons: Sequence[Reason], now: datetime, trace: str) -> None:
         self._outbox.pass_on(dead_letter(record, self._service, reasons, now, trace))
         self._later.append(partial(self._tell_buried, record, reasons))
 
     def set_aside(
         self, place: str, message: Input, record: Received | None, cause: Cause, bug: Exception, now: datetime
     ) -> None:
-        """A bug: the record becomes a dead letter with the traceback, and its order is parked."""
+        """A bug: the record becomes a dead letter with the traceback, and its order is parked, the record first."""
         self._later.append(partial(self._tell_bug, message, cause, bug))
         reason = f"{type(bug).__name__}: {bug}"[:500].encode(errors="replace").decode()
+        parked = Parked(id=place, partition=self._partition, since=now, why=type(bug).__name__, reason=reason)
+        before = self._known(parked.key)
+        if isinstance(before, Parked):
+            parked = parked.but(times=before.times + 1)
         if record is not None:
             trace = "".join(traceback.format_exception(bug))
-            self.bury(record, [Reason(path="", code="bug", message=reason)], now, trace)
-        self._put(Parked(id=place, since=now, reason=reason), cause)
+            reasons = [Reason(path="", code="bug", message=reason)]
+            kept = with_record(parked, record)
+            if kept is not None:
+                self._publish(record, reasons, now, trace)
+                parked = kept
+            else:
+                self.bury(record, reasons, now, trace)
+        self._put(parked, cause)
         self._parked.add(place)
+
+    def release(self, parked: Parked, cause: Cause) -> None:
+        """What is parked goes on."""
+        self._put(parked.but(open=False, records=()), cause)
+        self._parked.discard(parked.id)
 
     async def park(self, place: str, record: Received, cause: Cause, now: datetime, load: Load) -> None:
         """The order is parked: what comes for it waits."""
@@ -70,8 +93,12 @@ class Trouble:
         else:
             self._put(longer, cause)
 
-    def _put(self, parked: Parked, cause: Cause) -> None:
-        self._working.changed[parked.key] = Stored(parked, cause.traceparent)
+    def _known(self, key: str) -> Document | None:
+        """The document of this key, if it is in memory: whatever is retried or released is."""
+        return self._working[key] if key in self._working else None  # noqa: SIM401 - `get` raises for what is not loaded
+
+    def _put(self, document: Document, cause: Cause) -> None:
+        self._working.changed[document.key] = Stored(document, cause.traceparent)
 
     def _tell_buried(self, record: Received, reasons: Sequence[Reason]) -> None:
         self._meters.dead_letters.labels(record.topic).inc()

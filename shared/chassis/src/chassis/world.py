@@ -160,7 +160,7 @@ class World:
                 sequence=sequence,
             )
         )
-        home = self.log.partition_of(key) if partition is None else partition
+        home = topic.partition_of(message, self.log.partition_of) if partition is None else partition
         record = Outgoing(topic.name, home, key.encode(), value, [*(dict(written) | dict(headers or {})).items()])
         self.topics.write([record])
         return record

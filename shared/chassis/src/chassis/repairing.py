@@ -1,0 +1,211 @@
+"""Carries out what people ask for: each request once, with an answer that says who asked, why, and what came of it."""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import TypeVar
+
+from contracts.message import Reason
+from contracts.repair import (
+    AcceptGap,
+    DeadLetterDropped,
+    DeadLetterRetried,
+    DropDeadLetter,
+    GapAccepted,
+    ParkedReleased,
+    ReleaseParked,
+    RepairCommand,
+    RepairEvent,
+    RepairRefused,
+    RetryDeadLetter,
+)
+
+from chassis.dead_letter import DeadLetter
+from chassis.decision import D, Document, Documents
+from chassis.entry import Progress, Stored
+from chassis.gap import Gap
+from chassis.memory import Working
+from chassis.outbox import Cause, Outbox
+from chassis.parking import Parked, parking_place
+from chassis.ports import Log, Unavailable
+from chassis.reading import Item, Reading
+from chassis.repair import Repair
+from chassis.telemetry import logger
+from chassis.trouble import Load, Trouble
+
+E = TypeVar("E", bound=RepairEvent)
+
+
+class Refused(Exception):  # noqa: N818 - named for what becomes of the request
+    """The request does not fit what is there."""
+
+    def __init__(self, path: str, code: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = Reason(path=path, code=code, message=message[:1000])
+
+
+class Repairing:
+    """Carries out requests within one batch."""
+
+    def __init__(
+        self,
+        working: Working,
+        outbox: Outbox,
+        trouble: Trouble,
+        reading: Reading,
+        log: Log,
+        *,
+        load: Load,
+        take: Callable[[Item, datetime], Awaitable[None]],
+    ) -> None:
+        self._working = working
+        self._outbox = outbox
+        self._trouble = trouble
+        self._reading = reading
+        self._log = log
+        self._load = load
+        self._take = take
+        self.has_released = False
+        """Whether anything goes on that was parked: its alarms and calls must be taken up again."""
+
+    async def carry_out(
+        self, request: RepairCommand, cause: Cause, now: datetime, gap: Gap | None, progress: Progress
+    ) -> None:
+        """Do what is asked for, unless it was done before; `gap` is where the partition stands still, if it does."""
+        if await self._get(Repair, request.repair_id) is not None:
+            return
+        try:
+            answer, detail = await self._do(request, cause, now, gap, progress)
+        except Refused as refused:
+            answer = _answer(RepairRefused, request, request=type(request).__name__, refusal=refused.reason)
+            detail = refused.reason.message
+        self._put(
+            Repair(
+                id=request.repair_id,
+                partition=request.partition,
+                at=now,
+                request=type(request).__name__,
+                about=about(request),
+                by=request.by,
+                reason=request.reason,
+                outcome="refused" if isinstance(answer, RepairRefused) else "done",
+                detail=detail,
+            ),
+            cause,
+        )
+        self._outbox.say([answer], cause)
+        logger(partition=request.partition).warning(
+            "a repair", request=type(request).__name__, about=about(request), by=request.by, answer=detail
+        )
+
+    async def _do(
+        self, request: RepairCommand, cause: Cause, now: datetime, gap: Gap | None, progress: Progress
+    ) -> tuple[RepairEvent, str]:
+        match request:
+            case AcceptGap():
+                return self._accept(request, gap, progress)
+            case DropDeadLetter():
+                return await self._drop(request, cause)
+            case _ if gap is not None:
+                raise Refused("partition", "stands_still", f"the partition stands still: {gap.text}")
+            case ReleaseParked():
+                return await self._release(request, cause, now)
+            case RetryDeadLetter():
+                return await self._retry(request, cause, now)
+            case _:
+                raise Refused("", "unknown_request", f"this version does not know {type(request).__name__}")
+
+    @staticmethod
+    def _accept(request: AcceptGap, gap: Gap | None, progress: Progress) -> tuple[RepairEvent, str]:
+        if gap is None:
+            raise Refused("partition", "no_gap", "the partition does not stand still")
+        if gap.loss != (request.topic, request.source, request.first, request.last):
+            raise Refused("", "other_gap", f"this is not where the partition stands still: {gap.text}")
+        gap.pass_by(progress)
+        event = _answer(GapAccepted, request, topic=gap.topic, source=gap.source, first=gap.first, last=gap.last)
+        return event, "the partition goes on without what is missing"
+
+    async def _release(self, request: ReleaseParked, cause: Cause, now: datetime) -> tuple[RepairEvent, str]:
+        parked = await self._get(Parked, request.place)
+        if parked is None or not parked.open:
+            raise Refused("place", "not_parked", f"{request.place} is not parked")
+        self._trouble.release(parked, cause)
+        self.has_released = True
+        for kept in parked.records:
+            if (item := self._reading.open(kept.again(request.partition), now)) is not None:
+                await self._take(item, now)
+        again = self._trouble.is_parked(request.place)
+        event = _answer(ParkedReleased, request, place=request.place, records=len(parked.records), parked_again=again)
+        if not again:
+            return event, f"it goes on; {len(parked.records)} records were taken"
+        return event, "it failed again, and is parked again"
+
+    async def _retry(self, request: RetryDeadLetter, cause: Cause, now: datetime) -> tuple[RepairEvent, str]:
+        letter = await self._open_letter(request)
+        try:
+            record = await self._log.read(letter.topic, letter.partition, letter.offset)
+        except Unavailable as unavailable:
+            raise Refused("", "unavailable", str(unavailable)) from unavailable
+        if record is None:
+            raise Refused("offset", "gone", f"{letter.topic} does not have the record at {letter.offset} any more")
+        self._put(letter.but(open=False), cause)
+        item = self._reading.open(record, now)
+        if item is not None:
+            await self._take(item, now)
+        after = Documents(self._working).get(DeadLetter, letter.id)
+        if after is not None and after.open:
+            return _answer(
+                DeadLetterRetried, request, topic=letter.topic, offset=letter.offset, outcome="dead_letter"
+            ), f"it is a dead letter again: {after.reasons[0].message}"
+        if item is not None and self._trouble.is_parked(parking_place(item.input, item.key)):  # type: ignore[arg-type] # what came as a record is a message
+            return _answer(
+                DeadLetterRetried, request, topic=letter.topic, offset=letter.offset, outcome="parked"
+            ), "its order is parked, and it waits there"
+        return _answer(
+            DeadLetterRetried, request, topic=letter.topic, offset=letter.offset, outcome="taken"
+        ), "it was taken"
+
+    async def _drop(self, request: DropDeadLetter, cause: Cause) -> tuple[RepairEvent, str]:
+        letter = await self._open_letter(request)
+        self._put(letter.but(open=False), cause)
+        return _answer(DeadLetterDropped, request, topic=letter.topic, offset=letter.offset), "it was dropped"
+
+    async def _open_letter(self, request: RetryDeadLetter | DropDeadLetter) -> DeadLetter:
+        letter = await self._get(DeadLetter, about(request))
+        if letter is None or not letter.open:
+            raise Refused("offset", "not_open", f"{about(request)} is no dead letter that waits")
+        return letter
+
+    async def _get(self, model: type[D], id_: str) -> D | None:
+        await self._load([model.key_of(id_)])
+        return Documents(self._working).get(model, id_)
+
+    def _put(self, document: Document, cause: Cause) -> None:
+        self._working.changed[document.key] = Stored(document, cause.traceparent)
+
+
+def about(request: RepairCommand) -> str:
+    """What a request is about, in words: an order, a record, a gap."""
+    match request:
+        case ReleaseParked():
+            return request.place
+        case RetryDeadLetter() | DropDeadLetter():
+            return f"{request.topic}/{request.partition}/{request.offset}"
+        case AcceptGap():
+            return (
+                f"{request.topic}/{request.partition} {request.source or 'records'} {request.first} to {request.last}"
+            )
+        case _:
+            return ""
+
+
+def _answer(model: type[E], command: RepairCommand, /, **said: object) -> E:
+    return model.model_validate(
+        {
+            "repair_id": command.repair_id,
+            "service": command.service,
+            "partition": command.partition,
+            "by": command.by,
+            "reason": command.reason,
+            **said,
+        }
+    )
