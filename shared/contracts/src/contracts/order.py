@@ -125,6 +125,41 @@ class CancelOrder(FromOutside):
     """Who asks."""
 
 
+StepName = Annotated[str, Field(pattern=r"^[a-z][a-z_-]{0,31}$")]
+"""A step of the saga, as the order's steps name it."""
+
+
+class OrderRepair(Value):
+    """What each request to put an order right says, and each answer to one."""
+
+    repair_id: Reference
+    """Names the request: what comes under it a second time changes nothing."""
+    order_id: OrderId
+    """The order, as `<channel>:<number>`."""
+    reason: Name
+    """Why."""
+    requested_by: Name
+    """Who asks."""
+
+
+class RetryStep(OrderRepair, FromOutside):
+    """Ask again, now, for what nobody has answered."""
+
+    step: StepName | None = None
+    """The step of the saga; every step that waits for an answer where none is named."""
+
+
+class SkipStep(OrderRepair, FromOutside):
+    """Take a step as done though nobody said so, or its undo, where that is what nobody answers."""
+
+    step: StepName
+    """The step of the saga."""
+
+
+class CompensateOrder(OrderRepair, FromOutside):
+    """Turn an order back, and undo what was done for it."""
+
+
 class OrderEvent(Message):
     """Something that happened to one placing of an order."""
 
@@ -229,3 +264,32 @@ class CancellationRefused(OrderEvent):
     """Why not."""
     requested_by: Name
     """Who had asked."""
+
+
+class StepRetried(OrderRepair, OrderEvent):
+    """Somebody had steps asked for again."""
+
+    steps: tuple[StepName, ...]
+    """The steps."""
+
+
+class StepSkipped(OrderRepair, OrderEvent):
+    """Somebody took a step as done, or its undo, though no participant said so."""
+
+    step: StepName
+    """The step."""
+    is_undo: bool
+    """Whether it is the undo that was taken as done."""
+
+
+class OrderTurnedBack(OrderRepair, OrderEvent):
+    """Somebody had an order turned back: what was done for it is being undone."""
+
+
+class OrderRepairRefused(OrderRepair, OrderEvent):
+    """A request to put an order right was refused; the order goes on as it was."""
+
+    request: Name
+    """The type of the request."""
+    refusal: Reason
+    """Why."""
