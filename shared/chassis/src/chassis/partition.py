@@ -258,8 +258,9 @@ class Partition:
     # Deciding and journaling.
 
     async def _decide_all(self) -> Gap | None:
-        """Decide until stopped, or until a message is missing."""
+        """Decide until stopped, until a message is missing, or until the partition must be begun anew."""
         most = size = self._limits.batch_max_messages
+        await self._note_gap()
         while not self._stopping.is_set():
             taken = await self._take(size)
             if not taken:
