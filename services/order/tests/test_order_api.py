@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from chassis.decision import D
-from chassis.http import MOST_BODY_BYTES, STREAMED, create_app
+from chassis.http import STREAMED, create_app
 from chassis.ports import Unavailable
 from chassis.telemetry import Meters
 from chassis.testing import Rehearsal, Shelf
@@ -18,6 +18,7 @@ from contracts.inventory import StockRejected, StockReleased
 from contracts.message import Message, Reason, SagaStep
 from contracts.order import CancelOrder, OrderPlaced
 from contracts.payment import PaymentDeclined, PaymentVoided
+from contracts.wire import MOST_OPEN_BODY_BYTES
 from order import api
 from order.file_intake import LINES_AT_ONCE
 from order.live import Live
@@ -171,7 +172,7 @@ async def test_a_malformed_field_is_named(http: httpx.AsyncClient, placed: Place
         (b'{"total": NaN}', 400),
         (b'{"total": 1, "total": 2}', 400),
         (b"[" * 100_000, 400),
-        (b'{"note": "' + b"x" * MOST_BODY_BYTES + b'"}', 413),
+        (b'{"note": "' + b"x" * MOST_OPEN_BODY_BYTES + b'"}', 413),
     ],
 )
 async def test_a_bad_body_is_refused_as_a_problem(http: httpx.AsyncClient, body: bytes, status: int) -> None:
@@ -242,7 +243,7 @@ async def test_a_file_of_any_size_is_taken_in_without_holding_it(
 async def test_a_line_without_end_is_refused_and_the_next_one_is_read(
     http: httpx.AsyncClient, shop: Shop, placed: Placed
 ) -> None:
-    body = b"{" + b" " * 3 * MOST_BODY_BYTES + b"}\n" + json.dumps(json_of(placed())).encode()
+    body = b"{" + b" " * 3 * MOST_OPEN_BODY_BYTES + b"}\n" + json.dumps(json_of(placed())).encode()
     answer = await http.post("/orders/file", content=body, headers=NDJSON)
     first, second, _ = [json.loads(line) for line in answer.text.splitlines()]
     assert (first["line"], first["reasons"][0]["code"]) == (1, "too_large")

@@ -1,5 +1,6 @@
 """A request's body is read as strictly as a message, and its errors keep their paths."""
 
+import json
 from datetime import datetime
 from typing import Annotated
 
@@ -22,7 +23,8 @@ BODY: TypeAdapter[Basket] = TypeAdapter(Annotated[Basket, AsJson])
 
 
 def read(**fields: object) -> Basket:
-    return BODY.validate_python({"lines": [{"quantity": 2}], "at": "2026-01-05T12:00:00Z"} | fields)
+    body = {"lines": [{"quantity": 2}], "at": "2026-01-05T12:00:00Z"} | fields
+    return BODY.validate_python(json.dumps(body).encode())
 
 
 def test_arrays_and_times_are_read_as_in_json() -> None:
@@ -45,9 +47,7 @@ def test_half_a_character_is_refused_as_bad_json() -> None:
     assert [error["type"] for error in caught.value.errors()] == ["json_invalid"]
 
 
-def test_a_body_that_does_not_say_that_it_is_json_is_read_all_the_same() -> None:
-    body = b'{"lines": [{"quantity": 2}], "at": "2026-01-05T12:00:00Z"}'
-    assert BODY.validate_python(body) == read()
+def test_what_is_no_json_is_refused() -> None:
     with pytest.raises(ValidationError) as caught:
         BODY.validate_python(b"no JSON")
     assert [error["type"] for error in caught.value.errors()] == ["json_invalid"]

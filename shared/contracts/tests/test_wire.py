@@ -1,6 +1,7 @@
 """A message on Kafka: what is written is read back, and what cannot be read says which field is wrong."""
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -200,7 +201,8 @@ def test_all_missing_headers_are_named_at_once() -> None:
 
 def test_a_header_without_a_value_counts_as_missing() -> None:
     nothing: Any = None  # what aiokafka makes of a null
-    assert refused(Record(headers=[*HEADERS.items(), ("ce_id", nothing)])) == [("ce_id", "missing")]
+    headers = {**HEADERS, "ce_id": nothing}
+    assert refused(Record(headers=tuple(headers.items()))) == [("ce_id", "missing")]
     assert decode(Record(headers=[*HEADERS.items(), ("ce_correlationid", nothing)])).correlation_id == ""
 
 
@@ -280,6 +282,15 @@ def test_where_anybody_may_write_nobody_is_believed_to_count(topic: Topic) -> No
         assert link_of(signed) is None
 
 
+def test_a_header_that_stands_twice_is_refused_by_its_name() -> None:
+    twice = replace(Record(), headers=(*Record().headers, ("ce_id", b"8"), ("ce_type", b"CancelOrder")))
+    assert refused(twice) == [("ce_type", "duplicate_header"), ("ce_id", "duplicate_header")]
+
+
+def test_a_header_that_is_nobodys_business_may_stand_twice() -> None:
+    assert decode(replace(Record(), headers=(*Record().headers, ("note", b"a"), ("note", b"b"))))
+
+
 # Bodies.
 
 
@@ -337,8 +348,23 @@ def test_all_fields_that_do_not_fit_are_named_at_once() -> None:
     assert [path for path, _ in refused(placed(total="x", currency=3, gift=1))] == ["total", "currency", "gift"]
 
 
+def test_a_body_of_hundreds_of_thousands_of_wrong_values_is_refused_before_each_is_looked_at() -> None:
+    body = b'{"channel": "webshop", "number": "1", "lines": [' + b",".join([b"{}"] * 300_000) + b"]}"
+    begun = time.process_time()
+    assert refused(Record(value=body).but(ce_type=b"OrderPlaced")) == [("", "too_large")]
+    assert time.process_time() - begun < 0.5
+
+
+def test_the_longest_order_is_read() -> None:
+    line = {"sku": "m" * 64, "quantity": 1, "unit_price": 1}
+    texts = dict.fromkeys(("name", "street", "city", "region"), "," * 200)
+    address = PLACED["shipping_address"] | texts
+    longest = {"lines": [line] * 2000, "special_instructions": "," * 2000, "customer": {"id": "," * 128, "name": ",,,"}}
+    assert decode(placed(**longest, shipping_address=address, billing_address=address)).message
+
+
 def test_of_very_many_wrong_fields_the_first_hundred_are_named() -> None:
-    reasons = refused(Record(value=json.dumps({f"field_{n}": n for n in range(40_000)}).encode()))
+    reasons = refused(Record(value=json.dumps({f"field_{n}": n for n in range(15_000)}).encode()))
     assert len(reasons) == MOST_REASONS + 1
     assert reasons[-1] == ("", "more")
 

@@ -1,13 +1,12 @@
 """The HTTP API: orders come in, and what became of them is read. Whatever changes something becomes a message."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from tempfile import SpooledTemporaryFile
 from typing import Annotated
 
 from chassis.body import AsJson
-from chassis.http import STREAMED
+from chassis.http import STREAMED, STREAMING
 from chassis.ports import Publisher, Reader, Unavailable
 from chassis.problem import Problem
 from contracts.message import Channel, FromOutside, Name, OrderId, Reference
@@ -52,9 +51,9 @@ class EveryReason:
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: type[OrderPlaced], handler: GetCoreSchemaHandler) -> CoreSchema:
-        def check(value: object, _: ValidatorFunctionWrapHandler) -> OrderPlaced:
+        def check(value: bytes, _: ValidatorFunctionWrapHandler) -> OrderPlaced:
             try:
-                return read(value if isinstance(value, bytes) else json.dumps(value).encode())
+                return read(value)
             except Unreadable as unreadable:
                 raise Problem(422, "The order makes no sense", reasons=unreadable.reasons) from None
 
@@ -86,7 +85,7 @@ def _intake(routes: APIRouter, reader: Reader, publisher: Publisher) -> None:
 
     @routes.post(
         "/orders/file",
-        openapi_extra={"requestBody": {"required": True, "content": {STREAMED: {"schema": {"type": "string"}}}}},
+        openapi_extra=STREAMING,
         response_class=StreamingResponse,
         responses={200: {"content": {STREAMED: {}}, "description": "A report on each line, and one on them all"}},
     )

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from contracts.message import Amount, Channel, Number, Reason, Revision, Value
 from contracts.order import OrderLine, OrderPlaced
-from contracts.wire import MOST_OPEN_BODY_BYTES, Received, Unreadable, reasons_of, refuse_ambiguous
+from contracts.wire import TOO_LARGE, Received, Unreadable, reasons_of, refuse_ambiguous, refuse_oversized
 from pydantic import Field, ValidationError
 
 from order.state import MalformedOrder
@@ -56,9 +56,7 @@ def reasons_against(order: OrderPlaced | _Sums) -> tuple[Reason, ...]:
 
 def read(body: bytes) -> OrderPlaced:
     """Read an order from JSON. Raises Unreadable with all reasons, be they of one field or of several together."""
-    if len(body) > MOST_OPEN_BODY_BYTES:
-        message = f"an order has at most {MOST_OPEN_BODY_BYTES} bytes"
-        raise Unreadable((Reason(path="", code="too_large", message=message),))
+    refuse_oversized(body)
     try:
         order = OrderPlaced.model_validate_json(body)
     except ValidationError as error:
@@ -94,7 +92,7 @@ def salvage(record: Received, reasons: tuple[Reason, ...]) -> MalformedOrder | N
 
 
 def _is_about_all_of_it(reason: Reason) -> bool:
-    return reason.path.startswith("ce_") or reason.code == "too_large"
+    return reason.path.startswith("ce_") or reason.code == TOO_LARGE
 
 
 def _says_twice_which_order(body: bytes) -> bool:

@@ -1,13 +1,21 @@
 """The HTTP shell of a service: health, metrics, and errors of one shape; the routes come from its api.py."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
 from contracts.message import Reason
-from contracts.wire import Unreadable, reasons_from, refuse_ambiguous
+from contracts.wire import (
+    MOST_OPEN_BODY_BYTES,
+    TOO_LARGE,
+    Unreadable,
+    reasons_from,
+    refuse_ambiguous,
+    refuse_oversized,
+)
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -16,9 +24,11 @@ from chassis.ports import Unavailable
 from chassis.problem import Problem
 from chassis.telemetry import Meters, logger
 
-MOST_BODY_BYTES = 1_048_576
 STREAMED = "application/x-ndjson"
-"""A body of this type is read line by line by its route, which bounds each line."""
+STREAMING: dict[str, Any] = {
+    "requestBody": {"required": True, "content": {STREAMED: {"schema": {"type": "string"}}}},
+}
+"""The `openapi_extra` of a route that reads its body itself, line by line, and bounds each line."""
 
 PROBLEM = {
     "application/problem+json": {
@@ -55,18 +65,22 @@ def problem(status: int, title: str, detail: str = "", reasons: tuple[Reason, ..
 
 
 class StrictBody:
-    """Refuses a body that is too long, or JSON that two readers could understand differently, before any route runs."""
+    """Reads a body before any route runs, and refuses one that is too long, or JSON that two readers could understand
+    differently; the routes at `streaming` read theirs themselves.
 
-    def __init__(self, app: ASGIApp) -> None:
+    Routes get the bytes as they came (see `chassis.body`): FastAPI, told that they are JSON, would parse them in a way of
+    its own. So nobody is asked what they are.
+    """
+
+    def __init__(self, app: ASGIApp, streaming: Collection[str]) -> None:
         self._app = app
+        self._streaming = streaming
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = dict(scope.get("headers", ()))
-        content_type = headers.get(b"content-type", b"").decode("latin-1").split(";")[0].strip().lower()
-        if scope["type"] != "http" or content_type == STREAMED or scope["method"] in {"GET", "HEAD"}:
+        if scope["type"] != "http" or scope["method"] in {"GET", "HEAD"} or scope["path"] in self._streaming:
             await self._app(scope, receive, send)
             return
-        body = b""
+        body = bytearray()
         more = True
         while more:
             message = await receive()
@@ -74,17 +88,21 @@ class StrictBody:
                 return
             body += message.get("body", b"")
             more = message.get("more_body", False)
-            if len(body) > MOST_BODY_BYTES:
-                refusal = problem(413, "Body too large", f"at most {MOST_BODY_BYTES} bytes are read here")
+            if len(body) > MOST_OPEN_BODY_BYTES:
+                refusal = problem(413, "Body too large", f"at most {MOST_OPEN_BODY_BYTES} bytes are read here")
                 await refusal(scope, receive, send)
                 return
-        if body and (content_type.endswith("json") or not content_type):
-            try:
+        try:
+            if body:
+                refuse_oversized(body)
                 refuse_ambiguous(body)
-            except Unreadable as unreadable:
-                await problem(400, "Malformed JSON", str(unreadable), unreadable.reasons)(scope, receive, send)
-                return
-        await self._app(scope, _again(body, receive), send)
+        except Unreadable as unreadable:
+            too_large = any(reason.code == TOO_LARGE for reason in unreadable.reasons)
+            status, title = (413, "Body too large") if too_large else (400, "Malformed JSON")
+            await problem(status, title, str(unreadable), unreadable.reasons)(scope, receive, send)
+            return
+        headers = [header for header in scope["headers"] if header[0] != b"content-type"]
+        await self._app({**scope, "headers": headers}, _again(bytes(body), receive), send)
 
 
 def _again(body: bytes, receive: Receive) -> Callable[[], Awaitable[Message]]:
@@ -111,7 +129,7 @@ def create_app(
 ) -> FastAPI:
     """The service's HTTP application."""
     app = FastAPI(title=title, description=description, docs_url="/docs", redoc_url=None, responses=ERRORS)
-    app.add_middleware(StrictBody)
+    app.add_middleware(StrictBody, streaming=_streaming(routes))
     app.include_router(routes)
 
     @app.get("/healthz", tags=["operation"], summary="Alive: the process answers")
@@ -131,6 +149,13 @@ def create_app(
 
     _handle_errors(app)
     return app
+
+
+def _streaming(routes: APIRouter) -> frozenset[str]:
+    """The paths whose routes read their bodies themselves."""
+    return frozenset(
+        route.path for route in routes.routes if isinstance(route, APIRoute) and route.openapi_extra == STREAMING
+    )
 
 
 def _handle_errors(app: FastAPI) -> None:

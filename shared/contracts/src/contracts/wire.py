@@ -23,6 +23,11 @@ REQUIRED_HEADERS = ("ce_specversion", "ce_type", "ce_id", "ce_source")
 MOST_HEADER_CHARACTERS = 512
 MOST_OPEN_BODY_BYTES = 1_048_576
 """How long a body may be that channels and people write: a thousand times an ordinary order."""
+MOST_OPEN_VALUES = 20_000
+"""How many values may be in it, told by its commas: twice as many as the longest order has. To say of each of hundreds
+of thousands what is wrong with it would take seconds, in which nobody else is served."""
+TOO_LARGE = "too_large"
+"""The code of the reason that a body was not looked at."""
 MOST_REASONS = 100
 PARTITION = re.compile(rb"([a-z]+)/[0-9]+@[0-9a-z]+")
 NUMBER = re.compile(rb"[0-9]{1,18}")
@@ -109,6 +114,8 @@ def decode(record: Received) -> Envelope:
     """
     topic = BY_NAME[record.topic]
     headers = dict(record.headers)
+    if len(headers) < len(record.headers):
+        _refuse_repeated(record.headers)
     model = _model(topic, headers)
     return Envelope(
         message=_message(model, topic, record.value or b""),
@@ -145,8 +152,8 @@ def _sequence(topic: Topic, source: bytes | None, number: bytes | None) -> int |
 
 
 def _message(model: type[Message], topic: Topic, body: bytes) -> Message:
-    if topic.open and len(body) > MOST_OPEN_BODY_BYTES:
-        _unreadable("", "too_large", f"the body has {len(body)} bytes; at most {MOST_OPEN_BODY_BYTES} are read here")
+    if topic.open:
+        refuse_oversized(body)
     try:
         message: Message = model.__pydantic_validator__.validate_json(body)
     except ValidationError as error:
@@ -183,6 +190,18 @@ def _traceparent(value: bytes | None) -> str | None:
     return value.decode() if value is not None and TRACEPARENT.fullmatch(value) is not None else None
 
 
+def _refuse_repeated(headers: Headers) -> None:
+    """Of two headers of one name another reader may take the other one; those that are not ours to read may be many."""
+    counted = Counter(name for name, _ in headers if name.startswith("ce_"))
+    repeated = tuple(
+        Reason(path=name[:300], code="duplicate_header", message="this header stands there more than once")
+        for name, count in counted.items()
+        if count > 1
+    )
+    if repeated:
+        raise Unreadable(repeated[:MOST_REASONS])
+
+
 def _model(topic: Topic, headers: Mapping[str, bytes | None]) -> type[Message]:
     missing = tuple(
         Reason(path=name, code="missing", message="this header is required (CloudEvents 1.0, binary mode)")
@@ -205,8 +224,16 @@ def _unreadable(path: str, code: str, message: str) -> NoReturn:
     raise Unreadable((Reason(path=path, code=code, message=message[:1000]),)) from None
 
 
-def refuse_ambiguous(body: bytes) -> None:
-    """Refuse JSON that two readers could understand differently (RFC 8259, section 4): duplicate names, NaN.
+def refuse_oversized(body: bytes | bytearray) -> None:
+    """Refuse, before it is looked at, a body from outside that is larger than any good one. Raises Unreadable."""
+    if len(body) > MOST_OPEN_BODY_BYTES:
+        _unreadable("", TOO_LARGE, f"the body has {len(body)} bytes; at most {MOST_OPEN_BODY_BYTES} are read here")
+    if (values := body.count(b",")) > MOST_OPEN_VALUES:
+        _unreadable("", TOO_LARGE, f"the body has {values} values; at most {MOST_OPEN_VALUES} are read here")
+
+
+def refuse_ambiguous(body: bytes | bytearray) -> None:
+    """Refuse JSON that two readers could understand differently (RFC 8259): duplicate names, NaN, other than UTF-8.
 
     Raises Unreadable, also where the body is no JSON at all.
     """
@@ -225,7 +252,7 @@ def refuse_ambiguous(body: bytes) -> None:
 
     try:
         # Numbers are left as they are written: how large one may be is for its field to say.
-        json.loads(body, object_pairs_hook=unique, parse_constant=no_constant, parse_int=str, parse_float=str)
+        json.loads(body.decode(), object_pairs_hook=unique, parse_constant=no_constant, parse_int=str, parse_float=str)
     except ValueError as error:
         _unreadable("", "malformed_json", f"the body is no JSON: {error}")
     except RecursionError:
