@@ -11,7 +11,7 @@ from inventory.decide import Policy
 class Settings(ChassisSettings):
     """Read from environment variables; each name's ending says its unit."""
 
-    documents_in_memory: Annotated[int, Field(ge=0, le=10_000_000)] = 5000
+    documents_in_memory: Annotated[int, Field(ge=0, le=10_000_000)] = 2000
     """How many documents a partition keeps in memory beyond those in flight; the items of a location are small, and
     every order asks for some."""
     backorder_queue_max_orders: Annotated[int, Field(ge=0, le=10_000)] = 2000

@@ -1,13 +1,14 @@
 """What the inventory service remembers: of each location its stock, its reservations, its movements and its ledger."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
 from typing import ClassVar, Literal, Self, TypedDict
 
 from chassis.decision import Document
 from contracts.inventory import IssueStock, ReleaseStock, ReserveStock, Shortage
-from contracts.message import Reason, Value
+from contracts.message import Reason
 
 ReservationState = Literal["held", "waiting", "rejected", "released", "issued"]
 MovementKind = Literal["receive", "adjust", "transfer"]
@@ -28,7 +29,8 @@ class Book(Document):
     """Counts the inputs that changed anything in this location."""
 
 
-class Waiting(Value):
+@dataclass(frozen=True, slots=True)
+class Waiting:
     """A place in an item's backorder queue."""
 
     reservation: str
@@ -115,7 +117,8 @@ def servings(stocks: Iterable[Stock]) -> Iterator[tuple[str, str, int]]:
     return islice(((stock.sku, *share) for stock in stocks for share in stock.shares()), MOST_SERVED)
 
 
-class ReservedLine(Value):
+@dataclass(frozen=True, slots=True)
+class ReservedLine:
     """One item of a reservation."""
 
     sku: str
@@ -189,14 +192,14 @@ class Reservation(Document):
     def given(self, sku: str, units: int, bin: str, now: datetime) -> Self:  # noqa: A002 - it is the field's name
         """The waiting reservation after it got so many units of an item that it missed."""
         lines = tuple(
-            line.model_copy(update={"held": line.held + units, "bin": bin}) if line.sku == sku else line
-            for line in self.lines
+            replace(line, held=line.held + units, bin=bin) if line.sku == sku else line for line in self.lines
         )
         complete = not any(line.missing for line in lines)
         return self.but(lines=lines, state="held" if complete else "waiting", changed_at=now)
 
 
-class MovedLine(Value):
+@dataclass(frozen=True, slots=True)
+class MovedLine:
     """One line of a movement."""
 
     sku: str
@@ -231,7 +234,8 @@ class Movement(Document):
         return (self.id, self.what, self.lines, self.note) == (other.id, other.what, other.lines, other.note)
 
 
-class LevelChange(Value):
+@dataclass(frozen=True, slots=True)
+class LevelChange:
     """What an input did to one item."""
 
     sku: str

