@@ -13,6 +13,12 @@ from chassis.ports import Clock, Feed
 
 Taken = Received | AlarmRang | CallAnswered
 
+MOST_WAITING_BYTES = 8_000_000
+"""A lane holds about so much before its topics are paused: a thousand records may be anything from 1 MB to 1 GB."""
+MOST_TAKEN_BYTES = 1_000_000
+"""So much is decided on at once, or one record that is larger: the worst that a stranger can send takes some seconds a
+megabyte to be refused, and while a batch is decided on nobody else is served, nor Kafka told that we live."""
+
 
 def _is_outside(topic: str) -> bool:
     """Whether what is on it begins something new; a repair carries on what was begun."""
@@ -23,6 +29,13 @@ def _is_from_outside(taken: Taken) -> bool:
     return not isinstance(taken, AlarmRang | CallAnswered) and _is_outside(taken.topic)
 
 
+def _bytes_of(taken: Taken) -> int:
+    """What others sent; what is our own is small."""
+    if isinstance(taken, AlarmRang | CallAnswered):
+        return 0
+    return len(taken.value or b"") + len(taken.key or b"") + sum([len(value or b"") for _, value in taken.headers])
+
+
 class Lane:
     """Inputs in the order they came; the feed of their topics is paused when too many wait."""
 
@@ -30,27 +43,49 @@ class Lane:
         self._feed = feed
         self._topics = topics
         self._most = most
-        self._inputs: deque[Taken] = deque()
+        self._inputs: deque[tuple[Taken, int]] = deque()
+        """Each with its bytes."""
+        self._bytes = 0
         self._paused = False
 
     def __len__(self) -> int:
         return len(self._inputs)
 
+    def _fullness(self) -> float:
+        """Above 1 where too many wait."""
+        return max(len(self._inputs) / self._most, self._bytes / MOST_WAITING_BYTES)
+
     def add(self, inputs: Sequence[Taken]) -> None:
-        self._inputs.extend(inputs)
-        if not self._paused and len(self._inputs) > self._most:
+        weighed = [(one, _bytes_of(one)) for one in inputs]
+        self._inputs.extend(weighed)
+        self._bytes += sum([weight for _, weight in weighed])
+        if not self._paused and self._fullness() > 1:
             self._paused = True
             self._feed.pause(self._topics)
 
-    def take(self, most: int) -> list[Taken]:
-        taken = [self._inputs.popleft() for _ in range(min(most, len(self._inputs)))]
-        if self._paused and len(self._inputs) * 2 <= self._most:
+    def take(self, most: int, most_bytes: int = MOST_TAKEN_BYTES) -> tuple[list[Taken], int]:
+        """The next inputs, so many and of so many bytes at the most, and how many bytes are left to be taken.
+
+        What has more than may ever be taken is taken alone.
+        """
+        taken: list[Taken] = []
+        left = most_bytes
+        while self._inputs and len(taken) < most:
+            weight = self._inputs[0][1]
+            if weight > left and left < MOST_TAKEN_BYTES:
+                break
+            taken.append(self._inputs.popleft()[0])
+            self._bytes -= weight
+            left -= weight
+        if self._paused and self._fullness() <= 1 / 2:
             self._paused = False
             self._feed.resume(self._topics)
-        return taken
+        return taken, left
 
     def put_back(self, taken: Sequence[Taken]) -> None:
-        self._inputs.extendleft(reversed(taken))
+        weighed = [(one, _bytes_of(one)) for one in taken]
+        self._inputs.extendleft(reversed(weighed))
+        self._bytes += sum([weight for _, weight in weighed])
 
 
 class Inbox:
@@ -114,10 +149,10 @@ class Inbox:
     def take(self, rung: Sequence[AlarmRang], most: int, room: int) -> list[Taken]:
         """The alarms that rang, and the next inputs: `most` in all, no more than `room` of them from outside."""
         self._woken.clear()
-        taken: list[Taken] = [*rung]
-        taken += self._inside.take(most - len(taken))
+        inside, left = self._inside.take(most - len(rung))
         self._has_room = room > 0
-        taken += self._outside.take(max(0, min(most - len(taken), room)))
+        outside, _ = self._outside.take(min(most - len(rung) - len(inside), room), left)
+        taken: list[Taken] = [*rung, *inside, *outside]
         self._begun = bool(taken)
         return taken
 
