@@ -11,6 +11,8 @@ from order.decide import decider, needs
 from order.definition import Policy
 from order.sourcing import Routes
 
+from services.order.tests.scene import Scene
+
 ADDRESS = Address(name="Ada", street="1 High St", city="Leeds", postal_code="LS1", country=CountryAlpha2("GB"))
 
 TWO_MUGS_AND_A_TEA = OrderPlaced(
@@ -51,3 +53,8 @@ def stage() -> Rehearsal:
         forward_again_after=timedelta(seconds=45),
     )
     return Rehearsal(needs, decider(policy))
+
+
+@pytest.fixture
+def scene(stage: Rehearsal, placed: Callable[..., OrderPlaced]) -> Scene:
+    return Scene(stage, placed)

@@ -19,10 +19,11 @@ from pydantic import AwareDatetime, GetCoreSchemaHandler, ValidatorFunctionWrapH
 from pydantic_core import CoreSchema, core_schema
 from starlette.requests import ClientDisconnect
 
-from order.decide import why_not_cancel, why_not_place
+from order.decide import why_not_place
 from order.file_intake import take_in
 from order.listing import NEWEST_FIRST, cursor_after, where
 from order.live import Changes, Live, changes_of
+from order.repair import why_not_turn_back
 from order.shown import Accepted, OrderPage, OrderShown, OrderSummary
 from order.state import Order, Status
 from order.validation import read
@@ -107,7 +108,7 @@ def _intake(routes: APIRouter, reader: Reader, publisher: Publisher) -> None:
     async def cancel(order_id: OrderId, cancellation: Annotated[Cancellation, AsJson], response: Response) -> Accepted:
         """Ask for an order to be undone; whether it still can be is seen at the order."""
         known = await reader.get(Order, order_id)
-        refusal = why_not_cancel(known) if known is not None and known.status != "rejected" else None
+        refusal = why_not_turn_back(known) if known is not None and known.status != "rejected" else None
         if refusal is not None:
             raise Problem(409, "The order cannot be cancelled", reasons=(refusal,))
         request = CancelOrder(order_id=order_id, reason=cancellation.reason, requested_by=cancellation.requested_by)

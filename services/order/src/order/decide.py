@@ -6,23 +6,34 @@ from datetime import datetime
 from chassis.decision import AlarmRang, Decision, Documents, Input
 from chassis.service import Decide
 from contracts.message import Reason, SagaStep
-from contracts.order import CancellationRefused, CancelOrder, OrderPlaced, PlacementRefused
+from contracts.order import (
+    CancellationRefused,
+    CancelOrder,
+    CompensateOrder,
+    OrderPlaced,
+    OrderRepair,
+    PlacementRefused,
+    RetryStep,
+    SkipStep,
+)
 
-from order.commands import ALREADY_SHIPPED, order_validated
+from order.commands import order_validated
 from order.definition import Policy
 from order.interpreter import Turn
+from order.repair import Request, repair, repair_refused, why_not_turn_back
 from order.saga import CURRENT, DEFINITIONS
 from order.state import EarlierRevision, Ending, Happening, MalformedOrder, Order
 from order.timeline import deadline_passed, happening
 from order.validation import reasons_against
 
+UNKNOWN_ORDER = Reason(path="order_id", code="unknown_order", message="nobody placed such an order")
 MOST_EARLIER = 20
 """An order that is placed again and again forgets the oldest of its revisions."""
 
 
 def needs(message: Input, _: Documents) -> Iterable[str]:
     match message:
-        case OrderPlaced() | MalformedOrder() | CancelOrder() | SagaStep():
+        case OrderPlaced() | MalformedOrder() | CancelOrder() | OrderRepair() | SagaStep():
             return (Order.key_of(message.order_id),)
         case AlarmRang(document=key):
             return (key,)
@@ -41,6 +52,8 @@ def decider(policy: Policy) -> Decide:
                 return _place(documents.get(Order, message.order_id), message, policy, now)
             case CancelOrder():
                 return _cancel(documents.get(Order, message.order_id), message, policy, now)
+            case RetryStep() | SkipStep() | CompensateOrder():
+                return _repair(documents.get(Order, message.order_id), message, policy, now)
             case AlarmRang(document=key):
                 return _ring(documents.get(Order, key.partition("/")[2]), policy, now)
             case _:
@@ -107,25 +120,17 @@ def _begun(order: Order | None, placement: OrderPlaced | MalformedOrder, policy:
         definition=order.definition,
         earlier=(*order.earlier[1 - MOST_EARLIER :], ended),
         tasks=tuple(task for task in order.tasks if task.state == "undoing"),
+        repairs=order.repairs,
     )
 
 
 # Cancelling.
 
 
-def why_not_cancel(order: Order) -> Reason | None:
-    """Why an order cannot be cancelled any more, if it cannot."""
-    if order.ended:
-        return Reason(path="order_id", code=f"already_{order.status}", message=f"the order is {order.status} already")
-    if order.ending is None and order.stage >= DEFINITIONS[order.definition].pivot:
-        return ALREADY_SHIPPED
-    return None
-
-
 def _cancel(order: Order | None, request: CancelOrder, policy: Policy, now: datetime) -> Decision:
     if order is None:
-        return _refuse(request, 1, Reason(path="order_id", code="unknown_order", message="nobody placed such an order"))
-    if refusal := why_not_cancel(order):
+        return _refuse(request, 1, UNKNOWN_ORDER)
+    if refusal := why_not_turn_back(order):
         return _refuse(request, order.revision, refusal)
     turn = Turn(order, policy, now)
     if order.ending is None:
@@ -141,6 +146,19 @@ def _refuse(request: CancelOrder, revision: int, reason: Reason) -> Decision:
         order_id=request.order_id, revision=revision, reason=reason, requested_by=request.requested_by
     )
     return Decision(messages=(refused,))
+
+
+# What a person decides.
+
+
+def _repair(order: Order | None, request: Request, policy: Policy, now: datetime) -> Decision:
+    if order is None:
+        return Decision(messages=(repair_refused(request, 1, UNKNOWN_ORDER),))
+    if any(known.id == request.repair_id for known in order.repairs):
+        return Decision()
+    turn = Turn(order, policy, now)
+    repair(turn, request)
+    return _decision(turn, happening(now, request, turn.said, turn.remark))
 
 
 # The saga.

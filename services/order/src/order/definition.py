@@ -105,6 +105,8 @@ class Step:
     waits: Waits | None = None
     notes: tuple[type[SagaStep], ...] = ()
     """What is told on the way, and only noted."""
+    skippable: bool = False
+    """Whether a person may take it as done though nobody said so: nothing that follows is built on its answer."""
 
 
 @dataclass(frozen=True, slots=True)

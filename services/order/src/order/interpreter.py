@@ -71,15 +71,39 @@ class Turn:
                 continue
             step = self._definition.steps[task.step]
             if task.state == "undoing":
-                self._undo(step, task)
+                self.ask_again(task)
                 self.order = self.order.but(undo_tries=self.order.undo_tries + 1)
             elif step.undo is None:
-                self._ask_again(step, task)
+                self.ask_again(task)
                 self.order = self.order.but(forward_tries=self.order.forward_tries + 1)
             elif step.waits is not None and task.state == "waiting":
                 self.turn_back(Ending(status="cancelled", reasons=(step.waits.expired,), by=step.name))
             else:
                 self.turn_back(Ending(status=self._stage.failed, reasons=(_no_answer(step),), by=step.name))
+
+    # What a person may have done about what nobody answers.
+
+    def ask_again(self, task: Task) -> None:
+        """Ask for what is not answered, or for its undo, once more, just as the first time."""
+        step = self._definition.steps[task.step]
+        if task.state == "undoing":
+            self._undo(step, task)
+            return
+        # A command may be made of those that were given before it, as each question to a location is.
+        before = self.order.but(tasks=self.order.tasks[: self.order.tasks.index(task)])
+        self._put(task, "pending", self._now + step.do.within(self._policy))
+        for command in step.do.commands(before):
+            if (command.attempt, _location_of(command)) == (task.attempt, task.location):
+                self.said.append(command)
+
+    def skip(self, *tasks: Task) -> None:
+        """Take what is not answered as done, or as undone where that was asked."""
+        for task in tasks:
+            if task.state == "undoing":
+                self._undone(task)
+            else:
+                self._put(task, "done")
+                self._enter_next()
 
     # Going forward.
 
@@ -99,17 +123,12 @@ class Turn:
                 attempt=command.attempt,
                 location=_location_of(command),
                 deadline=self._now + step.do.within(self._policy),
+                asked_at=self._now,
             )
             for step, command in asked
         )
         self.order = self.order.but(tasks=(*self.order.tasks, *tasks))
         self.said.extend(command for _, command in asked)
-
-    def _ask_again(self, step: Step, task: Task) -> None:
-        self._put(task, "pending", self._now + step.do.within(self._policy))
-        for command in step.do.commands(self.order):
-            if (command.attempt, _location_of(command)) == (task.attempt, task.location):
-                self.said.append(command)
 
     def _done(self, step: Step, task: Task, answer: SagaStep) -> None:
         if not step.done.fits(self.order, answer):
@@ -237,9 +256,18 @@ class Turn:
         return order.but(
             status=self._status(),
             alarm=min(deadlines, default=None),
+            unanswered_since_ms=self._unanswered_since_ms(),
             version=order.version + 1,
             timeline=(*order.timeline[1 - MOST_HAPPENINGS :], latest) if latest else order.timeline,
         )
+
+    def _unanswered_since_ms(self) -> int | None:
+        since = [
+            task.asked_at
+            for task in self.order.unanswered()
+            if task.asked_at and (task.state == "undoing" or self._definition.steps[task.step].undo is None)
+        ]
+        return int(min(since).timestamp() * 1000) if since else None
 
     def _status(self) -> Status:
         if self.order.ended:
@@ -267,11 +295,16 @@ class Turn:
 
     def _put(self, task: Task, state: TaskState, deadline: datetime | None = None) -> None:
         """The task is in this state now."""
-        tasks, now = self.order.tasks, task.but(state, deadline)
+        tasks, now = self.order.tasks, task.but(state, deadline, self._asked_at(task, state))
         known = any(other is task for other in tasks)
         self.order = self.order.but(
             tasks=tuple(now if other is task else other for other in tasks) if known else (*tasks, now)
         )
+
+    def _asked_at(self, task: Task, state: TaskState) -> datetime | None:
+        if state not in {"pending", "undoing"}:
+            return None
+        return (task.asked_at if state == task.state else None) or self._now
 
     def _note(self, answer: SagaStep) -> None:
         if answer.revision == self.order.revision and not self._is_noted(answer):

@@ -25,6 +25,8 @@ Status = Literal[
 
 ENDS: frozenset[Status] = frozenset({"completed", "rejected", "cancelled"})
 
+QUEUED: frozenset[Status] = frozenset({"reserving", "shipping"})
+
 TaskState = Literal[
     "pending",  # asked, not answered
     "waiting",  # asked, and told to wait
@@ -73,9 +75,11 @@ class Task:
     state: TaskState = "pending"
     deadline: datetime | None = None
     """When something will be done about it if nothing is heard."""
+    asked_at: datetime | None = None
+    """Since when an answer is waited for, to it or to its undo; None when there is one."""
 
-    def but(self, state: TaskState, deadline: datetime | None = None) -> "Task":
-        """The same in this state, which has its own deadline or none."""
+    def but(self, state: TaskState, deadline: datetime | None = None, asked_at: datetime | None = None) -> "Task":
+        """The same in this state, which has its own deadline or none, and waits for an answer or not."""
         return Task(
             step=self.step,
             revision=self.revision,
@@ -83,6 +87,7 @@ class Task:
             location=self.location,
             state=state,
             deadline=deadline,
+            asked_at=asked_at,
         )
 
 
@@ -139,6 +144,22 @@ class EarlierRevision:
     reasons: tuple[Reason, ...]
 
 
+class Repair(Value):
+    """What a person asked for to put the order right."""
+
+    id: str
+    request: str
+    """The type of the request."""
+    step: str
+    """The step that it was about; empty where it was about the whole order."""
+    by: str
+    """Who asked."""
+    reason: str
+    """Why."""
+    refusal: Reason | None = None
+    """Why nothing was done, if it was not."""
+
+
 class Order(Document):
     """One order: what was ordered, how far its saga is, and what happened to it."""
 
@@ -170,6 +191,11 @@ class Order(Document):
     """How often an undo was sent again because nobody answered it."""
     forward_tries: int = 0
     """The same for commands after the pivot."""
+    unanswered_since_ms: int | None = None
+    """Since when nobody has answered what must be done, an undo or a step after the pivot, in milliseconds since 1970
+    (UTC); None if nothing of that kind is waited for. What lasts for too long is stuck."""
+    repairs: tuple[Repair, ...] = ()
+    """What people asked for to put the order right, in all its revisions, the oldest first."""
 
     route: tuple[str, ...] = ()
     """The locations to be asked for stock, in this order."""
@@ -182,6 +208,12 @@ class Order(Document):
     """The types of the messages that were only noted."""
     captured: int = 0
     """What was captured, in the currency's minor unit."""
+
+    @property
+    def is_queued(self) -> bool:
+        """Whether its payment or its shipment is waited for: the provider and the carrier serve so many at once, and to
+        ask them for more makes everybody wait, until deadlines pass that nobody need miss."""
+        return self.status in QUEUED
 
     @property
     def content(self) -> OrderPlaced:
@@ -200,6 +232,10 @@ class Order(Document):
     def tasks_of(self, step: str) -> tuple[Task, ...]:
         """The commands that a step has given for this revision."""
         return tuple(task for task in self.tasks if task.step == step and task.revision == self.revision)
+
+    def unanswered(self, step: str | None = None) -> tuple[Task, ...]:
+        """The commands of a step, or of all, that wait for an answer to them or to their undo, in whatever revision."""
+        return tuple(task for task in self.tasks if task.asked_at is not None and step in {None, task.step})
 
     def task(self, step: str, revision: int, attempt: int, location: str) -> Task | None:
         """The command with these names, all of which come back in its answer; None if the saga did not give it."""

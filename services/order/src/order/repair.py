@@ -1,0 +1,111 @@
+"""What a person may decide about an order that does not go on by itself, and when that makes no sense."""
+
+from contracts.message import Reason
+from contracts.order import (
+    CompensateOrder,
+    OrderRepairRefused,
+    OrderTurnedBack,
+    RetryStep,
+    SkipStep,
+    StepRetried,
+    StepSkipped,
+)
+
+from order.commands import ALREADY_SHIPPED
+from order.interpreter import Turn
+from order.saga import DEFINITIONS
+from order.state import Ending, Order, Repair, Task
+
+Request = RetryStep | SkipStep | CompensateOrder
+
+MOST_REPAIRS = 50
+"""An order remembers so many requests: what comes again under the name of one of them changes nothing."""
+
+
+def why_not_turn_back(order: Order) -> Reason | None:
+    """Why nobody can have an order undone any more, if that is so."""
+    if order.ended:
+        return Reason(path="order_id", code=f"already_{order.status}", message=f"the order is {order.status} already")
+    if order.ending is None and order.stage >= DEFINITIONS[order.definition].pivot:
+        return ALREADY_SHIPPED
+    return None
+
+
+def why_not_repair(order: Order, request: Request) -> Reason | None:
+    """Why a request does not fit what the order is, if it does not."""
+    match request:
+        case RetryStep(step=step):
+            return None if order.unanswered(step) else _nothing_waits(step)
+        case SkipStep(step=step):
+            return _why_not_skip(order, step)
+        case CompensateOrder():
+            undoing = Reason(path="order_id", code="already_undoing", message="the order is being undone already")
+            return why_not_turn_back(order) or (undoing if order.ending is not None else None)
+
+
+def _why_not_skip(order: Order, step: str) -> Reason | None:
+    tasks = _to_skip(order, step)
+    if not tasks:
+        return _nothing_waits(step)
+    if tasks[0].state == "undoing" or DEFINITIONS[order.definition].steps[step].skippable:
+        return None
+    message = f"what follows is built on the answer to the step {step!r}: retry it, or compensate the order"
+    return Reason(path="step", code="not_skippable", message=message)
+
+
+def repair(turn: Turn, request: Request) -> None:
+    """Do what is asked for, or refuse it; a person's decision is on the log before what follows from it."""
+    order = turn.order
+    refusal = why_not_repair(order, request)
+    done = Repair(
+        id=request.repair_id,
+        request=type(request).__name__,
+        step=(not isinstance(request, CompensateOrder) and request.step) or "",
+        by=request.requested_by,
+        reason=request.reason,
+        refusal=refusal,
+    )
+    turn.order = order.but(repairs=(*order.repairs[1 - MOST_REPAIRS :], done))
+    turn.remark = f"{request.requested_by}: {request.reason}"
+    if refusal is not None:
+        turn.remark += f" (refused: {refusal.message})"
+        turn.said.append(repair_refused(request, order.revision, refusal))
+        return
+    names = {
+        **request.model_dump(include={"repair_id", "order_id", "reason", "requested_by"}),
+        "revision": order.revision,
+    }
+    match request:
+        case RetryStep(step=step):
+            tasks = order.unanswered(step)
+            turn.said.append(StepRetried(**names, steps=tuple(dict.fromkeys(task.step for task in tasks))))
+            for task in tasks:
+                turn.ask_again(task)
+        case SkipStep(step=step):
+            tasks = _to_skip(order, step)
+            turn.said.append(StepSkipped(**names, step=step, is_undo=tasks[0].state == "undoing"))
+            turn.skip(*tasks)
+        case CompensateOrder():
+            turn.said.append(OrderTurnedBack(**names))
+            reason = Reason(path="", code="compensated", message=request.reason)
+            turn.turn_back(Ending(status="cancelled", reasons=(reason,), by=request.requested_by, requested=True))
+
+
+def repair_refused(request: Request, revision: int, refusal: Reason) -> OrderRepairRefused:
+    return OrderRepairRefused(
+        **request.model_dump(include={"repair_id", "order_id", "reason", "requested_by"}),
+        revision=revision,
+        request=type(request).__name__,
+        refusal=refusal,
+    )
+
+
+def _to_skip(order: Order, step: str) -> tuple[Task, ...]:
+    """The undos of a step that nobody answers; if there are none, its commands."""
+    waiting = order.unanswered(step)
+    return tuple(task for task in waiting if task.state == "undoing") or waiting
+
+
+def _nothing_waits(step: str | None) -> Reason:
+    what = "no step" if step is None else f"no step {step!r}"
+    return Reason(path="step", code="nothing_waits", message=f"{what} waits for an answer")
