@@ -187,6 +187,11 @@ class Edge(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no
             self._running.pop(number, None)
             self._meters.forget(number)
 
+    @property
+    def partitions(self) -> frozenset[int]:
+        """The numbers of those that are ours."""
+        return frozenset(self._running)
+
     # Health: progress, not a ping.
 
     def health(self) -> tuple[bool, dict[str, Any]]:

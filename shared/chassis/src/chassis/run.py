@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import asynccontextmanager
 from uuid import uuid4
 
@@ -20,7 +20,8 @@ from chassis.http import create_app
 from chassis.kafka import KafkaLog, KafkaPublisher
 from chassis.mongo import MongoStore, connect
 from chassis.partition import Limits, Partition
-from chassis.ports import Feed, Publisher, Reader, Unavailable
+from chassis.ports import Feed, Publisher, Reader, Unavailable, Ward
+from chassis.repairs_api import repairs_router
 from chassis.service import Service
 from chassis.settings import ChassisSettings
 from chassis.telemetry import Meters, configure_logging, logger
@@ -111,14 +112,16 @@ async def _serving(
         )
 
     edge = Edge(service.name, service.topics, settings, open_partition, meters)
-    app = create_app(
-        f"Throughline {service.name}",
-        service.__doc__ or "",
-        routes(store, KafkaPublisher(log, service.name, clock)),
-        edge.health,
-        edge.measure,
-        meters,
-    )
+    publisher = KafkaPublisher(log, service.name, clock)
+    all_routes = APIRouter()
+    all_routes.include_router(routes(store, publisher))
+    all_routes.include_router(repairs_router(service.name, store, publisher, store, log))
+
+    async def measure() -> None:
+        await edge.measure()
+        await _measure_stuck(store, edge.partitions, meters)
+
+    app = create_app(f"Throughline {service.name}", service.__doc__ or "", all_routes, edge.health, measure, meters)
     server = _Server(
         uvicorn.Config(
             app,
@@ -143,6 +146,17 @@ async def _serving(
         await http
         await log.stop()
         client.close()
+
+
+async def _measure_stuck(ward: Ward, partitions: Collection[int], meters: Meters) -> None:
+    """Set the gauges of what waits for a person in these partitions; without a store, there are none."""
+    meters.stuck.clear()
+    meters.stuck_since.clear()
+    with contextlib.suppress(Unavailable):
+        for one in await ward.stuck():
+            if one.partition in partitions:
+                meters.stuck.labels(str(one.partition), one.what, one.why).set(one.count)
+                meters.stuck_since.labels(str(one.partition), one.what, one.why).set(one.since.timestamp())
 
 
 class _Server(uvicorn.Server):

@@ -38,6 +38,14 @@ class Meters:
         self.calls = Counter("throughline_calls", "Calls to the outside world", ["outcome"], registry=r)
         self.fenced = Counter("throughline_fenced", "Times that another owner was met", registry=r)
         self.parked = Gauge("throughline_parked", "Orders that are parked", ["partition"], registry=r)
+        stuck = ["partition", "what", "why"]
+        self.stuck = Gauge("throughline_stuck", "What waits for a person", stuck, registry=r)
+        self.stuck_since = Gauge(
+            "throughline_stuck_since_seconds",
+            "Since when the oldest of it waits, as seconds since 1970",
+            stuck,
+            registry=r,
+        )
         self.alarms_set = Gauge("throughline_alarms_set", "Alarms that wait to ring", ["partition"], registry=r)
         self.documents = Gauge("throughline_documents_in_memory", "Documents in memory", ["partition"], registry=r)
         self.waiting = Gauge(
@@ -58,7 +66,15 @@ class Meters:
     def forget(self, partition: int) -> None:
         """Show a partition as not served, and nothing else of it: what it has now is measured by its next owner."""
         label = {"partition": str(partition)}
-        for gauge in (self.parked, self.alarms_set, self.documents, self.waiting, self.lag):
+        for gauge in (
+            self.parked,
+            self.stuck,
+            self.stuck_since,
+            self.alarms_set,
+            self.documents,
+            self.waiting,
+            self.lag,
+        ):
             gauge.remove_by_labels(label)
         self.running.labels(**label).set(0)
 
