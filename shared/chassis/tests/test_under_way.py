@@ -4,7 +4,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
-from chassis.entry import Change
+from chassis.decision import Document
 from chassis.under_way import PATIENCE, UnderWay
 from chassis.world import LIMITS, World
 from hypothesis import given
@@ -13,26 +13,50 @@ from hypothesis import strategies as st
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 
 
-def change(key: str, *, waits: bool = True) -> Change:
-    return Change(key, b"{}", NOON + timedelta(hours=1) if waits else None, calling=False, trace=None, entry=1)
+class Errand(Document):
+    kind = "errands"
+    queued: bool = False
+
+    @property
+    def is_queued(self) -> bool:
+        return self.queued
+
+
+def errand(name: str, *, waits: bool = True, queued: bool = False) -> Errand:
+    return Errand(id=name, alarm=NOON + timedelta(hours=1) if waits else None, queued=queued)
 
 
 def test_what_waits_takes_room_until_it_waits_no_more() -> None:
     under_way = UnderWay(2)
-    under_way.see(change("a"), NOON)
-    under_way.see(change("b"), NOON)
+    under_way.see(errand("a"), NOON)
+    under_way.see(errand("b"), NOON)
     assert under_way.room(NOON) == 0
-    under_way.see(change("a", waits=False), NOON)
+    under_way.see(errand("a", waits=False), NOON)
     assert under_way.room(NOON) == 1
 
 
 def test_what_does_not_move_gives_its_room_back_after_a_while() -> None:
     under_way = UnderWay(1)
-    under_way.see(change("a"), NOON)
+    under_way.see(errand("a"), NOON)
     assert under_way.next_room() == NOON + PATIENCE
     assert under_way.room(NOON + PATIENCE - timedelta(milliseconds=1)) == 0
     assert under_way.room(NOON + PATIENCE) == 1
     assert under_way.next_room() is None
+
+
+def test_what_is_queued_keeps_its_room_however_long_it_waits() -> None:
+    under_way = UnderWay(2)
+    under_way.see(errand("a", queued=True), NOON)
+    under_way.see(errand("b"), NOON)
+    assert under_way.room(NOON) == 0
+    assert under_way.next_room() == NOON + PATIENCE
+    later = NOON + 100 * PATIENCE
+    assert under_way.room(later) == 1
+    under_way.see(errand("b", queued=True), later)
+    assert (under_way.room(later), under_way.next_room()) == (0, None)
+    under_way.see(errand("a"), later)
+    under_way.see(errand("b", waits=False), later)
+    assert under_way.room(later) == 1
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.booleans(), st.integers(0, 8)), max_size=60))
@@ -40,7 +64,7 @@ def test_room_is_what_the_documents_that_moved_lately_leave(moves: list[tuple[in
     under_way, now, moved = UnderWay(5), NOON, dict[int, datetime]()
     for document, waits, seconds in moves:
         now += timedelta(seconds=seconds)
-        under_way.see(change(str(document), waits=waits), now)
+        under_way.see(errand(str(document), waits=waits), now)
         moved.pop(document, None)
         if waits:
             moved[document] = now

@@ -212,7 +212,8 @@ class Order(Document):
     @property
     def is_queued(self) -> bool:
         """Whether its payment or its shipment is waited for: the provider and the carrier serve so many at once, and to
-        ask them for more makes everybody wait, until deadlines pass that nobody need miss."""
+        ask them for more makes everybody wait, until deadlines pass that nobody need miss.
+        """
         return self.status in QUEUED
 
     @property

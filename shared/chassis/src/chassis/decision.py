@@ -97,6 +97,13 @@ class Document(BaseModel):
         return f"{cls.kind}/{id}"
 
     @property
+    def is_queued(self) -> bool:
+        """Whether it waits for somebody who serves one after the other, and soon, so that beginning more beside it only
+        makes it wait longer. It must have a deadline.
+        """
+        return False
+
+    @property
     def key(self) -> str:
         return f"{self.kind}/{self.id}"
 

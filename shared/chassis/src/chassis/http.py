@@ -68,8 +68,8 @@ class StrictBody:
     """Reads a body before any route runs, and refuses one that is too long, or JSON that two readers could understand
     differently; the routes at `streaming` read theirs themselves.
 
-    Routes get the bytes as they came (see `chassis.body`): FastAPI, told that they are JSON, would parse them in a way of
-    its own. So nobody is asked what they are.
+    Routes get the bytes as they came (see `chassis.body`): FastAPI, told that they are JSON, would parse them in its
+    own way. So nobody is asked what they are.
     """
 
     def __init__(self, app: ASGIApp, streaming: Collection[str]) -> None:

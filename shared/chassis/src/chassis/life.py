@@ -161,13 +161,12 @@ class TaskFactory:
 
 
 def place_of(work: Any) -> str:  # noqa: ANN401 - any awaitable may be what a coroutine waits for
-    """Where a coroutine stands: the innermost await of ours, not of asyncio's."""
+    """Where a coroutine stands: the innermost await of the engine."""
     place = ""
     while isinstance(work, CoroutineType):
         frame = work.cr_frame
-        if frame is not None:
-            module = frame.f_globals.get("__name__", "")
-            if module != "asyncio" and not module.startswith("asyncio."):
-                place = f"{module}.{work.cr_code.co_name}:{frame.f_lineno}"
+        module = frame.f_globals.get("__name__", "") if frame is not None else ""
+        if frame is not None and module.startswith("chassis."):
+            place = f"{module}.{work.cr_code.co_name}:{frame.f_lineno}"
         work = work.cr_await
     return place

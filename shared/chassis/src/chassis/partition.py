@@ -233,7 +233,7 @@ class Partition:
         """Take in a committed change. It may not have been shown before a crash, so it is shown in any case."""
         self._memory.commit(stored, change)
         self._alarms.set(change.key, change.alarm)
-        self._under_way.see(change, self._now)
+        self._under_way.see(stored.document, self._now)
         self._calls.want(change.key, stored)
         self._showing.add({change.key: stored.document})
         if isinstance(stored.document, Parked):

@@ -3,31 +3,37 @@
 from collections import OrderedDict
 from datetime import datetime, timedelta
 
-from chassis.entry import Change
+from chassis.decision import Document
 
 PATIENCE = timedelta(seconds=10)
-"""What has not moved for so long waits for the world, and no longer keeps others from being begun."""
+"""What has not moved for so long waits for the world, and keeps nobody from being begun, unless it is queued."""
 
 
 class UnderWay:
-    """Documents that wait for an alarm or an answer and moved not long ago; `most` of them leave no room."""
+    """Documents that wait for an alarm or an answer and are queued, or moved not long ago; `most` leave no room."""
 
     def __init__(self, most: int) -> None:
         self._most = most
+        self._queued: set[str] = set()
         self._moved: OrderedDict[str, datetime] = OrderedDict()
 
-    def see(self, change: Change, now: datetime) -> None:
-        """Take in what an entry changed."""
-        self._moved.pop(change.key, None)
-        if change.alarm is not None or change.calling:
-            self._moved[change.key] = now
+    def see(self, document: Document, now: datetime) -> None:
+        """Take in a document that changed."""
+        self._queued.discard(document.key)
+        self._moved.pop(document.key, None)
+        if document.is_queued:
+            self._queued.add(document.key)
+        elif document.alarm is not None or document.calls:
+            self._moved[document.key] = now
 
     def room(self, now: datetime) -> int:
-        """How many more may be begun."""
+        """How many more may be begun; none where it is less than one."""
         while self._moved and now - next(iter(self._moved.values())) >= PATIENCE:
             self._moved.popitem(last=False)
-        return self._most - len(self._moved)
+        return self._most - len(self._moved) - len(self._queued)
 
     def next_room(self) -> datetime | None:
-        """When there will be room even if nothing moves; None if there is some."""
-        return next(iter(self._moved.values())) + PATIENCE if len(self._moved) >= self._most else None
+        """When something under way will count no more even if nothing moves; None if there is room, or nothing will."""
+        if len(self._moved) + len(self._queued) < self._most or not self._moved:
+            return None
+        return next(iter(self._moved.values())) + PATIENCE
