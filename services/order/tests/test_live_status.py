@@ -167,7 +167,7 @@ async def http(hub: Live, stage: Rehearsal) -> AsyncIterator[httpx.AsyncClient]:
     async def measure() -> None: ...
 
     shelf = Shelf(stage)
-    app = create_app("order", "", router(shelf, shelf, hub), lambda: (True, {}), measure, Meters())
+    app = create_app("order", "", [router(shelf, shelf, hub)], lambda: (True, {}), measure, Meters())
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, timeout_graceful_shutdown=1))
     serving = asyncio.create_task(server.serve())
     await soon(lambda: server.started)

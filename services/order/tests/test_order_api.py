@@ -60,7 +60,7 @@ def shop(stage: Rehearsal) -> Shop:
 async def http(shop: Shop) -> AsyncIterator[httpx.AsyncClient]:
     async def measure() -> None: ...
 
-    app = create_app("order", "", api.router(shop, shop, Live(NO_REDIS)), lambda: (True, {}), measure, Meters())
+    app = create_app("order", "", [api.router(shop, shop, Live(NO_REDIS))], lambda: (True, {}), measure, Meters())
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://order") as client:
         yield client
 
