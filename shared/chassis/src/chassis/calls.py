@@ -3,6 +3,7 @@
 import asyncio
 import heapq
 from collections.abc import Callable
+from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
@@ -13,6 +14,7 @@ from chassis.service import Gateway
 from chassis.telemetry import Meters, logger
 from chassis.trace import trace_id_of
 
+ALWAYS = datetime.min.replace(tzinfo=UTC)
 MOST_SLEEP_S = 30.0
 """A clock may be set while we sleep: we look at it at least so often."""
 
@@ -53,6 +55,15 @@ class Calls:
                 when = call.not_before.timestamp() if call.not_before else 0.0
                 heapq.heappush(self._queue, (when, next(self._order), key, call))
                 self._changed.set()
+
+    def next(self) -> datetime | None:
+        """When the first of the pending calls is due, or was; None if there is none."""
+        due = [call.not_before or ALWAYS for stored in self._pending.values() for call in stored.document.calls]
+        return min(due, default=None)
+
+    def wake(self) -> None:
+        """The time was set: see what is due by it."""
+        self._changed.set()
 
     def _is_pending(self, key: str, call: Call) -> bool:
         stored = self._pending.get(key)
