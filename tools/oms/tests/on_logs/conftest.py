@@ -39,6 +39,7 @@ from shipping.state import Shipment
 
 PARTITIONS = 2
 POLICY = Policy(
+    definition=1,
     routes=Routes(default=("LON", "MAN"), by_country={}),
     reserve_within=timedelta(minutes=10),
     authorize_within=timedelta(minutes=10),
