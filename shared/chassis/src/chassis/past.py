@@ -87,7 +87,7 @@ class Chronicle:
         return datetime.fromtimestamp(self._next().timestamp / 1000, UTC)
 
     def _next(self) -> Received:
-        return min((queue[0] for queue in self._queues.values()), key=lambda record: record.timestamp)
+        return min((queue[0] for queue in self._queues.values()), key=_when)
 
     def take(self, until: datetime, most: int) -> list[Received]:
         """The next records, as far as it is known which ones they are, that were written until then; at least one."""
@@ -112,3 +112,8 @@ class Chronicle:
         """These were taken, and are to be taken again."""
         for record in reversed(records):
             self._queues.setdefault(record.topic, deque()).appendleft(record)
+
+
+def _when(record: Received) -> tuple[int, bytes]:
+    """When it was written; of what was published in the same millisecond, what was decided first comes first."""
+    return record.timestamp, dict(record.headers).get("ce_time") or b""
