@@ -47,6 +47,8 @@ from chassis.telemetry import logger
 
 OPEN = {"body.open": True}
 """What is stuck, and not dealt with yet."""
+RESTORING = "restoring"
+"""What a checkpoint has for as long as what it stands for is not all there."""
 RETRY_S = 0.2
 UNKNOWN_OUTCOME = (ConnectionFailure, ExecutionTimeout, WriteConcernError)
 """Errors after which nobody knows whether the write was done."""
@@ -157,6 +159,8 @@ class MongoStore:
             upsert=True,
             return_document=ReturnDocument.AFTER,
         )
+        if claimed.get(RESTORING):
+            raise RuntimeError("the database is being restored, or was not restored to the end")
         checkpoint = checkpoint_of(claimed)
         of_partition = {"$gte": f"{partition}/", "$lt": f"{partition}0"}  # "0" follows "/"
         after = self._journal.find({"_id": of_partition, "number": {"$gt": checkpoint.number}})

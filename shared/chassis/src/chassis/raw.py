@@ -50,6 +50,18 @@ def checkpoint_of(raw: Raw) -> Checkpoint:
     )
 
 
+def raw_checkpoint(checkpoint: Checkpoint) -> Raw:
+    past = checkpoint.past
+    return {
+        "_id": checkpoint.partition,
+        "number": checkpoint.number,
+        "incarnation": checkpoint.incarnation,
+        "epoch": checkpoint.epoch,
+        "progress": raw_progress(checkpoint.progress),
+        "past": {"since": past.since, "ends": list(past.ends.items())} if past else None,
+    }
+
+
 def _past_of(raw: Raw | None) -> Past | None:
     return Past(since=raw["since"], ends=dict(raw["ends"])) if raw else None
 
