@@ -215,3 +215,24 @@ async def test_takes_what_comes_after_its_past_when_it_comes(story: Restorable) 
 
     assert story.heard()[-1] in {"fifth", "rang"}
     assert story.heard().count("fifth") == 1
+
+
+async def test_does_not_wait_for_what_a_parked_order_asked_the_world(story: Restorable) -> None:
+    counter = story.world.start(story.counter)
+    story.bank.away = True
+    story.ask("call bank")
+    await asyncio.sleep(1)
+    story.ask("bug")
+    await asyncio.sleep(20)
+    backup = story.backup()
+    [other] = [order_id for order_id in story.toys.orders_on(story.world, 0, 2) if order_id != story.order_id]
+    story.world.send(story.toys.ask(other, "first"))
+    await asyncio.sleep(1)
+    await counter.stop()
+    story.restore(backup)
+    story.bank.away = False
+
+    async with asyncio.timeout(60):
+        await story.relived()
+
+    assert story.world.read(story.counter, story.toys.Tally, other).heard == ("first",)

@@ -57,9 +57,11 @@ class Calls:
                 self._changed.set()
 
     def next(self) -> datetime | None:
-        """When the first of the pending calls is due, or was; None if there is none."""
-        due = [call.not_before or ALWAYS for stored in self._pending.values() for call in stored.document.calls]
-        return min(due, default=None)
+        """When the first call is due that is not answered yet, or was; None if there is none."""
+        if any(not task.done() for task in self._under_way):
+            return ALWAYS
+        due = [when for when, _, key, call in self._queue if self._is_pending(key, call)]
+        return datetime.fromtimestamp(min(due), UTC) if due else None
 
     def wake(self) -> None:
         """The time was set: see what is due by it."""
@@ -74,10 +76,11 @@ class Calls:
         try:
             while True:
                 await self._next_due()
+                await self._slots.acquire()
                 _, _, key, call = heapq.heappop(self._queue)
                 if not self._is_pending(key, call):
+                    self._slots.release()
                     continue
-                await self._slots.acquire()
                 task = asyncio.create_task(self._perform(key, call))
                 self._under_way.add(task)
                 task.add_done_callback(self._done)
