@@ -21,7 +21,7 @@ from pydantic_core import to_jsonable_python
 
 SERVICES = Path(__file__).parents[2] / "services"
 NAMES = ("fulfillment", "inventory", "order", "payment", "shipping")
-UNITS = ("s", "messages", "documents", "orders", "calls", "failures", "port")
+UNITS = ("s", "messages", "documents", "orders", "calls", "failures", "port", "definition")
 """What numbers among the settings count; a setting's name says which."""
 
 each_service = pytest.mark.parametrize("name", NAMES)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 import pytest_asyncio
-from chassis.mongo import content_of
+from chassis.raw import content_of
 from contracts.order import OrderCancelled, OrderCompleted
 from contracts.shipping import ShipmentDelivered
 from oms.fleet import SERVICES, Addresses

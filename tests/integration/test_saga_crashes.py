@@ -9,8 +9,9 @@ import pytest_asyncio
 from contracts.order import OrderCancelled, OrderCompleted, OrderEvent, OrderPlaced, OrderRejected
 from contracts.topics import PARTITIONS
 from oms.audit.auditor import Verdict
-from oms.auditing import Progress, audit
+from oms.auditing import audit
 from oms.fleet import SERVICES, Addresses, Instance
+from oms.progress import Progress
 from order.settings import Settings
 from payment.gateway import CAPTURE_FAILS, DECLINED, TIMEOUT
 from shipping.gateway import NOWHERE

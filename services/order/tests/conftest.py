@@ -41,8 +41,9 @@ def placed() -> Callable[..., OrderPlaced]:
 
 
 @pytest.fixture
-def stage() -> Rehearsal:
-    policy = Policy(
+def policy() -> Policy:
+    return Policy(
+        definition=1,
         routes=Routes(("LON", "MAN", "ROT"), {"DE": ("ROT", "LON")}),
         reserve_within=timedelta(minutes=1),
         authorize_within=timedelta(minutes=2),
@@ -52,6 +53,10 @@ def stage() -> Rehearsal:
         undo_again_after=timedelta(seconds=30),
         forward_again_after=timedelta(seconds=45),
     )
+
+
+@pytest.fixture
+def stage(policy: Policy) -> Rehearsal:
     return Rehearsal(needs, decider(policy))
 
 

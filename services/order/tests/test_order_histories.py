@@ -73,6 +73,7 @@ GBP = Currency("GBP")
 WHO = {"reason": "somebody must", "requested_by": "Ben"}
 WHY = Reason(path="", code="because", message="because")
 POLICY = Policy(
+    definition=1,
     routes=Routes(("LON", "MAN"), {}),
     reserve_within=timedelta(minutes=1),
     authorize_within=timedelta(minutes=2),

@@ -674,17 +674,7 @@ def test_only_what_is_not_answered_is_asked_for_again(scene: Scene) -> None:
     assert scene.after(seconds=45) == (step(IssueStock, attempt=5, location="MAN"),)
 
 
-# The definition.
-
-
-def test_an_order_stays_with_the_definition_that_it_began_with(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    scene.place()
-    monkeypatch.setattr("order.decide.CURRENT", 2)
-    scene.hear(StockReserved)
-    assert kinds(scene.hear(PaymentDeclined)) == [ReleaseStock]
-    scene.hear(StockReleased)
-    scene.place(revision=2)
-    assert scene.order.definition == 1
+# The document.
 
 
 def test_an_order_of_two_thousand_lines_is_carried_through(

@@ -98,6 +98,7 @@ def order_validated(order: Order) -> OrderValidated:
         total=placed.total,
         currency=placed.currency,
         route=order.route,
+        definition=order.definition,
     )
 
 

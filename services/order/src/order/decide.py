@@ -21,7 +21,7 @@ from order.commands import order_validated
 from order.definition import Policy
 from order.interpreter import Turn
 from order.repair import Request, repair, repair_refused, why_not_turn_back
-from order.saga import CURRENT, DEFINITIONS
+from order.saga import DEFINITIONS
 from order.state import EarlierRevision, Ending, Happening, MalformedOrder, Order
 from order.timeline import deadline_passed, happening
 from order.validation import reasons_against
@@ -107,7 +107,7 @@ def _begun(order: Order | None, placement: OrderPlaced | MalformedOrder, policy:
         revision=placement.revision,
         placed=placement,
         status="reserving",
-        definition=CURRENT,
+        definition=policy.definition,
         route=policy.routes.to(placement.shipping_address.country) if isinstance(placement, OrderPlaced) else (),
     )
     if order is None:

@@ -19,6 +19,8 @@ Answer = Any
 class Policy:
     """What an installation decides for itself."""
 
+    definition: int
+    """The number of the saga's definition that new orders begin with."""
     routes: Routes
     reserve_within: timedelta
     authorize_within: timedelta

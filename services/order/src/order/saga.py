@@ -1,7 +1,7 @@
 """The saga: one table that says what is done for an order, what the answers mean, and how each step is undone.
 
 `interpreter` carries an order through it. An order stays with the definition that it began with: to change the saga,
-add a definition under the next number, make it `CURRENT`, and keep the old one for as long as orders are on it.
+add a definition under the next number, and keep the old one for as long as orders are on it.
 """
 
 from contracts.fulfillment import CancelFulfillment, FulfillmentCancelled, FulfillmentFailed, OrderPacked, OrderPicked
@@ -113,5 +113,4 @@ FIRST = Definition(
 )
 
 DEFINITIONS: dict[int, Definition] = {1: FIRST}
-CURRENT = 1
-"""The number of the definition that new orders begin with."""
+"""By number; new orders begin with the last one unless an installation says otherwise."""

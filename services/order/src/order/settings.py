@@ -5,9 +5,10 @@ from typing import Annotated
 
 from chassis.settings import ChassisSettings
 from contracts.message import CountryAlpha2, Location
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from order.definition import Policy
+from order.saga import DEFINITIONS
 from order.sourcing import Routes
 
 Route = Annotated[tuple[Location, ...], Field(min_length=1, max_length=20)]
@@ -17,6 +18,8 @@ Seconds = Annotated[float, Field(gt=0, le=31_536_000)]
 class Settings(ChassisSettings):
     """Read from environment variables; each name's ending says its unit."""
 
+    saga_definition: int = max(DEFINITIONS)
+    """The number of the saga's definition that new orders begin with; by default the newest that this version knows."""
     default_route: Route = ("LON", "MAN", "ROT")
     """The locations that are asked for stock, the first one first, as a JSON array."""
     routes_by_country: dict[CountryAlpha2, Route] = Field(default_factory=dict)
@@ -36,9 +39,17 @@ class Settings(ChassisSettings):
     forward_resend_s: Seconds = 60.0
     """After how long without an answer capture and issue, which only go forward, are sent again, without end."""
 
+    @field_validator("saga_definition")
+    @classmethod
+    def _must_be_known(cls, number: int) -> int:
+        if number not in DEFINITIONS:
+            raise ValueError(f"this version knows the definitions {', '.join(map(str, DEFINITIONS))}")
+        return number
+
     @property
     def policy(self) -> Policy:
         return Policy(
+            definition=self.saga_definition,
             routes=Routes(
                 self.default_route, {str(country): route for country, route in self.routes_by_country.items()}
             ),

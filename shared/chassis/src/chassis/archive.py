@@ -8,8 +8,9 @@ from pymongo.errors import PyMongoError
 
 from chassis.decision import Document
 from chassis.kinds import kinds_of
-from chassis.mongo import connect, content_of, place_of
+from chassis.mongo import connect
 from chassis.ports import Unavailable
+from chassis.raw import content_of, place_of
 
 
 class Archive:

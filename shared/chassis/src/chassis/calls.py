@@ -3,6 +3,7 @@
 import asyncio
 import heapq
 from collections.abc import Callable
+from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
@@ -13,6 +14,7 @@ from chassis.service import Gateway
 from chassis.telemetry import Meters, logger
 from chassis.trace import trace_id_of
 
+ALWAYS = datetime.min.replace(tzinfo=UTC)
 MOST_SLEEP_S = 30.0
 """A clock may be set while we sleep: we look at it at least so often."""
 
@@ -54,6 +56,17 @@ class Calls:
                 heapq.heappush(self._queue, (when, next(self._order), key, call))
                 self._changed.set()
 
+    def next(self) -> datetime | None:
+        """When the first call is due that is not answered yet, or was; None if there is none."""
+        if any(not task.done() for task in self._under_way):
+            return ALWAYS
+        due = [when for when, _, key, call in self._queue if self._is_pending(key, call)]
+        return datetime.fromtimestamp(min(due), UTC) if due else None
+
+    def wake(self) -> None:
+        """The time was set: see what is due by it."""
+        self._changed.set()
+
     def _is_pending(self, key: str, call: Call) -> bool:
         stored = self._pending.get(key)
         return stored is not None and call in stored.document.calls
@@ -63,10 +76,11 @@ class Calls:
         try:
             while True:
                 await self._next_due()
+                await self._slots.acquire()
                 _, _, key, call = heapq.heappop(self._queue)
                 if not self._is_pending(key, call):
+                    self._slots.release()
                     continue
-                await self._slots.acquire()
                 task = asyncio.create_task(self._perform(key, call))
                 self._under_way.add(task)
                 task.add_done_callback(self._done)

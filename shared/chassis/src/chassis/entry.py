@@ -1,7 +1,7 @@
 """What is written and read: journal entries, checkpoints, documents as they are stored."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from chassis.decision import Document
@@ -107,6 +107,10 @@ class Past:
     ends: Mapping[str, int]
     """By topic, the offset after the last record that was there when it was restored."""
 
+    def is_through(self, positions: Mapping[str, int]) -> bool:
+        """Whether a partition that has come so far has all of it behind it."""
+        return all(positions.get(topic, 0) >= end for topic, end in self.ends.items())
+
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
@@ -140,6 +144,23 @@ def descent_of(incarnation: str) -> tuple[str, int, str] | None:
     name, _, rest = incarnation.partition(DESCENT)
     number, _, before = rest.partition(DESCENT)
     return (name, int(number), before) if rest else None
+
+
+def begun_anew(
+    checkpoint: Checkpoint, entries: Sequence[Entry], name: str, past: Past
+) -> tuple[Checkpoint, tuple[Entry, ...]]:
+    """A partition's checkpoint and the entries after it, for the incarnation `name` to go on from.
+
+    What they say is said under the numbers that it has; whatever follows begins to count anew.
+    """
+    last = entries[-1].number if entries else checkpoint.number
+    begun = replace(
+        checkpoint,
+        incarnation=incarnation_after(checkpoint.incarnation, last, name),
+        progress=replace(checkpoint.progress, sent={}),
+        past=past,
+    )
+    return begun, tuple(replace(entry, progress=replace(entry.progress, sent={})) for entry in entries)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,19 @@ from operator import attrgetter
 from contracts.wire import Headers
 
 from chassis.decision import Document
-from chassis.entry import JOURNAL_PLACES, Change, Checkpoint, Entry, Fenced, Outgoing, Progress, Recovered, Stored
+from chassis.entry import (
+    JOURNAL_PLACES,
+    Change,
+    Checkpoint,
+    Entry,
+    Fenced,
+    Outgoing,
+    Past,
+    Progress,
+    Recovered,
+    Stored,
+    begun_anew,
+)
 from chassis.kafka import home_of
 from chassis.kinds import kinds_of
 from chassis.parking import Parked
@@ -289,6 +301,25 @@ class MemoryStore:
             raise Fenced(f"partition {checkpoint.partition} has a new owner, or a later checkpoint")
         data.checkpoints[checkpoint.partition] = checkpoint
         await self._interrupt("checkpointed")
+
+    def backup(self) -> "MemoryStore":
+        """A copy of all that is there now."""
+        data = self._data
+        copy = MemoryStore(self._models.values())
+        copy._data = _Data({**data.journal}, {**data.checkpoints}, {**data.documents})
+        return copy
+
+    def restore(self, backup: "MemoryStore", since: datetime, ends: Mapping[int, Mapping[str, int]]) -> None:
+        """Be again what was copied then, each partition under a new incarnation; `ends` is where its topics end now."""
+        data, known = self._data, backup._data  # noqa: SLF001 - it is one of us
+        data.journal.clear()
+        data.documents = {**known.documents}
+        for partition, checkpoint in known.checkpoints.items():
+            epoch = data.checkpoints[partition].epoch
+            entries = [entry for entry in backup.journal(partition) if entry.number > checkpoint.number]
+            begun, entries_then = begun_anew(checkpoint, entries, f"{epoch:x}", Past(since, ends[partition]))
+            data.checkpoints[partition] = replace(begun, epoch=epoch)
+            data.journal.update({(partition, entry.number % JOURNAL_PLACES): entry for entry in entries_then})
 
     # What a test looks at.
 

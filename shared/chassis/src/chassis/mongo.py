@@ -13,9 +13,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-import bson
-import cramjam
-from bson.codec_options import CodecOptions
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection
 from pydantic_core import from_json
 from pymongo import ASCENDING, ReplaceOne, ReturnDocument, WriteConcern
@@ -36,8 +33,6 @@ from chassis.entry import (
     Checkpoint,
     Entry,
     Fenced,
-    Outgoing,
-    Past,
     Progress,
     Recovered,
     Stored,
@@ -45,17 +40,15 @@ from chassis.entry import (
 from chassis.kinds import STUCK, kinds_of
 from chassis.parking import Parked
 from chassis.ports import Unavailable
+from chassis.raw import CODEC, Raw, checkpoint_of, entry_of, place_of, raw_entry, raw_progress
 from chassis.service import Index, Service
 from chassis.stuck import Count
 from chassis.telemetry import logger
 
-Raw = Mapping[str, Any]
-
-CODEC: CodecOptions[Raw] = CodecOptions(tz_aware=True, tzinfo=UTC)
-PACKING = -1
-"""zstd's level: the fastest ones have negative numbers."""
 OPEN = {"body.open": True}
 """What is stuck, and not dealt with yet."""
+RESTORING = "restoring"
+"""What a checkpoint has for as long as what it stands for is not all there."""
 RETRY_S = 0.2
 UNKNOWN_OUTCOME = (ConnectionFailure, ExecutionTimeout, WriteConcernError)
 """Errors after which nobody knows whether the write was done."""
@@ -65,11 +58,6 @@ DUPLICATE_KEY = 11000
 def connect(url: str) -> AsyncIOMotorClient:
     """A client whose answers can be trusted: majority writes that are in the journal, majority reads, times in UTC."""
     return AsyncIOMotorClient(url, tz_aware=True, tzinfo=UTC, serverSelectionTimeoutMS=5000, socketTimeoutMS=20_000)
-
-
-def place_of(partition: int, number: int) -> str:
-    """The `_id` of an entry in the journal."""
-    return f"{partition}/{number % JOURNAL_PLACES:03d}"
 
 
 class MongoStore:
@@ -128,7 +116,7 @@ class MongoStore:
 
     async def append(self, entry: Entry) -> None:
         """Write the entry into its place; see `chassis.ports.Store`."""
-        written = _raw_entry(entry)
+        written = raw_entry(entry)
         # The upsert of a writer that comes too late does not match and fails on the key: that is the fence.
         predecessor = {"_id": written["_id"], "number": entry.number - JOURNAL_PLACES}
         while True:
@@ -165,23 +153,18 @@ class MongoStore:
                 "$setOnInsert": {
                     "number": 0,
                     "incarnation": self._name_incarnation(),
-                    "progress": _raw_progress(Progress()),
+                    "progress": raw_progress(Progress()),
                 },
             },
             upsert=True,
             return_document=ReturnDocument.AFTER,
         )
-        checkpoint = Checkpoint(
-            partition=partition,
-            number=claimed["number"],
-            incarnation=claimed["incarnation"],
-            epoch=claimed["epoch"],
-            progress=_progress(claimed["progress"]),
-            past=_past(claimed.get("past")),
-        )
+        if claimed.get(RESTORING):
+            raise RuntimeError("the database is being restored, or was not restored to the end")
+        checkpoint = checkpoint_of(claimed)
         of_partition = {"$gte": f"{partition}/", "$lt": f"{partition}0"}  # "0" follows "/"
         after = self._journal.find({"_id": of_partition, "number": {"$gt": checkpoint.number}})
-        entries = sorted([_entry(raw) async for raw in after], key=lambda entry: entry.number)
+        entries = sorted([entry_of(raw) async for raw in after], key=lambda entry: entry.number)
         for number, entry in enumerate(entries, checkpoint.number + 1):
             if entry.number != number:
                 lacking = f"the journal of partition {partition} lacks entry {number}"
@@ -233,7 +216,7 @@ class MongoStore:
             await self._write_unless_newer(self._database[kind], writes)
         # An earlier attempt that was given up may still be on its way: it must not set the checkpoint back.
         ours = {"_id": checkpoint.partition, "epoch": checkpoint.epoch, "number": {"$lte": checkpoint.number}}
-        now = {"number": checkpoint.number, "progress": _raw_progress(checkpoint.progress)}
+        now = {"number": checkpoint.number, "progress": raw_progress(checkpoint.progress)}
         done = await self._checkpoints.update_one(ours, {"$set": now})
         if not done.matched_count:
             raise Fenced(f"partition {checkpoint.partition} has a new owner since epoch {checkpoint.epoch}")
@@ -313,68 +296,3 @@ def _query(where: Mapping[str, object]) -> Raw:
         else:
             query[_field(name)] = condition
     return query
-
-
-def _raw_progress(progress: Progress) -> Raw:
-    # As lists: topics and sources have dots, which MongoDB would take for paths.
-    return {
-        "positions": list(progress.positions.items()),
-        "heard": [[topic, source, number] for (topic, source), number in progress.heard.items()],
-        "sent": [[topic, partition, number] for (topic, partition), number in progress.sent.items()],
-    }
-
-
-def _progress(raw: Raw) -> Progress:
-    return Progress(
-        positions=dict(raw["positions"]),
-        heard={(topic, source): number for topic, source, number in raw["heard"]},
-        sent={(topic, partition): number for topic, partition, number in raw["sent"]},
-    )
-
-
-def _past(raw: Raw | None) -> Past | None:
-    return Past(since=raw["since"], ends=dict(raw["ends"])) if raw else None
-
-
-def _raw_entry(entry: Entry) -> Raw:
-    return {
-        "_id": place_of(entry.partition, entry.number),
-        "number": entry.number,
-        "writer": entry.writer,
-        "progress": _raw_progress(entry.progress),
-        "content": _packed(
-            {
-                "changes": [[c.key, c.body, c.alarm, c.calling, c.trace] for c in entry.changes],
-                "outbox": [[r.topic, r.partition, r.key, r.value, [list(h) for h in r.headers]] for r in entry.outbox],
-            }
-        ),
-    }
-
-
-def _packed(content: Raw) -> bytes:
-    """Messages and documents of one batch are much alike: packed, they are a small part of what they are."""
-    return bytes(cramjam.zstd.compress(bson.encode(content, codec_options=CODEC), level=PACKING))
-
-
-def content_of(raw: Raw) -> Raw:
-    """The `changes` and the `outbox` of a stored entry."""
-    return bson.decode(bytes(cramjam.zstd.decompress(raw["content"])), codec_options=CODEC)
-
-
-def _entry(raw: Raw) -> Entry:
-    partition = int(raw["_id"].split("/", 1)[0])
-    number = raw["number"]
-    content = content_of(raw)
-    return Entry(
-        partition=partition,
-        number=number,
-        writer=raw["writer"],
-        progress=_progress(raw["progress"]),
-        changes=tuple(
-            Change(key, body, alarm, calling, trace, number) for key, body, alarm, calling, trace in content["changes"]
-        ),
-        outbox=tuple(
-            Outgoing(topic, target, key, value, [(name, content) for name, content in headers])
-            for topic, target, key, value, headers in content["outbox"]
-        ),
-    )

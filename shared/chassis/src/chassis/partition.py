@@ -8,7 +8,6 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from time import perf_counter
 
 from contracts.topics import BY_NAME, REPAIRS
@@ -24,7 +23,9 @@ from chassis.inbox import Inbox, Taken
 from chassis.kinds import kinds_of
 from chassis.memory import Memory
 from chassis.parking import Parked
+from chassis.past import Chronicle, Time
 from chassis.ports import Clock, Feed, Log, PositionLost, Store
+from chassis.reliving import Reliving
 from chassis.service import Service
 from chassis.showing import Showing
 from chassis.tail import Tail
@@ -78,7 +79,6 @@ class Partition:
         self._service = service
         self._store = store
         self._log = log
-        self._clock = clock
         self._feed = feed
         self._slots = slots
         self._limits = limits
@@ -87,7 +87,9 @@ class Partition:
         self._logger = logger(partition=number)
         self._stopping = asyncio.Event()
         self._inbox = Inbox(feed, clock, service.topics, limits.inbox_max_messages)
-        self._now = datetime.min.replace(tzinfo=UTC)
+        self._intake: Inbox | Reliving = self._inbox
+        """What records wait in: the inbox, or the past that is lived a second time."""
+        self._time = Time(clock)
         self._parked: set[str] = set()
         self._gap: Gap | None = None
         """The last gap, if the partition is not known to be past it."""
@@ -95,17 +97,11 @@ class Partition:
         self._missed: Mapping[str, int] = {}
         """By topic, up to where our own services had written before the partition was ours, until that is read."""
 
-    def _time(self) -> datetime:
-        """The time to the millisecond; it never runs backwards within a partition, whatever the clock does."""
-        now = self._clock.now()
-        self._now = max(self._now, now - timedelta(microseconds=now.microsecond % 1000))
-        return self._now
-
     # What the edge says and asks.
 
     def offer(self, records: Sequence[Received]) -> None:
         """Take in records, in the order of their offsets; the feed is paused when too many wait."""
-        self._inbox.offer(records)
+        self._intake.offer(records)
 
     def stop(self) -> None:
         """Ask it to finish what it has begun; `run` returns when that is journaled, published and checkpointed."""
@@ -115,7 +111,7 @@ class Partition:
     @property
     def waiting(self) -> int:
         """How many inputs wait to be decided on."""
-        return len(self._inbox)
+        return len(self._intake)
 
     @property
     def positions(self) -> Mapping[str, int]:
@@ -142,7 +138,7 @@ class Partition:
                 # If it is ours no more, the group will say so: until then we do not snatch it back at once.
                 await self._pause(RETRY_S)
             except* PositionLost as lost:
-                gap = Gap.of_topic(self.number, _only(lost), self._time())
+                gap = Gap.of_topic(self.number, _only(lost), self._time.now())
                 self._see(gap)
             except* Exception as failed:
                 gap = None
@@ -166,6 +162,7 @@ class Partition:
         """Start from nothing: what is in memory is not to be trusted. With a gap, stand still there."""
         self.state = "recovering"
         self._inbox.close()
+        self._intake = self._inbox
         recovered = await self._store.recover(self.number, self._writer)
         self._memory = Memory(self._limits.documents_in_memory)
         self._alarms = Alarms()
@@ -174,7 +171,7 @@ class Partition:
         self._showing = Showing(self._service.view, self.number)
         self._calls = Calls(
             self._service.gateway,
-            self._clock,
+            self._time,
             self._slots,
             self._limits.call_timeout_s,
             self._inbox.answer,
@@ -192,6 +189,12 @@ class Partition:
         # Names the owner and the epoch, so that a zombie of this very process is not taken for its successor.
         self._signature = f"{self._writer}/{recovered.checkpoint.epoch}"
         self._source = f"{self._service.name}/{self.number}@{recovered.checkpoint.incarnation}"
+        past = recovered.checkpoint.past
+        if past is None or past.is_through(self._tail.progress.positions):
+            past = None
+            self._time.flow()
+        else:
+            self._time.stand(past.since)
         await self._remember_all(recovered)
         self._gap = await self._known(gap)
         self._positions = self._tail.progress.positions
@@ -200,6 +203,11 @@ class Partition:
         self._missed = {topic: end for topic, end in ends.items() if not BY_NAME[topic].open}
         self._inbox.open(topics)
         self.state = "running" if gap is None else "gap"
+        if gap is None and past is not None:
+            self.state = "reliving"
+            most = self._limits.inbox_max_messages
+            chronicle = Chronicle(self._feed, self._service.topics, past, self._positions, most)
+            self._intake = Reliving(chronicle, self._time, self._alarms, self._calls, self._inbox)
         self._logger.info(
             "recovered", entry=self._tail.head, republishing=len(recovered.entries), epoch=recovered.checkpoint.epoch
         )
@@ -233,7 +241,7 @@ class Partition:
         """Take in a committed change. It may not have been shown before a crash, so it is shown in any case."""
         self._memory.commit(stored, change)
         self._alarms.set(change.key, change.alarm)
-        self._under_way.see(stored.document, self._now)
+        self._under_way.see(stored.document, self._time.last)
         self._calls.want(change.key, stored)
         self._showing.add({change.key: stored.document})
         if isinstance(stored.document, Parked):
@@ -242,7 +250,7 @@ class Partition:
     async def _serve(self) -> Gap | None:
         """Serve until stopped, or until a message is missing: then, what is missing. None if it must be begun anew."""
         async with asyncio.TaskGroup() as group:
-            calls = group.create_task(self._calls.run() if self.state == "running" else self._stopping.wait())
+            calls = group.create_task(self._calls.run() if self.state != "gap" else self._stopping.wait())
             publishing = group.create_task(self._tail.publish())
             checkpoints = group.create_task(self._tail.checkpoint_often())
             showing = group.create_task(self._showing.run())
@@ -262,14 +270,14 @@ class Partition:
         most = size = self._limits.batch_max_messages
         await self._note_gap()
         while not self._stopping.is_set():
-            taken = await self._take(size)
+            taken = await (self._intake.take(size) if isinstance(self._intake, Reliving) else self._take(size))
             if not taken:
                 continue
             try:
                 folded = await self._fold(taken)
             except Unfit as unfit:
                 if len(taken) > 1:
-                    self._inbox.put_back(taken)
+                    self._intake.put_back(taken)
                     size = len(taken) // 2
                     continue
                 folded = await self._fold(taken, unfit)
@@ -279,7 +287,7 @@ class Partition:
             if folded.gap is not None:
                 self._see(folded.gap)
                 return folded.gap
-            if folded.has_released or self._is_past_gap():
+            if folded.has_released or self._is_past_gap() or self._has_relived:
                 return None  # what rang, was answered or came meanwhile was not heard: it comes again
         return None
 
@@ -297,6 +305,10 @@ class Partition:
         if self.state == "gap":
             await self._commit(await self._fold([]))
 
+    @property
+    def _has_relived(self) -> bool:
+        return isinstance(self._intake, Reliving) and self._intake.is_over
+
     def _is_past_gap(self) -> bool:
         """Whether the partition stands still no longer."""
         if self._gap is None or not self._gap.is_passed(self._tail.progress):
@@ -307,7 +319,7 @@ class Partition:
     async def _take(self, most: int) -> list[Taken]:
         """The next inputs, at least one unless the partition is stopping; alarms that are due come first."""
         while not self._stopping.is_set():
-            now = self._time()
+            now = self._time.now()
             rung = [AlarmRang(key) for key in self._alarms.due(now, most)] if self._has_caught_up() else []
             self._meters.alarms.inc(len(rung))
             if taken := self._inbox.take(rung, most, self._under_way.room(now)):
@@ -337,7 +349,7 @@ class Partition:
             source=self._source,
             number=self._tail.head + 1,
             writer=self._signature,
-            now=self._time(),
+            now=self._time.now(),
             gap=self._gap,
             stands_still=self.state == "gap",
         )

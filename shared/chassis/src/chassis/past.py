@@ -12,16 +12,45 @@ from datetime import UTC, datetime, timedelta
 from contracts.wire import Received
 
 from chassis.entry import Past
-from chassis.ports import Feed
+from chassis.ports import Clock, Feed
 
 AT_ONCE = timedelta(milliseconds=50)
 """Records that were written within so short a time are taken as one batch, as they were then."""
+
+
+class Time:
+    """A partition's time, to the millisecond: it never runs backwards, whatever the clock does.
+
+    It stands still where it is put, while what was then is lived a second time.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.last = datetime.min.replace(tzinfo=UTC)
+        """What it was when it was last asked for."""
+        self._stands = False
+
+    def now(self) -> datetime:
+        if not self._stands:
+            now = self._clock.now()
+            self.last = max(self.last, now - timedelta(microseconds=now.microsecond % 1000))
+        return self.last
+
+    def stand(self, moment: datetime) -> None:
+        """Let it be this moment, or the one that it was if that is later, until told otherwise."""
+        self._stands = True
+        self.last = max(self.last, moment + timedelta(microseconds=-moment.microsecond % 1000))
+
+    def flow(self) -> None:
+        """Go by the clock."""
+        self._stands = False
 
 
 class Chronicle:
     """What is still to be lived again, of each topic as much as was fetched; it begins with the feed just started.
 
     Of a topic that is through nothing more is fetched: when all are, the partition recovers, and goes on from there.
+    There must be something left of the past.
     """
 
     def __init__(self, feed: Feed, topics: Sequence[str], past: Past, positions: Mapping[str, int], most: int) -> None:
@@ -58,7 +87,7 @@ class Chronicle:
         return datetime.fromtimestamp(self._next().timestamp / 1000, UTC)
 
     def _next(self) -> Received:
-        return min((queue[0] for queue in self._queues.values()), key=lambda record: record.timestamp)
+        return min((queue[0] for queue in self._queues.values()), key=_when)
 
     def take(self, until: datetime, most: int) -> list[Received]:
         """The next records, as far as it is known which ones they are, that were written until then; at least one."""
@@ -83,3 +112,8 @@ class Chronicle:
         """These were taken, and are to be taken again."""
         for record in reversed(records):
             self._queues.setdefault(record.topic, deque()).appendleft(record)
+
+
+def _when(record: Received) -> tuple[int, bytes]:
+    """When it was written; of what was published in the same millisecond, what was decided first comes first."""
+    return record.timestamp, dict(record.headers).get("ce_time") or b""

@@ -7,9 +7,9 @@ still there.
 
 import asyncio
 import gc
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from typing import TypeVar
 
@@ -29,6 +29,7 @@ from oms.audit.finding import Finding
 from oms.audit.stored import compare_order, compare_stock, key_of_stock, keys_of_order, parked
 from oms.connection import Unreachable
 from oms.log import LogReader
+from oms.progress import Progress
 from oms.replay import Replayer
 
 SECOND_LOOK_AFTER_S = 3.0
@@ -42,15 +43,6 @@ REMEMBERED: dict[str, type[Document]] = {
 }
 """Whose memory is compared with the log, and which documents of it. A service's database is named after it."""
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Hears how far an audit is."""
-
-    begin: Callable[[str, int], None]
-    """What is done next, and how much of it there is."""
-    advance: Callable[[int], None]
 
 
 async def audit(brokers: str, mongo_url: str | None, policy: Policy, progress: Progress) -> Verdict:

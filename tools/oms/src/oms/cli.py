@@ -2,7 +2,7 @@
 
 import typer
 
-from oms.commands import audit, bench, chaos, demo, import_, order, place, replay, setup, stock, up
+from oms.commands import audit, backup, bench, chaos, demo, import_, order, place, replay, setup, stock, up
 
 app = typer.Typer(
     name="oms",
@@ -19,7 +19,8 @@ for orders in (place.place, place.cancel, order.order):
 app.add_typer(import_.app, name="import", rich_help_panel="Orders and stock")
 for look in (replay.replay, audit.audit, bench.bench, chaos.chaos):
     app.command(rich_help_panel="Look closer")(look)
-app.command(rich_help_panel="Run it elsewhere")(setup.setup)
+for elsewhere in (setup.setup, backup.backup, backup.restore):
+    app.command(rich_help_panel="Run it elsewhere")(elsewhere)
 
 
 def main() -> None:

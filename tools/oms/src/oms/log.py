@@ -102,6 +102,18 @@ class LogReader:
             await admin.close()
         return {(part.topic, part.partition): (starts[part], ends[part]) for part in parts}
 
+    async def members(self, group: str) -> int:
+        """How many consumers a group has: the instances of a service that run, as far as Kafka knows."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.brokers)
+        try:
+            await admin.start()
+            described = await admin.describe_consumer_groups([group])
+        except KafkaError as error:
+            raise Unreachable.kafka(self.brokers, error) from error
+        finally:
+            await admin.close()
+        return sum(len(one[5]) for answer in described for one in answer.groups)
+
     async def read(
         self, spans: Spans, on_read: Callable[[int], None] = lambda _: None
     ) -> AsyncGenerator[Sequence[Record]]:

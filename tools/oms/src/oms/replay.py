@@ -67,7 +67,8 @@ class Replayer:
 def _policy_of(history: History, policy: Policy) -> Policy:
     """The policy with what the log tells of the one under which this order was handled: it may have changed since."""
     for _, validated in history.of(OrderValidated):
-        policy = replace(policy, routes=Routes(default=validated.route, by_country={}))
+        routes = Routes(default=validated.route, by_country={})
+        policy = replace(policy, definition=validated.definition, routes=routes)
     for logged, waits in history.of(OrderBackordered):
         policy = replace(policy, backorder_within=waits.deadline - logged.envelope.time)
     return policy

@@ -5,7 +5,7 @@ import random
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import chassis.world
 import fulfillment.decide
@@ -16,6 +16,7 @@ import pytest
 import shipping.decide
 from chassis.decision import Document, Retry
 from chassis.entry import Outgoing
+from chassis.inmemory import MemoryStore
 from chassis.kafka import home_of
 from chassis.service import Service
 from chassis.virtual_time import VirtualTimeLoop
@@ -39,6 +40,7 @@ from shipping.state import Shipment
 
 PARTITIONS = 2
 POLICY = Policy(
+    definition=1,
     routes=Routes(default=("LON", "MAN"), by_country={}),
     reserve_within=timedelta(minutes=10),
     authorize_within=timedelta(minutes=10),
@@ -103,6 +105,10 @@ SERVICES = (
 )
 
 
+BY_NAME = {service.name: service for service in SERVICES}
+Backup = tuple[MemoryStore, datetime]
+
+
 def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -118,6 +124,8 @@ class Stage:
         self.chance = random.Random(seed)  # noqa: S311 - a test's dice
         self.crashes = 0.0
         """How likely it is that a process dies at the next step it takes."""
+        self.latency_s = 0.0
+        """How long each step takes at least."""
         self.world = World(PARTITIONS)
         self._processes: defaultdict[str, list[Process]] = defaultdict(list)
         self._deliveries = 0
@@ -132,6 +140,7 @@ class Stage:
 
     def _dawdle(self, process: Process, service: Service, number: int) -> Callable[[str], Awaitable[None]]:
         async def before(_: str) -> None:
+            await asyncio.sleep(self.latency_s)
             if self.chance.random() < self.crashes:
                 process.crash()
                 self._start(service, number)
@@ -144,6 +153,23 @@ class Stage:
         """Let a service take no further step."""
         for process in self._processes[name]:
             process.freeze()
+
+    def backup(self, name: str) -> Backup:
+        """What a service remembers now, and when that is."""
+        return self.world.store(BY_NAME[name]).backup(), self.world.clock.now()
+
+    def restore(self, backups: Mapping[str, Backup]) -> None:
+        """Stop these services, set what they remember back, and start them again."""
+        for name in backups:
+            for process in self._processes.pop(name):
+                process.crash()
+        for name, backup in backups.items():
+            topics = topics_read_by(name)
+            ends = {n: {topic: self.world.topics.end(topic, n) for topic in topics} for n in range(PARTITIONS)}
+            self.world.store(BY_NAME[name]).restore(*backup, ends)
+        for name in backups:
+            for number in range(PARTITIONS):
+                self._start(BY_NAME[name], number)
 
     async def settle(self) -> None:
         """Wait until nothing is under way but what waits for hours."""

@@ -72,6 +72,7 @@ async def test_asks_each_service_for_what_it_should_have(shop: Stage, judge: Jud
     ("service", "kind", "changes", "what"),
     [
         ("order", "orders", {"status": "shipping"}, "status is 'shipping', but the log says 'completed'"),
+        ("order", "orders", {"definition": 2}, "definition is 2, but the log says 1"),
         ("order", "orders", {"captured": 1}, "captured is 1, but the log says 1000"),
         ("payment", "payments", {"captured": 0}, "0 captured, 0 refunded; the log says 1000 and 0"),
         ("fulfillment", "fulfillments", {"state": "failed"}, "it is failed, but the last that it said is OrderPacked"),
@@ -98,6 +99,17 @@ async def test_finds_a_document_that_is_not_there(shop: Stage, compare: Compare,
 
 async def test_does_not_care_when_a_silent_input_was_taken(shop: Stage, compare: Compare) -> None:
     assert compare(changed(shop.documents, "order", "orders", timeline=(), alarm=None)) == []
+
+
+async def test_does_not_care_which_saga_an_order_would_have_had_that_makes_no_sense(
+    stage: Callable[[int], Stage], judge: Judge, replayer: Replayer, placed: Callable[..., OrderPlaced]
+) -> None:
+    shop = stage(5)
+    shop.send(placed("1", total=7))
+    await shop.settle()
+    [judged] = judge(shop.log)[1]
+
+    assert [*compare_order(judged, changed(shop.documents, "order", "orders", definition=2), replayer)] == []
 
 
 def test_names_what_is_parked() -> None:

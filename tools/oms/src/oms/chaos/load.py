@@ -32,10 +32,10 @@ SORTS: tuple[dict[str, str], ...] = (
 """What is special about every other order, one after the other."""
 
 
-def _messages() -> Iterator[list[OrderPlaced | CancelOrder]]:
+def _messages(channel: str) -> Iterator[list[OrderPlaced | CancelOrder]]:
     """An order each time, and what else comes with it."""
     recent: deque[str] = deque(maxlen=CANCELLED_AFTER)
-    for number, order in enumerate(make_orders(CHANNEL, LINES)):
+    for number, order in enumerate(make_orders(channel, LINES)):
         messages: list[OrderPlaced | CancelOrder] = [_special(order, number)]
         if number % 10 == REPEATED:
             messages.append(order)
@@ -56,12 +56,16 @@ def _special(order: OrderPlaced, number: int) -> OrderPlaced:
 
 
 class Load:
-    """Places orders for as long as it runs: what Kafka does not take is kept, and sent again."""
+    """Places orders for as long as it runs: what Kafka does not take is kept, and sent again.
 
-    def __init__(self, brokers: str, rate: float, on_placed: Callable[[str], None]) -> None:
+    Those of another channel are other orders.
+    """
+
+    def __init__(self, brokers: str, rate: float, on_placed: Callable[[str], None], channel: str = CHANNEL) -> None:
         self._brokers = brokers
         self._rate = rate
         self._on_placed = on_placed
+        self._channel = channel
         self._waiting: deque[Letter] = deque()
         self._news = asyncio.Event()
         self._is_over = False
@@ -84,10 +88,10 @@ class Load:
     async def _write(self) -> None:
         loop = asyncio.get_running_loop()
         begun = loop.time()
-        for number, messages in enumerate(_messages()):
-            if self._is_over:
-                break
+        for number, messages in enumerate(_messages(self._channel)):
             await asyncio.sleep(begun + number / self._rate - loop.time())
+            if self._is_over:  # asked now, or what is announced might come when everything is sent
+                break
             self._on_placed(messages[0].order_id)
             self._waiting.extend(map(letter, messages))
             self._news.set()

@@ -10,6 +10,10 @@ from typing import Annotated, TextIO
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
+
+from oms.progress import Progress
 
 NOTES = Console(stderr=True)
 """Where progress and errors go, so that what is asked for can be piped on."""
@@ -56,3 +60,21 @@ def written_whole(path: Path) -> Iterator[TextIO]:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def bar() -> Bar:
+    """Shows how far a command is, until it ends."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Bar(*columns, console=NOTES, transient=True)
+
+
+def progress_on(bar: Bar) -> Progress:
+    """What tells the bar: one thing after the other."""
+    tasks: list[TaskID] = []
+
+    def begin(what: str, total: int) -> None:
+        for task in tasks:
+            bar.update(task, visible=False)
+        tasks[:] = [bar.add_task(what, total=total)]
+
+    return Progress(begin, lambda count: bar.advance(tasks[0], count))

@@ -6,13 +6,11 @@ from typing import Annotated
 import typer
 from order.settings import Settings
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as Bar
 from rich.table import Table
 
 from oms import auditing, connection
 from oms.audit.auditor import Verdict
-from oms.commands import NOTES, SHOWN, Brokers, Json, Mongo, print_json, said_plainly
+from oms.commands import SHOWN, Brokers, Json, Mongo, bar, print_json, progress_on, said_plainly
 from oms.log import NoLog
 
 MOST_SHOWN = 20
@@ -45,24 +43,8 @@ def audit(
 
 async def find_out(brokers: str, mongo_url: str | None) -> Verdict:
     """The audit, with its progress shown. Raises Unreachable and NoLog."""
-    with _bar() as bar:
-        return await auditing.audit(brokers, mongo_url, Settings().policy, _progress(bar))
-
-
-def _bar() -> Bar:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Bar(*columns, console=NOTES, transient=True)
-
-
-def _progress(bar: Bar) -> auditing.Progress:
-    tasks: list[TaskID] = []
-
-    def begin(what: str, total: int) -> None:
-        for task in tasks:
-            bar.update(task, visible=False)
-        tasks[:] = [bar.add_task(what, total=total)]
-
-    return auditing.Progress(begin, lambda count: bar.advance(tasks[0], count))
+    with bar() as shown:
+        return await auditing.audit(brokers, mongo_url, Settings().policy, progress_on(shown))
 
 
 def as_json_of(verdict: Verdict) -> dict[str, object]:

@@ -1,0 +1,75 @@
+"""Versions of the saga: an order ends on the definition that it began with."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from chassis.testing import Rehearsal
+from contracts.fulfillment import OrderPacked
+from contracts.inventory import IssueStock, ReleaseStock, StockIssued, StockReleased, StockReserved
+from contracts.order import OrderCompleted, OrderShipped, OrderValidated
+from contracts.payment import CapturePayment, PaymentAuthorized, PaymentCaptured, PaymentDeclined
+from contracts.shipping import ShipmentCreated
+from order.decide import decider
+from order.definition import Definition, Policy
+from order.saga import DEFINITIONS, FIRST
+from order.settings import Settings
+from pydantic import ValidationError
+
+from services.order.tests.scene import Scene, kinds
+
+
+@pytest.fixture
+def upgrade(stage: Rehearsal, policy: Policy, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Another version of the service takes over: in its saga stock is issued once the money is there."""
+    *stages, last = FIRST.stages
+    capture, issue = (replace(last, steps=(step,)) for step in last.steps)
+    second = Definition((*stages, replace(capture, then=lambda _: ()), issue))
+
+    def take_over() -> None:
+        monkeypatch.setitem(DEFINITIONS, 2, second)
+        stage.decide = decider(replace(policy, definition=2))
+
+    return take_over
+
+
+def test_an_order_ends_on_the_definition_that_it_began_with(scene: Scene, upgrade: Callable[[], None]) -> None:
+    scene.go_to("shipping")
+    upgrade()
+    assert kinds(scene.hear(ShipmentCreated)) == [OrderShipped, CapturePayment, IssueStock]
+    scene.hear(StockIssued)
+    assert kinds(scene.hear(PaymentCaptured)) == [OrderCompleted]
+
+
+def test_an_order_begins_with_the_newest_definition_and_says_so(scene: Scene, upgrade: Callable[[], None]) -> None:
+    upgrade()
+    validated, *_ = scene.place()
+    assert isinstance(validated, OrderValidated)
+    assert validated.definition == 2
+    for answer in (StockReserved, PaymentAuthorized, OrderPacked):
+        scene.hear(answer)
+    assert kinds(scene.hear(ShipmentCreated)) == [OrderShipped, CapturePayment]
+    assert kinds(scene.hear(PaymentCaptured)) == [IssueStock]
+    assert kinds(scene.hear(StockIssued)) == [OrderCompleted]
+
+
+def test_an_order_that_is_placed_again_stays_with_its_definition(scene: Scene, upgrade: Callable[[], None]) -> None:
+    scene.place()
+    upgrade()
+    scene.hear(StockReserved)
+    assert kinds(scene.hear(PaymentDeclined)) == [ReleaseStock]
+    scene.hear(StockReleased)
+    validated, *_ = scene.place(revision=2)
+    assert isinstance(validated, OrderValidated)
+    assert (validated.definition, scene.order.definition) == (1, 1)
+
+
+def test_new_orders_begin_with_the_newest_definition_unless_the_installation_says_otherwise(
+    upgrade: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert Settings().policy.definition == max(DEFINITIONS)
+    monkeypatch.setenv("SAGA_DEFINITION", "2")
+    with pytest.raises(ValidationError, match="knows the definitions 1 "):
+        Settings()
+    upgrade()
+    assert Settings().policy.definition == 2

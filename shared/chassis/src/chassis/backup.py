@@ -1,0 +1,161 @@
+"""A service's database as a whole: copied while the service runs, and put back as it was then.
+
+All of a copy is read in one snapshot of MongoDB's: documents, checkpoints and journal as they were at one moment, which
+is what a process that died at that moment would have left behind. What is put back is what a service recovers from
+after a crash, so nothing is asked of it that it does not do anyway; but each partition begins a new incarnation.
+"""
+
+import secrets
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from types import TracebackType
+from typing import Any, Self
+
+import bson
+from bson.raw_bson import RawBSONDocument
+from pymongo import WriteConcern
+from pymongo.errors import PyMongoError
+
+from chassis.entry import Checkpoint, Entry, Past, begun_anew
+from chassis.mongo import RESTORING, connect
+from chassis.ports import Unavailable
+from chassis.raw import CODEC, Raw, checkpoint_of, entry_of, raw_checkpoint, raw_entry
+
+CHECKPOINTS, JOURNAL = "checkpoints", "journal"
+WRITTEN_AT_ONCE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """Where a partition stood."""
+
+    incarnation: str
+    entry: int
+    """Its last one."""
+    positions: Mapping[str, int]
+    """By topic, the offset of the next record to take."""
+
+
+class Snapshot:
+    """All of a database at one moment, whatever is written to it meanwhile."""
+
+    def __init__(self, database: Any, collections: Sequence[str], session: Any) -> None:  # noqa: ANN401 - Motor ships no types for these
+        self.collections = collections
+        self._database = database
+        self._session = session
+
+    async def count(self) -> int:
+        """How many documents there are to read, about."""
+        with _saying_unavailable():
+            return sum([await self._database[name].estimated_document_count() for name in self.collections])
+
+    async def read(self, collection: str) -> AsyncIterator[bytes]:
+        """Every document of a collection as BSON; of the journal what its checkpoints do not have yet."""
+        wanted = await self._tail() if collection == JOURNAL else {}
+        with _saying_unavailable():
+            async for raw in self._raw(collection).find(wanted, session=self._session):
+                yield raw.raw
+
+    def _raw(self, collection: str) -> Any:  # noqa: ANN401 - Motor's collections are generic in what it does not type
+        options = CODEC.with_options(document_class=RawBSONDocument)
+        return self._database.get_collection(collection, codec_options=options)
+
+    async def _checkpoints(self) -> list[Checkpoint]:
+        with _saying_unavailable():
+            found = self._database[CHECKPOINTS].find({RESTORING: {"$exists": False}}, session=self._session)
+            return [checkpoint_of(raw) async for raw in found]
+
+    async def _tail(self) -> Raw:
+        parts = [
+            {"_id": {"$gte": f"{at.partition}/", "$lt": f"{at.partition}0"}, "number": {"$gt": at.number}}
+            for at in await self._checkpoints()
+        ]
+        return {"$or": parts} if parts else {"_id": None}
+
+    async def stands(self) -> dict[int, Stand]:
+        """By partition, where it stood; a partition that nobody ever served, or that is half restored, is left out."""
+        entries = [entry_of(bson.decode(raw, codec_options=CODEC)) async for raw in self.read(JOURNAL)]
+        stands: dict[int, Stand] = {}
+        for checkpoint in await self._checkpoints():
+            progress, last = checkpoint.progress.copy(), checkpoint.number
+            for entry in _of(entries, checkpoint.partition):
+                progress.update(entry.progress)
+                last = entry.number
+            stands[checkpoint.partition] = Stand(checkpoint.incarnation, last, progress.positions)
+        return stands
+
+
+class Database:
+    """The database of one service. Every method raises Unavailable when MongoDB does not answer or refuses."""
+
+    def __init__(self, url: str, name: str) -> None:
+        self._client = connect(url)
+        self._database = self._client.get_database(
+            name, codec_options=CODEC, write_concern=WriteConcern(w="majority", j=True)
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        self._client.close()
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Snapshot]:
+        """The database as it is when the first of it is read."""
+        with _saying_unavailable():
+            names = sorted(await self._database.list_collection_names())
+            session = await self._client.start_session(snapshot=True)  # type: ignore[call-arg] # Motor's stub lacks it
+        async with session:
+            yield Snapshot(self._database, names, session)
+
+    async def replace(self, content: Mapping[str, Iterable[bytes]], pasts: Mapping[int, Past]) -> AsyncIterator[int]:
+        """Put back what was read of each collection; a partition that has a past to live again is told so.
+
+        Yields how many documents were written. Until all are, no partition can be served, whatever happens meanwhile.
+        """
+        checkpoints = [checkpoint_of(raw) for raw in _decoded(content[CHECKPOINTS])]
+        with _saying_unavailable():
+            for checkpoint in checkpoints:
+                shut = {"$set": {RESTORING: True}, "$max": {"epoch": checkpoint.epoch}}
+                await self._database[CHECKPOINTS].update_one({"_id": checkpoint.partition}, shut, upsert=True)
+            for name in await self._database.list_collection_names():
+                if name != CHECKPOINTS:
+                    await self._database.drop_collection(name)
+            for name in content.keys() - {CHECKPOINTS, JOURNAL}:
+                documents = map(RawBSONDocument, content[name])
+                while some := list(islice(documents, WRITTEN_AT_ONCE)):
+                    await self._database[name].insert_many(some, ordered=False)
+                    yield len(some)
+            entries = [entry_of(raw) for raw in _decoded(content.get(JOURNAL, ()))]
+            for checkpoint in checkpoints:
+                yield await self._begin_anew(checkpoint, _of(entries, checkpoint.partition), pasts)
+
+    async def _begin_anew(self, checkpoint: Checkpoint, entries: Sequence[Entry], pasts: Mapping[int, Past]) -> int:
+        """Let the partition be served again, under a new incarnation."""
+        begun, tail = begun_anew(checkpoint, entries, secrets.token_hex(4), pasts[checkpoint.partition])
+        if tail:
+            await self._database[JOURNAL].insert_many([raw_entry(entry) for entry in tail])
+        known = {name: value for name, value in raw_checkpoint(begun).items() if name not in {"_id", "epoch"}}
+        done = {"$set": known, "$unset": {RESTORING: ""}, "$inc": {"epoch": 1}}
+        await self._database[CHECKPOINTS].update_one({"_id": checkpoint.partition}, done)
+        return 1 + len(tail)
+
+
+def _of(entries: Iterable[Entry], partition: int) -> list[Entry]:
+    """The entries of one partition, in order."""
+    return sorted((entry for entry in entries if entry.partition == partition), key=lambda entry: entry.number)
+
+
+def _decoded(documents: Iterable[bytes]) -> Iterator[Raw]:
+    return (bson.decode(document, codec_options=CODEC) for document in documents)
+
+
+@contextmanager
+def _saying_unavailable() -> Iterator[None]:
+    try:
+        yield
+    except PyMongoError as failure:
+        raise Unavailable(f"MongoDB: {failure}") from failure

@@ -1,0 +1,80 @@
+"""A system of its own, in which orders of every sort flow for a while; then all of them end, and are audited."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from oms.audit.auditor import Verdict
+from oms.auditing import audit
+from oms.bench import stock
+from oms.chaos.load import Load
+from oms.chaos.watch import Watch
+from oms.progress import Progress
+from oms.stack.process import until
+from oms.system import Plan, System, running
+from order.settings import Settings
+
+from tests.integration.services import QUICK
+
+RATE = 2.0
+SOME = 12
+"""How many orders more are waited for at a time."""
+PATIENCE_S = 240.0
+"""Far more than anything takes on a machine at rest."""
+QUIET = Progress(lambda *_: None, lambda _: None)
+
+
+class Flow:
+    """The orders of one channel."""
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+        self._placed = 0
+        self._news = asyncio.Event()
+
+    def placed(self, order_id: str) -> None:
+        self._watch.placed(order_id)
+        self._placed += 1
+        self._news.set()
+
+    async def goes_on(self) -> None:
+        """Wait until some more orders were placed."""
+        wanted = self._placed + SOME
+        while self._placed < wanted:
+            self._news.clear()
+            await self._news.wait()
+
+    async def _is_over(self) -> bool:
+        return not self._watch.tally.open
+
+    async def have_all_ended(self) -> None:
+        assert await until(self._is_over, PATIENCE_S), self._watch.tally.open
+
+
+@asynccontextmanager
+async def own_system() -> AsyncIterator[System]:
+    """Everything, on free ports, with more on its shelves than anybody will order."""
+    async with running(Plan.for_tests(**QUICK), lambda _: None) as system:
+        await stock(system)
+        yield system
+
+
+@asynccontextmanager
+async def orders(system: System, channel: str) -> AsyncIterator[Flow]:
+    """Orders keep coming until the block ends; then all of them come to their end."""
+    watch = Watch(system.addresses.kafka)
+    flow = Flow(watch)
+    load = Load(system.addresses.kafka, RATE, flow.placed, channel)
+    async with asyncio.TaskGroup() as group:
+        watching = group.create_task(watch.run())
+        await watch.begun.wait()
+        placing = group.create_task(load.run())
+        yield flow
+        load.stop()
+        await placing
+        await flow.have_all_ended()
+        watching.cancel()
+
+
+async def audited(system: System) -> Verdict:
+    return await audit(system.addresses.kafka, system.addresses.mongo, Settings().policy, QUIET)

@@ -1,0 +1,1 @@
+"""Backups of the services' databases, as files, and what it takes to put them back."""

@@ -1,0 +1,83 @@
+"""Takes a backup: each service's database as it was at one moment, while the service goes on."""
+
+import gzip
+import hashlib
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from chassis.backup import Database, Snapshot
+from chassis.ports import Unavailable
+from contracts.topics import topics_read_by
+
+from oms.backup.manifest import MANIFEST, Copy, Kept, Manifest, Part, Unfit
+from oms.connection import Unreachable
+from oms.log import LogReader, Spans
+from oms.progress import Progress
+
+PACKING = 1
+"""gzip's fastest: documents are much alike, and more would only take longer."""
+
+
+async def back_up(
+    directory: Path, services: Sequence[str], *, brokers: str, mongo_url: str, progress: Progress
+) -> Manifest:
+    """Write the databases of these services into a new directory. Raises Unfit, Unreachable and NoLog."""
+    _make(directory)
+    copies: dict[str, Copy] = {}
+    async with LogReader(brokers) as log:
+        for service in services:
+            spans = await log.spans(topics_read_by(service))
+            try:
+                copies[service] = await _copy(directory, service, spans, mongo_url, progress)
+            except Unavailable as failure:
+                raise Unreachable.mongo(mongo_url, failure) from failure
+    manifest = Manifest(services=copies)
+    (directory / MANIFEST).write_text(manifest.model_dump_json(indent=2), encoding="utf-8")
+    return manifest
+
+
+def _make(directory: Path) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Unfit(f"{directory} cannot be made: {error.strerror}") from error
+    if any(directory.iterdir()):
+        raise Unfit(f"{directory} is not empty: a backup has a directory of its own")
+
+
+async def _copy(directory: Path, service: str, spans: Spans, mongo_url: str, progress: Progress) -> Copy:
+    """Copy one service's database; `spans` is from where to where its topics go."""
+    async with Database(mongo_url, service) as database:
+        at = datetime.now(UTC)
+        async with database.snapshot() as snapshot:
+            stands = await snapshot.stands()
+            unserved = sorted({number for _, number in spans} - stands.keys())
+            if unserved:
+                raise Unfit(
+                    f"the {service} service never served its partitions {unserved}: there is nothing to back up"
+                )
+            progress.begin(f"backing up {service}", await snapshot.count())
+            files = [await _keep(directory, service, snapshot, name, progress) for name in snapshot.collections]
+    earliest = {number: {topic: start for (topic, n), (start, _) in spans.items() if n == number} for number in stands}
+    parts = {
+        number: Part(
+            incarnation=stand.incarnation, entry=stand.entry, positions={**earliest[number], **stand.positions}
+        )
+        for number, stand in sorted(stands.items())
+    }
+    return Copy(at=at, partitions=parts, files=tuple(files))
+
+
+async def _keep(directory: Path, service: str, snapshot: Snapshot, collection: str, progress: Progress) -> Kept:
+    name, count = f"{service}/{collection}.bson.gz", 0
+    path = directory / name
+    path.parent.mkdir(exist_ok=True)
+    with gzip.open(path, "wb", PACKING) as file:
+        async for document in snapshot.read(collection):
+            file.write(document)
+            count += 1
+            progress.advance(1)
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return Kept(file=name, collection=collection, documents=count, bytes=path.stat().st_size, sha256=digest)

@@ -1,0 +1,112 @@
+"""A backup says itself whether it is whole, and what the topics must still have for it."""
+
+import gzip
+import hashlib
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import bson
+import pytest
+from chassis.entry import Past
+from oms.backup.manifest import MANIFEST, Copy, Kept, Manifest, Part, Unfit, check, documents_of, read_manifest
+from oms.backup.restoring import Missing, missing_of, pasts_of
+
+NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
+DOCUMENTS = [bson.encode({"_id": number, "body": {"units": number}}) for number in range(3)]
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Kept:
+    """A file of three documents."""
+    path = tmp_path / "orders.bson.gz"
+    with gzip.open(path, "wb") as file:
+        file.writelines(DOCUMENTS)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return Kept(file=path.name, collection="orders", documents=3, bytes=path.stat().st_size, sha256=digest)
+
+
+def copy_at(**positions: int) -> Copy:
+    """A copy of a service with one partition that stood at these positions."""
+    named = {topic.replace("_", "."): position for topic, position in positions.items()}
+    return Copy(at=NOON, partitions={0: Part(incarnation="a1", entry=7, positions=named)}, files=())
+
+
+def test_a_manifest_is_read_as_it_was_written(tmp_path: Path, kept: Kept) -> None:
+    manifest = Manifest(services={"order": copy_at(order_intake=3).model_copy(update={"files": (kept,)})})
+    (tmp_path / MANIFEST).write_text(manifest.model_dump_json())
+
+    assert read_manifest(tmp_path) == manifest
+    assert read_manifest(tmp_path).services["order"].documents == 3
+
+
+def test_a_backup_that_was_not_finished_is_none(tmp_path: Path) -> None:
+    with pytest.raises(Unfit, match=r"manifest\.json is not there: this is no backup, or one that was not finished"):
+        read_manifest(tmp_path)
+
+
+def test_a_damaged_manifest_is_named(tmp_path: Path) -> None:
+    (tmp_path / MANIFEST).write_text('{"format": 2, "services": {}}')
+    with pytest.raises(Unfit, match=r"manifest\.json is damaged"):
+        read_manifest(tmp_path)
+
+
+def test_a_file_gives_back_the_documents_that_were_put_into_it(tmp_path: Path, kept: Kept) -> None:
+    check(tmp_path, kept)
+    assert [*documents_of(tmp_path, kept)] == DOCUMENTS
+
+
+@pytest.mark.parametrize("change", [lambda content: content[:-9], lambda content: content + b"x", lambda _: b""])
+def test_a_damaged_file_is_named(tmp_path: Path, kept: Kept, change: Callable[[bytes], bytes]) -> None:
+    path = tmp_path / kept.file
+    path.write_bytes(change(path.read_bytes()))
+    with pytest.raises(Unfit, match=r"orders\.bson\.gz is damaged"):
+        check(tmp_path, kept)
+
+
+def test_a_missing_file_is_named(tmp_path: Path, kept: Kept) -> None:
+    (tmp_path / kept.file).unlink()
+    with pytest.raises(Unfit, match=r"orders\.bson\.gz cannot be read: No such file"):
+        check(tmp_path, kept)
+
+
+def test_a_file_of_fewer_documents_than_listed_is_named(tmp_path: Path, kept: Kept) -> None:
+    more = kept.model_copy(update={"documents": 4})
+    with pytest.raises(Unfit, match=r"orders\.bson\.gz holds 3 documents, not 4"):
+        [*documents_of(tmp_path, more)]
+
+
+@pytest.mark.parametrize(
+    ("span", "missing"),
+    [
+        ((0, 9), []),
+        ((5, 5), []),
+        ((5, 9), []),
+        ((7, 9), [Missing("order", "order.intake", 0, 5, 6)]),
+        ((9, 9), [Missing("order", "order.intake", 0, 5, 8)]),
+        ((0, 3), [Missing("order", "order.intake", 0, 3, 4)]),
+    ],
+)
+def test_names_the_records_that_are_missing(span: tuple[int, int], missing: list[Missing]) -> None:
+    assert [*missing_of("order", copy_at(order_intake=5), {("order.intake", 0): span})] == missing
+
+
+def test_requests_for_repairs_may_be_missing() -> None:
+    assert [*missing_of("order", copy_at(repair_requests=5), {("repair.requests", 0): (9, 9)})] == []
+
+
+def test_does_not_fit_topics_with_other_partitions() -> None:
+    spans = {("order.intake", number): (0, 9) for number in range(2)}
+    with pytest.raises(Unfit, match="the backup is of 1 partitions, but the topics have 2"):
+        [*missing_of("order", copy_at(order_intake=5), spans)]
+
+
+def test_what_is_to_be_lived_again_ends_where_the_topics_end_now() -> None:
+    spans = {("order.intake", 0): (0, 9), ("payment.events", 0): (0, 4), ("shipping.events", 0): (0, 0)}
+    copy = copy_at(order_intake=5, payment_events=4)
+    assert pasts_of(copy, spans) == {0: Past(NOON, {"order.intake": 9})}
+
+
+def test_what_is_missing_is_said_for_people() -> None:
+    assert Missing("order", "order.intake", 2, 5, 6).text == "order: order.intake/2 lacks offsets 5 to 6"
+    assert Missing("order", "order.intake", 2, 5, 5).text == "order: order.intake/2 lacks offset 5"
