@@ -36,6 +36,9 @@ class Settings(ChassisSettings):
     forward_resend_s: Seconds = 60.0
     """After how long without an answer capture and issue, which only go forward, are sent again, without end."""
 
+    stuck_after_s: Seconds = 300.0
+    """After how long without an answer to what must be done, an undo, capture or issue, an order counts as stuck."""
+
     @property
     def policy(self) -> Policy:
         return Policy(
