@@ -84,12 +84,10 @@ def test_a_request_says_who_and_why_and_has_one_name_however_often_it_is_sent() 
     request = Request("order", "/parked/web:1/release", "web:1", {"step": "ship"}, "r-1")
     (outcome,) = desk(answer).carry_out([request], "kim", "fixed", wait_s=1)
 
-    assert (outcome.outcome, outcome.detail, outcome.by, outcome.reason) == ("done", "it goes on", "kim", "fixed")
+    assert (outcome.outcome, outcome.detail) == ("done", "it goes on")
     bodies = {one.read() for one in sent if one.method == "POST"}
     assert bodies == {b'{"step":"ship","repair_id":"r-1","by":"kim","reason":"fixed"}'}
-    assert [one.url.path for one in sent] == ["/parked/web:1/release", "/parked/web:1/release", "/repairs/r-1"] + [
-        "/repairs/r-1"
-    ] * (len(sent) - 3)
+    assert [one.url.path for one in sent] == ["/parked/web:1/release"] * 2 + ["/repairs/r-1"]
 
 
 def test_what_one_service_does_not_take_keeps_nothing_else_from_being_asked() -> None:

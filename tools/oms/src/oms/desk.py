@@ -18,6 +18,7 @@ ANSWERS_WITHIN_S = 10.0
 LONGEST_WAIT_S = 30.0
 """A service lets nobody wait longer in one request."""
 MOST_A_PAGE = 200
+CameTo = Literal["done", "refused", "not answered", "not asked"]
 Shown = dict[str, Any]
 """Something as a service shows it."""
 
@@ -51,10 +52,8 @@ class Outcome:
     service: str
     about: str
     repair_id: str
-    outcome: Literal["done", "refused", "not answered", "not asked"]
+    outcome: CameTo
     detail: str
-    by: str
-    reason: str
 
 
 class Desk:
@@ -98,10 +97,8 @@ class Desk:
         asked = [(request, self._ask(request, by, reason)) for request in requests]
         until = monotonic() + wait_s
         return [
-            Outcome(request.service, request.about, request.repair_id, "not asked", url_or_why.args[0], by, reason)
-            if isinstance(url_or_why, Declined)
-            else self._outcome(request, url_or_why, by, reason, until)
-            for request, url_or_why in asked
+            Outcome(request.service, request.about, request.repair_id, *self._outcome(request.service, answer, until))
+            for request, answer in asked
         ]
 
     def _ask(self, request: Request, by: str, reason: str) -> str | Declined:
@@ -112,19 +109,21 @@ class Desk:
         except Declined as declined:
             return declined
 
-    def _outcome(self, request: Request, url: str, by: str, reason: str, until: float) -> Outcome:
+    def _outcome(self, service: str, answer: str | Declined, until: float) -> tuple[CameTo, str]:
+        """What came of a request by then, and the details."""
+        if isinstance(answer, Declined):
+            return "not asked", str(answer)
         while True:
             wait_s = min(max(until - monotonic(), 0.0), LONGEST_WAIT_S)
             try:
-                shown = self._send(request.service, "GET", url, params={"wait_s": wait_s}, timeout=wait_s + 10)
+                shown = self._send(service, "GET", answer, params={"wait_s": wait_s}, timeout=wait_s + ANSWERS_WITHIN_S)
             except Declined:
-                if wait_s > 0:
-                    continue
-                detail = "it is on its topic, but its partition has not answered: see `oms status`"
-                return Outcome(request.service, request.about, request.repair_id, "not answered", detail, by, reason)
-            return Outcome(
-                request.service, request.about, request.repair_id, shown["outcome"], shown["detail"], by, reason
-            )
+                if wait_s == 0:
+                    return "not answered", "it is on its topic, but its partition has not answered: see `oms status`"
+            except Unreachable as silent:
+                return "not answered", f"it is on its topic, but {silent}"
+            else:
+                return shown["outcome"], shown["detail"]
 
     def _send(self, service: str, method: str, path: str, **how: Any) -> Shown:  # noqa: ANN401 - httpx's own arguments
         urls = connection.service_urls(service, self._told)

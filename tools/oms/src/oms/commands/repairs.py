@@ -54,7 +54,7 @@ def carry_out(
     with NOTES.status(f"waiting for what comes of {len(requests):,} requests"):
         outcomes = desk.carry_out(requests, asking, reason, wait_s)
     if as_json:
-        print_json({"repairs": [asdict(one) for one in outcomes]})
+        print_json({"repairs": [{**asdict(one), "by": asking, "reason": reason} for one in outcomes]})
     else:
         for one in outcomes:
             said = f"[{COLORS[one.outcome]}]{one.outcome}[/] {one.service} {escape(one.about)}: {escape(one.detail)}"
