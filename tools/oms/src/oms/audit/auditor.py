@@ -240,7 +240,8 @@ class Auditor:
 
     def _held_for_ended(self, book: Book) -> Iterator[Finding]:
         for (order_id, revision, _), hold in book.held():
-            if (order_id, revision) in self._ended - self._left_to_people:
+            name = (order_id, revision)
+            if name in self._ended and name not in self._left_to_people:
                 what = f"what is set aside here in {hold.location} stays so, though the order has ended"
                 yield Finding("stock", hold.place, order_id, what)
 
