@@ -96,7 +96,7 @@ def status(*, as_json: Json = False) -> None:
 def _show(running: RunningStack, *, as_json: bool) -> bool:
     """Print the processes, and what is stuck; whether all of the processes are fine."""
     described = [_described(process) for process in (*running.engines, *running.services)]
-    stuck = list(_stuck())
+    stuck = list(_stuck(running))
     if as_json:
         addresses = {"kafka": running.kafka_bootstrap, "mongo": running.mongo_url, "redis": running.redis_url}
         print_json({"addresses": addresses, "processes": described, "stuck": stuck})
@@ -112,10 +112,11 @@ def _show(running: RunningStack, *, as_json: bool) -> bool:
     return all(one["state"] in {"ready", "running"} for one in described)
 
 
-def _stuck() -> Iterator[Shown]:
+def _stuck(running: RunningStack) -> Iterator[Shown]:
     """What waits for a person in each service that tells."""
+    urls = [f"{process.name.partition('-')[0]}={process.url}" for process in running.services]
     with httpx.Client(timeout=2) as client:
-        desk = Desk(client)
+        desk = Desk(client, urls)
         for service in desk.services:
             try:
                 found = desk.get(service, "/stuck")["stuck"]
