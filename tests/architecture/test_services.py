@@ -99,7 +99,7 @@ def test_the_names_of_documents_are_told_apart(name: str, monkeypatch: pytest.Mo
 
 @each_service
 def test_the_http_api_describes_itself_in_openapi(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    document = create_app(name, "", described(name, monkeypatch).routes, health, measure, Meters()).openapi()
+    document = create_app(name, "", [described(name, monkeypatch).routes], health, measure, Meters()).openapi()
     operations = [
         (f"{method} {path}", operation)
         for path, methods in document["paths"].items()

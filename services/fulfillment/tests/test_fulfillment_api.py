@@ -28,7 +28,7 @@ async def api(shelf: Shelf) -> AsyncIterator[httpx.AsyncClient]:
     async def measure() -> None:
         """Nothing is measured here."""
 
-    app = create_app("fulfillment", "", router(shelf, shelf), lambda: (True, {}), measure, Meters())
+    app = create_app("fulfillment", "", [router(shelf, shelf)], lambda: (True, {}), measure, Meters())
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://fulfillment") as client:
         yield client
 

@@ -36,7 +36,7 @@ async def api(shelf: Shelf) -> AsyncIterator[httpx.AsyncClient]:
         """Nothing is measured here."""
 
     nowhere = Availability("redis://127.0.0.1:1/0", settle_s=0, refresh_s=60)
-    app = create_app("inventory", "", router(shelf, shelf, nowhere), lambda: (True, {}), measure, Meters())
+    app = create_app("inventory", "", [router(shelf, shelf, nowhere)], lambda: (True, {}), measure, Meters())
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://inventory") as client,

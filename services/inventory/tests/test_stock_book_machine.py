@@ -136,7 +136,11 @@ class StockBook(RuleBasedStateMachine):
 
     @rule(step=steps)
     def issue(self, step: dict[str, object]) -> None:
-        self.take(IssueStock.model_validate(step))
+        command = IssueStock.model_validate(step)
+        found_something = self.stage.get(Reservation, Reservation.place(command)) is not None
+        self.take(command)
+        if not found_something:  # and so it is no repetition when it comes again and does
+            self.history.pop()
 
     @rule(number=numbers, location=locations, lines=units)
     def receive(self, number: str, location: str, lines: tuple[SkuQuantity, ...]) -> None:

@@ -169,7 +169,7 @@ async def http(hub: Live, stage: Rehearsal) -> AsyncIterator[httpx.AsyncClient]:
 
     shelf = Shelf(stage)
     app = create_app(
-        "order", "", router(shelf, shelf, hub, timedelta(minutes=5)), lambda: (True, {}), measure, Meters()
+        "order", "", [router(shelf, shelf, hub, timedelta(minutes=5))], lambda: (True, {}), measure, Meters()
     )
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, timeout_graceful_shutdown=1))
     serving = asyncio.create_task(server.serve())

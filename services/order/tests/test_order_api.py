@@ -62,7 +62,7 @@ async def http(shop: Shop) -> AsyncIterator[httpx.AsyncClient]:
     async def measure() -> None: ...
 
     app = create_app(
-        "order", "", api.router(shop, shop, Live(NO_REDIS), STUCK_AFTER), lambda: (True, {}), measure, Meters()
+        "order", "", [api.router(shop, shop, Live(NO_REDIS), STUCK_AFTER)], lambda: (True, {}), measure, Meters()
     )
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://order") as client:
         yield client

@@ -33,7 +33,7 @@ async def http(shelf: Shelf) -> AsyncIterator[httpx.AsyncClient]:
     async def measure() -> None: ...
 
     routes = api.router(shelf, shelf, Live("redis://127.0.0.1:1/0"), timedelta(minutes=5))
-    app = create_app("order", "", routes, lambda: (True, {}), measure, Meters())
+    app = create_app("order", "", [routes], lambda: (True, {}), measure, Meters())
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://order") as client:
         yield client
 

@@ -26,7 +26,7 @@ async def http(stage: Rehearsal) -> AsyncIterator[httpx.AsyncClient]:
     async def measure() -> None: ...
 
     shelf = Shelf(stage)
-    app = create_app("payment", "", router(shelf, shelf), lambda: (True, {}), measure, Meters())
+    app = create_app("payment", "", [router(shelf, shelf)], lambda: (True, {}), measure, Meters())
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://payment") as client:
         yield client
 

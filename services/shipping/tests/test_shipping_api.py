@@ -31,7 +31,7 @@ async def http(stage: Rehearsal) -> AsyncIterator[httpx.AsyncClient]:
     async def measure() -> None: ...
 
     shelf = Shelf(stage)
-    app = create_app("shipping", "", router(shelf, shelf), lambda: (True, {}), measure, Meters())
+    app = create_app("shipping", "", [router(shelf, shelf)], lambda: (True, {}), measure, Meters())
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://shipping") as client:
         yield client
 

@@ -49,6 +49,11 @@ class History(RuleBasedStateMachine):
         self.seats.setdefault(seat, []).append(process)
         return process
 
+    def succeed(self, seat: tuple[str, int], process: Process) -> None:
+        """Another one takes the place of this one, if none has yet: two that live would fence each other for good."""
+        if self.seats[seat][-1] is process:
+            self.seat(seat)
+
     async def perform(self, call: Call) -> object:
         self.calls.append(call.id)
         if call.tries == 0:
@@ -87,8 +92,7 @@ class History(RuleBasedStateMachine):
             if len(victim.steps) >= doomed and not victim.task.done():
                 victim.before = None
                 victim.crash()
-                if self.seats[seat][-1] is victim:
-                    asyncio.get_running_loop().call_soon(self.seat, seat)
+                asyncio.get_running_loop().call_soon(self.succeed, seat, victim)
 
         victim.before = die
 
@@ -111,7 +115,7 @@ class History(RuleBasedStateMachine):
             process = self.seats[seat][-1]
             process.before = None
             await process.stop()
-            self.seat(seat)
+            self.succeed(seat, process)
 
         self.run(hand_over())
 
@@ -128,8 +132,11 @@ class History(RuleBasedStateMachine):
         process.before = fail
 
     def teardown(self) -> None:
-        self.run(self.come_to_rest())
-        self.runner.close()
+        try:
+            self.run(self.come_to_rest())
+        finally:
+            self.run(self.world.close())
+            self.runner.close()
 
     async def come_to_rest(self) -> None:
         await asyncio.sleep(60)
@@ -139,7 +146,6 @@ class History(RuleBasedStateMachine):
             self.check_order(order_id)
         for topic in ("payment.commands", "payment.events"):
             self.check_links(topic)
-        await self.world.close()
 
     def check_order(self, order_id: str) -> None:
         asked = list(dict.fromkeys(self.asked_for(order_id)))

@@ -68,7 +68,7 @@ class Shell:
         self.ready = True
         self.measured = 0
         self.meters = Meters()
-        app = create_app("Test", "", routes(), self.health, self.measure, self.meters)
+        app = create_app("Test", "", [routes()], self.health, self.measure, self.meters)
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         self.client = httpx.AsyncClient(transport=transport, base_url="http://test")
 

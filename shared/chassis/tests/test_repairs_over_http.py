@@ -93,7 +93,7 @@ class Desk:
         self.stage = stage
         self.shelf = Shelf(stage)
         routes = repairs_router("order", self.shelf, self.shelf, Ward(), Topics())
-        app = create_app("Test", "", routes, lambda: (True, {}), self._measure, Meters())
+        app = create_app("Test", "", [routes], lambda: (True, {}), self._measure, Meters())
         self.client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test")
 
     async def _measure(self) -> None:

@@ -1,6 +1,6 @@
 """The HTTP shell of a service: health, metrics, and errors of one shape; the routes come from its api.py."""
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any
 
 from contracts.message import Reason
@@ -122,15 +122,16 @@ def _again(body: bytes, receive: Receive) -> Callable[[], Awaitable[Message]]:
 def create_app(
     title: str,
     description: str,
-    routes: APIRouter,
+    routers: Sequence[APIRouter],
     health: Health,
     measure: Callable[[], Awaitable[None]],
     meters: Meters,
 ) -> FastAPI:
     """The service's HTTP application."""
     app = FastAPI(title=title, description=description, docs_url="/docs", redoc_url=None, responses=ERRORS)
-    app.add_middleware(StrictBody, streaming=_streaming(routes))
-    app.include_router(routes)
+    app.add_middleware(StrictBody, streaming=_streaming(routers))
+    for router in routers:
+        app.include_router(router)
 
     @app.get("/healthz", tags=["operation"], summary="Alive: the process answers")
     async def healthz() -> dict[str, str]:
@@ -151,10 +152,13 @@ def create_app(
     return app
 
 
-def _streaming(routes: APIRouter) -> frozenset[str]:
+def _streaming(routers: Sequence[APIRouter]) -> frozenset[str]:
     """The paths whose routes read their bodies themselves."""
     return frozenset(
-        route.path for route in routes.routes if isinstance(route, APIRoute) and route.openapi_extra == STREAMING
+        route.path
+        for router in routers
+        for route in router.routes
+        if isinstance(route, APIRoute) and route.openapi_extra == STREAMING
     )
 
 

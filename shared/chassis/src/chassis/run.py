@@ -113,15 +113,13 @@ async def _serving(
 
     edge = Edge(service.name, service.topics, settings, open_partition, meters)
     publisher = KafkaPublisher(log, service.name, clock)
-    all_routes = APIRouter()
-    all_routes.include_router(routes(store, publisher))
-    all_routes.include_router(repairs_router(service.name, store, publisher, store, log))
+    routers = (routes(store, publisher), repairs_router(service.name, store, publisher, store, log))
 
     async def measure() -> None:
         await edge.measure()
         await _measure_stuck(store, edge.partitions, meters)
 
-    app = create_app(f"Throughline {service.name}", service.__doc__ or "", all_routes, edge.health, measure, meters)
+    app = create_app(f"Throughline {service.name}", service.__doc__ or "", routers, edge.health, measure, meters)
     server = _Server(
         uvicorn.Config(
             app,
