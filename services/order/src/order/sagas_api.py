@@ -29,7 +29,7 @@ DONE = {
 """What came of each request that was not refused."""
 
 
-class StepWish(Wish):
+class Retrying(Wish):
     """Which step is asked for again, by whom, and why."""
 
     step: StepName | None = None
@@ -207,7 +207,7 @@ def _asking(routes: APIRouter, reader: Reader, publisher: Publisher) -> None:
         return Asked(repair_id=wish.repair_id, status_url=url)
 
     @routes.post("/sagas/{order_id}/retry", status_code=status.HTTP_202_ACCEPTED, tags=["repairs"])
-    async def retry(order_id: OrderId, wish: Annotated[StepWish, AsJson], response: Response) -> Asked:
+    async def retry(order_id: OrderId, wish: Annotated[Retrying, AsJson], response: Response) -> Asked:
         """Ask again, now, for what nobody has answered."""
         return await ask(order_id, wish, RetryStep(**_names(order_id, wish), step=wish.step), response)
 
