@@ -25,7 +25,8 @@ def test_every_alert_says_what_to_do_and_there_is_no_other() -> None:
 
 def test_settings_are_called_by_their_names() -> None:
     shared = {name.upper() for name in ChassisSettings.model_fields}
-    own = {"PICKERS", "SAGA_DEFINITION", "RETRY_LONGEST_S", "DISPATCH_AFTER_S", "DELIVER_AFTER_S", "ORDER_URL"}
+    timing = {"RETRY_LONGEST_S", "DISPATCH_AFTER_S", "DELIVER_AFTER_S", "STUCK_AFTER_S"}
+    own = {"PICKERS", "SAGA_DEFINITION", "ORDER_URL", *timing}
     assert {name for name in CELLS if re.fullmatch(r"[A-Z]+(_[A-Z]+)+", name)} <= shared | own
 
 

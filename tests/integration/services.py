@@ -1,5 +1,6 @@
 """The five services as processes of their own, on the engines of the tests."""
 
+import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -67,6 +68,21 @@ class Services:
         finally:
             for instance in instances:
                 instance.resume()
+
+    @asynccontextmanager
+    async def replaced(self, service: str, program: Path) -> AsyncIterator[None]:
+        """Another version of a service runs in the place of its first instance until the block ends."""
+        instance = self.fleet.of(service)[0]
+        good = instance.command
+        try:
+            await instance.stop()
+            instance.command = [sys.executable, str(program)]
+            await instance.start()
+            yield
+        finally:
+            await instance.stop()
+            instance.command = good
+            await instance.start()
 
     async def crash(self, service: str) -> None:
         """Kill the first instance of a service (SIGKILL), and start it again."""

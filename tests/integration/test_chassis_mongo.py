@@ -3,15 +3,17 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
 from chassis.decision import Call, Document
 from chassis.entry import Change, Checkpoint, Entry, Fenced, Outgoing, Progress, Recovered
 from chassis.mongo import MongoStore, connect
+from chassis.parking import Parked
 from chassis.ports import Unavailable
-from chassis.service import Index, Service
+from chassis.service import Index, Overdue, Service
+from chassis.stuck import Count
 from contracts.message import Moment, SkuQuantity
 from motor.motor_asyncio import AsyncIOMotorClient
 from oms.fleet import Addresses
@@ -28,6 +30,8 @@ class Basket(Document):
     bought_at: Moment | None = None
     amount: int = 0
     labels: tuple[tuple[str, int], ...] = ()
+    waits_since_ms: int | None = None
+    state: str = ""
 
 
 TOY = Service(
@@ -37,6 +41,7 @@ TOY = Service(
     needs=lambda _message, _documents: (),
     decide=lambda _documents, _message, _now: pytest.fail("nothing is decided here"),
     indexes=(Index("basket", (("amount", 1),)),),
+    overdue=Overdue("basket", "basket", since_ms="waits_since_ms", why="state", after=timedelta(hours=1)),
 )
 
 
@@ -59,7 +64,7 @@ async def store(stack: Addresses) -> AsyncIterator[MongoStore]:
         yield made
 
 
-def change(basket: Basket, entry: int) -> Change:
+def change(basket: Document, entry: int) -> Change:
     body = basket.model_dump_json().encode()
     return Change(basket.key, body, basket.alarm, bool(basket.calls), "00-trace", entry)
 
@@ -199,6 +204,27 @@ async def test_documents_are_found_by_their_own_field_names(store: MongoStore) -
     assert await ids({"amount": {"$gte": 3}}, sort=[("amount", -1)]) == ["b-4", "b-3"]
     assert await ids({"lines.sku": "cup"}, limit=2) == ["b-0", "b-2"]
     assert await ids({"$or": [{"id": "b-1"}, {"$and": [{"amount": 2}, {"id": {"$gt": "b-1"}}]}]}) == ["b-1", "b-2"]
+
+
+async def test_counts_what_is_stuck_by_why_with_since_when_the_oldest_is(store: MongoStore) -> None:
+    now = datetime.now(UTC).replace(microsecond=0)
+    ages = {"old": timedelta(hours=3), "older": timedelta(hours=4), "young": timedelta(minutes=50)}
+    baskets = [
+        Basket(id=name, state="paying", waits_since_ms=int((now - age).timestamp() * 1000))
+        for name, age in ages.items()
+    ]
+    parked = [
+        Parked(id=str(number), partition=0, since=NOON, why="KeyError", reason="", open=number != 0)
+        for number in range(3)
+    ]
+    owner = await store.recover(0, "w")
+    documents = [*baskets, Basket(id="served", state="paying"), *parked]
+    await store.checkpoint(through(owner, 1), [change(document, 1) for document in documents])
+
+    assert await store.stuck() == [
+        Count(0, "parked", "KeyError", 2, NOON),
+        Count(0, "basket", "paying", 2, now - ages["older"]),
+    ]
 
 
 async def test_who_reads_while_mongodb_is_away_hears_that_it_is_unavailable() -> None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -167,7 +168,9 @@ async def http(hub: Live, stage: Rehearsal) -> AsyncIterator[httpx.AsyncClient]:
     async def measure() -> None: ...
 
     shelf = Shelf(stage)
-    app = create_app("order", "", [router(shelf, shelf, hub)], lambda: (True, {}), measure, Meters())
+    app = create_app(
+        "order", "", [router(shelf, shelf, hub, timedelta(minutes=5))], lambda: (True, {}), measure, Meters()
+    )
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, timeout_graceful_shutdown=1))
     serving = asyncio.create_task(server.serve())
     await soon(lambda: server.started)

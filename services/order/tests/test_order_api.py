@@ -27,6 +27,7 @@ from order.state import MalformedOrder, Order
 Placed = Callable[..., OrderPlaced]
 ID = "web:1001"
 NO_REDIS = "redis://127.0.0.1:1/0"
+STUCK_AFTER = timedelta(minutes=5)
 NDJSON = {"content-type": STREAMED}
 
 
@@ -60,7 +61,9 @@ def shop(stage: Rehearsal) -> Shop:
 async def http(shop: Shop) -> AsyncIterator[httpx.AsyncClient]:
     async def measure() -> None: ...
 
-    app = create_app("order", "", [api.router(shop, shop, Live(NO_REDIS))], lambda: (True, {}), measure, Meters())
+    app = create_app(
+        "order", "", [api.router(shop, shop, Live(NO_REDIS), STUCK_AFTER)], lambda: (True, {}), measure, Meters()
+    )
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://order") as client:
         yield client
 

@@ -28,8 +28,8 @@ class Pen:
     def __call__(self, message: Message, *, cause: str = "", at: datetime = EPOCH) -> Logged:
         topic = TOPIC_OF[type(message)]
         key = topic.key_of(message)
-        partition = home_of(key, PARTITIONS)
-        source = f"{topic.owner}/0@a1"
+        partition = topic.partition_of(message, lambda key: home_of(key, PARTITIONS))
+        source = f"{getattr(message, 'service', topic.owner)}/0@a1"
         self._entries[source] += 1
         self._sequences[source, topic.name, partition] += 1
         envelope = Envelope(

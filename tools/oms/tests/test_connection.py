@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 from oms import connection
 from oms.connection import Unreachable
-from oms.stack.state import RunningStack
+from oms.stack.process import ProcessId
+from oms.stack.state import RunningProcess, RunningStack
 
 
 @pytest.fixture(autouse=True)
@@ -52,3 +53,31 @@ def test_tells_nobody_a_password() -> None:
 
     assert "secret" not in advice
     assert "mongodb://db:27017" in advice
+
+
+def test_a_service_is_where_it_is_told_or_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PAYMENT_URL", "http://pay:3/")
+
+    assert connection.service_urls("order", ["order=http://a:1", "order=http://b:2/", "payment=http://c:3"]) == [
+        "http://a:1",
+        "http://b:2",
+    ]
+    assert connection.service_urls("payment") == ["http://pay:3"]
+
+
+def test_a_service_that_runs_here_is_at_each_of_its_instances(
+    stack_runs: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack = RunningStack.load()
+    assert stack is not None
+    log, id_ = Path("/nowhere"), ProcessId(pid=1, started_s=0.0)
+    for number, name in enumerate(("order", "inventory", "inventory-2")):
+        stack.services.append(RunningProcess(name=name, id=id_, log=log, url=f"http://127.0.0.1:{number}"))
+
+    assert connection.service_urls("inventory") == ["http://127.0.0.1:1", "http://127.0.0.1:2"]
+
+
+@pytest.mark.parametrize("told", ["http://a:1", "orders=http://a:1", "order=a:1"])
+def test_says_how_a_service_is_named(told: str) -> None:
+    with pytest.raises(Unreachable, match="say SERVICE=http://HOST:PORT"):
+        connection.service_urls("order", [told])

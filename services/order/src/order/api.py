@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from tempfile import SpooledTemporaryFile
 from typing import Annotated
 
@@ -24,6 +25,7 @@ from order.file_intake import take_in
 from order.listing import NEWEST_FIRST, cursor_after, where
 from order.live import Changes, Live, changes_of
 from order.repair import why_not_turn_back
+from order.sagas_api import add_sagas
 from order.shown import Accepted, OrderPage, OrderShown, OrderSummary
 from order.state import Order, Status
 from order.validation import read
@@ -64,11 +66,12 @@ class EveryReason:
 WaitS = Annotated[float, Query(ge=0, le=30, description="how long to wait for an order that is not known yet")]
 
 
-def router(reader: Reader, publisher: Publisher, live: Live) -> APIRouter:
+def router(reader: Reader, publisher: Publisher, live: Live, stuck_after: timedelta) -> APIRouter:
     routes = APIRouter(tags=["orders"])
     _intake(routes, reader, publisher)
     _reading(routes, reader)
     _following(routes, reader, live)
+    add_sagas(routes, reader, publisher, stuck_after)
     return routes
 
 

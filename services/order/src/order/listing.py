@@ -25,7 +25,7 @@ def where(
     if since is not None:
         query["received_ms"] = {"$gte": int(since.timestamp() * 1000)}
     if cursor is not None:
-        received_ms, order_id = _place(cursor)
+        received_ms, order_id = place_of(cursor)
         query["$or"] = [
             {"received_ms": {"$lt": received_ms}},
             {"received_ms": received_ms, "id": {"$gt": order_id}},
@@ -35,13 +35,19 @@ def where(
 
 def cursor_after(order: Order) -> str:
     """Names the place after this order; it stays where it is whatever comes in."""
-    return base64.urlsafe_b64encode(f"{order.received_ms}/{order.id}".encode()).decode()
+    return cursor_of(order.received_ms, order.id)
 
 
-def _place(cursor: str) -> tuple[int, str]:
+def cursor_of(moment_ms: int, order_id: str) -> str:
+    """Names a place in a list that is sorted by moments, and then by orders."""
+    return base64.urlsafe_b64encode(f"{moment_ms}/{order_id}".encode()).decode()
+
+
+def place_of(cursor: str) -> tuple[int, str]:
+    """The place that a cursor names. Raises Problem for one that is none of ours."""
     try:
-        received_ms, _, order_id = base64.b64decode(cursor, altchars=b"-_", validate=True).decode().partition("/")
-        return MILLISECONDS.validate_strings(received_ms), order_id
+        moment_ms, _, order_id = base64.b64decode(cursor, altchars=b"-_", validate=True).decode().partition("/")
+        return MILLISECONDS.validate_strings(moment_ms), order_id
     except (ValueError, binascii.Error):
         reason = Reason(path="cursor", code="unknown_cursor", message="this is no `next` of a page before")
         raise Problem(422, "Invalid request", reasons=(reason,)) from None

@@ -1,7 +1,9 @@
 """Wires the order service."""
 
+from datetime import timedelta
+
 from chassis.run import run
-from chassis.service import Index, Service
+from chassis.service import Index, Overdue, Service
 from contracts.topics import topics_read_by
 
 from order.api import router
@@ -15,6 +17,7 @@ from order.view import StatusView
 
 def main() -> None:
     settings = Settings()
+    stuck_after = timedelta(seconds=settings.stuck_after_s)
     service = Service(
         name="order",
         topics=topics_read_by("order"),
@@ -27,6 +30,8 @@ def main() -> None:
             Index(Order.kind, (("received_ms", -1), ("id", 1))),
             Index(Order.kind, (("status", 1), ("received_ms", -1), ("id", 1))),
             Index(Order.kind, (("placed.customer.id", 1), ("received_ms", -1), ("id", 1))),
+            Index(Order.kind, (("unanswered_since_ms", 1), ("id", 1))),
         ),
+        overdue=Overdue(Order.kind, "saga", since_ms="unanswered_since_ms", why="status", after=stuck_after),
     )
-    run(service, settings, lambda reader, publisher: router(reader, publisher, Live(settings.redis_url)))
+    run(service, settings, lambda reader, publisher: router(reader, publisher, Live(settings.redis_url), stuck_after))

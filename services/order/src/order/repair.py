@@ -47,10 +47,15 @@ def _why_not_skip(order: Order, step: str) -> Reason | None:
     tasks = _to_skip(order, step)
     if not tasks:
         return _nothing_waits(step)
-    if tasks[0].state == "undoing" or DEFINITIONS[order.definition].steps[step].skippable:
+    if is_skippable(order, tasks[0]):
         return None
     message = f"what follows is built on the answer to the step {step!r}: retry it, or compensate the order"
     return Reason(path="step", code="not_skippable", message=message)
+
+
+def is_skippable(order: Order, task: Task) -> bool:
+    """Whether a person may take it as done: an undo always, a command where nothing is built on its answer."""
+    return task.state == "undoing" or DEFINITIONS[order.definition].steps[task.step].skippable
 
 
 def repair(turn: Turn, request: Request) -> None:

@@ -38,6 +38,8 @@ class Settings(ChassisSettings):
     """After how long without an answer an undo is sent again, without end."""
     forward_resend_s: Seconds = 60.0
     """After how long without an answer capture and issue, which only go forward, are sent again, without end."""
+    stuck_after_s: Seconds = 300.0
+    """After how long without an answer to what must be done, an undo, capture or issue, an order counts as stuck."""
 
     @field_validator("saga_definition")
     @classmethod

@@ -26,6 +26,7 @@ from pymongo.errors import (
 )
 from pymongo.read_concern import ReadConcern
 
+from chassis.census import OPEN, questions
 from chassis.decision import D
 from chassis.entry import (
     JOURNAL_PLACES,
@@ -45,8 +46,6 @@ from chassis.service import Index, Service
 from chassis.stuck import Count
 from chassis.telemetry import logger
 
-OPEN = {"body.open": True}
-"""What is stuck, and not dealt with yet."""
 RESTORING = "restoring"
 """What a checkpoint has for as long as what it stands for is not all there."""
 RETRY_S = 0.2
@@ -74,6 +73,7 @@ class MongoStore:
         self._models = kinds_of(service.documents)
         self._name_incarnation = name_incarnation
         self._indexes: tuple[Index, ...] = service.indexes
+        self._overdue = service.overdue
         self._database = client.get_database(
             database,
             codec_options=CODEC,
@@ -255,23 +255,11 @@ class MongoStore:
 
     async def stuck(self) -> list[Count]:
         """How much of what waits for a person; see `chassis.ports.Ward`."""
-        counted: list[Raw] = [
-            {"$match": OPEN},
-            {
-                "$group": {
-                    "_id": {"partition": "$partition", "why": "$body.why"},
-                    "count": {"$sum": 1},
-                    "since": {"$min": "$body.since"},
-                }
-            },
-        ]
         found: list[Count] = []
         with _saying_unavailable():
-            for stuck in STUCK:
-                async for raw in self._database[stuck.kind].aggregate(counted, hint="open"):
-                    partition, why = raw["_id"]["partition"], raw["_id"]["why"]
-                    since = datetime.fromisoformat(raw["since"])
-                    found.append(Count(partition, stuck.kind, why, raw["count"], since))
+            for asked in questions(self._overdue, datetime.now(UTC)):
+                answers = self._database[asked.kind].aggregate(asked.pipeline, **asked.options)
+                found += [asked.count_of(raw) async for raw in answers]
         return found
 
 

@@ -65,7 +65,7 @@ class StuckCount(BaseModel):
     """How much is stuck for one reason."""
 
     what: str
-    """`parked`, `dead_letter` or `gap`."""
+    """`parked`, `dead_letter`, `gap`, or what else the service counts as stuck, such as a `saga`."""
     why: str
     count: int
     since: datetime
@@ -181,6 +181,8 @@ class RepairPage(BaseModel):
 Limit = Annotated[int, Query(ge=1, le=200)]
 Cursor = Annotated[str, Query(max_length=400, description="`next` of the page before")]
 Place = Annotated[str, Path(min_length=1, max_length=200)]
+RepairId = Annotated[str, Path(min_length=1, max_length=128)]
+WaitS = Annotated[float, Query(ge=0, le=30, description="how long to wait for one that is just on its way")]
 S = TypeVar("S", bound=Stuck)
 
 
@@ -375,12 +377,7 @@ def _repairs(routes: APIRouter, reader: Reader) -> None:
         return RepairPage(repairs=[_repair_shown(one) for one in found])
 
     @routes.get("/repairs/{repair_id:path}")
-    async def repair(
-        repair_id: Annotated[str, Path(min_length=1, max_length=128)],
-        wait_s: Annotated[
-            float, Query(ge=0, le=30, description="how long to wait for one that is just on its way")
-        ] = 0,
-    ) -> RepairShown:
+    async def repair(repair_id: RepairId, wait_s: WaitS = 0) -> RepairShown:
         """What came of one request."""
         loop = asyncio.get_running_loop()
         until = loop.time() + wait_s

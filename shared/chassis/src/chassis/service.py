@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from contracts.message import Message, Reason
@@ -53,6 +53,21 @@ class Index:
 
 
 @dataclass(frozen=True, slots=True)
+class Overdue:
+    """Documents that count as stuck, because they have waited for something for too long."""
+
+    kind: str
+    what: str
+    """What they are called among all that is stuck."""
+    since_ms: str
+    """The field that says since when, in milliseconds since 1970 (UTC); it is None where nothing is waited for."""
+    why: str
+    """The field that says why, in a word."""
+    after: timedelta
+    """How long is too long."""
+
+
+@dataclass(frozen=True, slots=True)
 class Service:
     """A service, as the chassis runs it."""
 
@@ -67,3 +82,4 @@ class Service:
     salvage: Salvage | None = None
     view: View | None = None
     indexes: tuple[Index, ...] = ()
+    overdue: Overdue | None = None

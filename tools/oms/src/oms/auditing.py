@@ -129,7 +129,9 @@ async def _look_for_others(stores: Mapping[str, Archive], known: Collection[str]
         Finding("store", f"order/{Order.key_of(id_)}", id_, "nothing on the log is about it") for id_ in unheard_of
     ]
     for name, store in stores.items():
-        findings += [parked(name, id_) async for id_ in store.ids(Parked)]
+        ids = [id_ async for id_ in store.ids(Parked)]
+        documents = (await store.latest([Parked.key_of(id_) for id_ in ids])).values()
+        findings += [parked(name, one.id) for one in documents if isinstance(one, Parked) and one.open]
     return findings
 
 

@@ -2,7 +2,24 @@
 
 import typer
 
-from oms.commands import audit, backup, bench, chaos, demo, import_, order, place, replay, setup, stock, up
+from oms.commands import (
+    audit,
+    backup,
+    bench,
+    chaos,
+    dead_letter,
+    demo,
+    import_,
+    link,
+    order,
+    parked,
+    place,
+    replay,
+    saga,
+    setup,
+    stock,
+    up,
+)
 
 app = typer.Typer(
     name="oms",
@@ -17,6 +34,13 @@ app.add_typer(stock.app, name="stock", rich_help_panel="Orders and stock")
 for orders in (place.place, place.cancel, order.order):
     app.command(rich_help_panel="Orders and stock")(orders)
 app.add_typer(import_.app, name="import", rich_help_panel="Orders and stock")
+for name, group in (
+    ("dead-letter", dead_letter.app),
+    ("parked", parked.app),
+    ("saga", saga.app),
+    ("link", link.app),
+):
+    app.add_typer(group, name=name, rich_help_panel="Put right")
 for look in (replay.replay, audit.audit, bench.bench, chaos.chaos):
     app.command(rich_help_panel="Look closer")(look)
 for elsewhere in (setup.setup, backup.backup, backup.restore):

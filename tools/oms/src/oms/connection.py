@@ -1,8 +1,11 @@
-"""Where Kafka and MongoDB are: as told, as the environment says, or the local stack that runs here."""
+"""Where Kafka, MongoDB and the services are: as told, as the environment says, or the local stack that runs here."""
 
 import os
 import re
+from collections.abc import Sequence
 from typing import Self
+
+from contracts.topics import SERVICES
 
 from oms.stack.state import RunningStack
 
@@ -31,6 +34,13 @@ class Unreachable(Exception):  # noqa: N818 - named for the state
             "runs here, and --url names one that runs elsewhere."
         )
 
+    @classmethod
+    def service(cls, service: str, urls: Sequence[str], error: Exception) -> Self:
+        return cls(
+            f"the {service} service does not answer at {' or '.join(urls)} ({type(error).__name__}: {error}). "
+            f"`oms status` shows what runs here, and --url {service}=http://HOST:PORT names one that runs elsewhere."
+        )
+
 
 def _public(url: str) -> str:
     """The address without the user and the password in it."""
@@ -54,6 +64,19 @@ def order_url(told: str | None) -> str:
         return address.rstrip("/")
     running = _running("the order service", "--url", "ORDER_URL")
     return next(process.url for process in running.services if process.name == "order" and process.url)
+
+
+def service_urls(service: str, told: Sequence[str] = ()) -> list[str]:
+    """Where the instances of a service answer HTTP, told as `SERVICE=URL`. Raises Unreachable if nobody says where."""
+    for text in told:
+        if not re.fullmatch(rf"({'|'.join(SERVICES)})=https?://\S+", text):
+            raise Unreachable(f"--url {text}: say SERVICE=http://HOST:PORT with a service of {', '.join(SERVICES)}")
+    variable = f"{service.upper()}_URL"
+    named = [url for name, _, url in (text.partition("=") for text in told) if name == service]
+    if urls := named or [url for url in [os.environ.get(variable)] if url]:
+        return [url.rstrip("/") for url in urls]
+    running = _running(f"the {service} service", f"--url {service}=http://HOST:PORT", variable)
+    return [process.url for process in running.services if process.url and process.name.partition("-")[0] == service]
 
 
 def _first(told: str | None, variable: str, field: str, name: str, option: str) -> str:

@@ -10,10 +10,13 @@ from order.validation import salvage
 from oms.history import History, logged
 from oms.lives import Lives, settled
 from oms.log import LogReader, Record, Spans
+from oms.repairs import Repairs
 from oms.replay import SERVICE
 
 COMMANDS_TO_BOOKS = "inventory.commands"
 """Lies where the book is, not where the order is."""
+OF_REPAIRS = "repair.results"
+"""Says which records were taken out of their turn."""
 
 
 async def gather(
@@ -22,8 +25,8 @@ async def gather(
     *,
     begin: Callable[[int], None] = lambda _: None,
     on_read: Callable[[int], None] = lambda _: None,
-) -> tuple[History, int]:
-    """The history of the order, and how many partitions each topic has.
+) -> tuple[History, Repairs, int]:
+    """The history of the order, what people put right, and how many partitions each topic has.
 
     `begin` hears how many offsets are to be read, `on_read` how many were. Raises Unreachable and NoLog.
     """
@@ -33,19 +36,24 @@ async def gather(
     wanted: Spans = {
         (topic, partition): span
         for (topic, partition), span in spans.items()
-        if topic == COMMANDS_TO_BOOKS or (BY_NAME[topic].key == ("order_id",) and partition == home)
+        if topic == COMMANDS_TO_BOOKS
+        or (topic, partition) == (OF_REPAIRS, home)
+        or (BY_NAME[topic].key == ("order_id",) and partition == home)
     }
     begin(sum(end - start for start, end in wanted.values()))
-    history, lives = History(order_id), Lives()
+    history, repairs, lives = History(order_id), Repairs(), Lives()
     async for records in log.read(wanted, on_read):
         for record in records:
             lives.take(record)
-            _take(history, record)
-    return settled(history, lives)[0], partitions
+            _take(history, repairs, record)
+    return settled(history, lives)[0], repairs, partitions
 
 
-def _take(history: History, record: Record) -> None:
+def _take(history: History, repairs: Repairs, record: Record) -> None:
     topic = BY_NAME[record.topic]
+    if topic.name == OF_REPAIRS:
+        repairs.take(logged(record))
+        return
     named = dict(record.headers).get("ce_correlationid") if record.topic == COMMANDS_TO_BOOKS else record.key
     # Where channels write, only the body says which order it is about.
     if not topic.open and named != history.order_id.encode():

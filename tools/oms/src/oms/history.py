@@ -14,6 +14,7 @@ from contracts.order import (
     OrderRejected,
     OrderShipped,
     OrderValidated,
+    StepSkipped,
 )
 from contracts.topics import BY_NAME
 from contracts.wire import Envelope, Received, Unreadable, decode
@@ -49,7 +50,7 @@ class Logged:
     turn: tuple[int, int] | None
     """Its place in everything that its source ever wrote: the entry, and the place in it.
 
-    None if it was not written by a partition of the topic's owner, whose ids say so.
+    None if it was not written by a partition of a service that owns the topic, whose ids say so.
     """
 
     @property
@@ -77,8 +78,8 @@ def logged(record: Record, salvage: Salvage = lambda _record, _reasons: None) ->
 
 def _turn_of(topic: str, envelope: Envelope) -> tuple[int, int] | None:
     source, entry, place = [*envelope.id.rsplit("/", 2), "", ""][:3]
-    owner = BY_NAME[topic].owner
-    if source == envelope.source and source.startswith(f"{owner}/") and entry.isdecimal() and place.isdecimal():
+    is_writer = source == envelope.source and source.partition("/")[0] in BY_NAME[topic].writers
+    if is_writer and entry.isdecimal() and place.isdecimal():
         return int(entry), int(place)
     return None
 
@@ -104,6 +105,10 @@ class History:
         for logged in self.messages:
             if isinstance(logged.message, models):
                 yield logged, logged.message
+
+    def skipped(self, revision: int) -> set[str]:
+        """The steps of a placing that a person took as done, or their undos, though nobody said so."""
+        return {message.step for _, message in self.of(StepSkipped) if message.revision == revision}
 
     def endings(self) -> dict[int, tuple[Logged, Ending]]:
         """By revision, what it came to, as it was said first."""

@@ -2,6 +2,7 @@
 message that caused it. Where the log and `decide` part ways, it says how.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -48,15 +49,19 @@ class Replay:
 class Replayer:
     """Rebuilds orders with the order service's own `decide`."""
 
-    def __init__(self, policy: Policy, partitions: int) -> None:
+    def __init__(self, policy: Policy, partitions: int, retried: Collection[str] = ()) -> None:
         self._policy = policy
         self._partitions = partitions
+        self._retried = retried
+        """Where the records are that the order service took once more, at any time after their turn."""
 
     def replay(self, history: History, fits: Fits = lambda _document: True) -> Replay:
         """Rebuild the order; of several explanations of the log, the first whose outcome fits, if one does."""
         home = home_of(history.order_id, self._partitions)
         inputs = [message for message in history.messages if message.record.partition == home]
-        queues = [[message for message in inputs if message.record.topic == topic] for topic in INPUTS]
+        in_turn = [message for message in inputs if message.place not in self._retried]
+        queues = [[message for message in in_turn if message.record.topic == topic] for topic in INPUTS]
+        queues += [[message] for message in inputs if message.place in self._retried]
         said = _said(history)
         decide = decider(_policy_of(history, self._policy))
         end = Search(decide, history.order_id, queues, said, fits).run()

@@ -14,7 +14,7 @@ import order.decide
 import payment.decide
 import pytest
 import shipping.decide
-from chassis.decision import Document, Retry
+from chassis.decision import Decision, Document, Documents, Input, Retry
 from chassis.entry import Outgoing
 from chassis.inmemory import MemoryStore
 from chassis.kafka import home_of
@@ -170,6 +170,20 @@ class Stage:
         for name in backups:
             for number in range(PARTITIONS):
                 self._start(BY_NAME[name], number)
+
+    def upgrade(self, name: str, fails_on: type[Message] | None = None) -> None:
+        """Have another version of a service in the place of the one that runs; it has a bug or none."""
+        for process in self._processes.pop(name):
+            process.crash()
+        (good,) = [service for service in SERVICES if service.name == name]
+
+        def decide(documents: Documents, message: Input, now: datetime) -> Decision:
+            if fails_on is not None and isinstance(message, fails_on):
+                raise KeyError("sku")
+            return good.decide(documents, message, now)
+
+        for number in range(PARTITIONS):
+            self._start(replace(good, decide=decide), number)
 
     async def settle(self) -> None:
         """Wait until nothing is under way but what waits for hours."""

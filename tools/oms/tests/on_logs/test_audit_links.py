@@ -5,9 +5,11 @@ import pytest
 from contracts.inventory import StockLevel
 from contracts.message import Message
 from contracts.payment import PaymentVoided
+from contracts.repair import GapAccepted
 from oms.audit.links import Links
 from oms.history import Logged
 from oms.log import Record
+from oms.repairs import Repairs
 
 Write = Callable[[Message], Logged]
 
@@ -17,11 +19,13 @@ def three(pen: Write) -> list[Record]:
     return [pen(PaymentVoided(order_id="web:1", revision=1, attempt=attempt)).record for attempt in (1, 2, 3)]
 
 
-def found_in(records: list[Record]) -> list[tuple[str, str]]:
-    links = Links()
+def found_in(records: list[Record], *accepted: Logged) -> list[tuple[str, str]]:
+    links, repairs = Links(), Repairs()
     for record in records:
         links.take(record)
-    return [(found.place, found.what) for found in links.findings()]
+    for answer in accepted:
+        repairs.take(answer)
+    return [(found.place, found.what) for found in links.findings(repairs)]
 
 
 def at(record: Record, offset: int, **changes: object) -> Record:
@@ -54,7 +58,7 @@ def test_takes_the_same_messages_published_again_for_what_they_are(three: list[R
     for record in [*three, *again]:
         links.take(record)
 
-    assert list(links.findings()) == []
+    assert list(links.findings(Repairs())) == []
     assert (links.count, links.messages, links.repeated) == (1, 3, 3)
 
 
@@ -77,6 +81,25 @@ def test_reports_only_the_first_gap_of_a_link(pen: Write) -> None:
     records = [pen(PaymentVoided(order_id="web:1", revision=1, attempt=attempt)).record for attempt in range(1, 8)]
 
     assert len(found_in([records[0], records[2], records[6]])) == 1
+
+
+def test_goes_on_after_a_gap_that_somebody_accepted(pen: Write) -> None:
+    records = [pen(PaymentVoided(order_id="web:1", revision=1, attempt=attempt)).record for attempt in range(1, 8)]
+    first, third, last = records[0], records[2], records[6]
+    loss = {"topic": first.topic, "source": "payment/0@a1", "first": 2, "last": 2}
+    who = {"service": "order", "partition": first.partition, "by": "kim", "reason": "the disk is gone"}
+    accepted = pen(GapAccepted.model_validate({"repair_id": "r-1", **who, **loss}))
+
+    assert found_in([first, third], accepted) == []
+    assert [place for place, _ in found_in([first, third, last], accepted)] == [last.place]
+
+
+def test_does_not_look_beyond_a_number_that_nobody_can_have_reached(pen: Write, three: list[Record]) -> None:
+    headers = [(name, b"1" + b"0" * 15 if name == "ce_sequence" else value) for name, value in three[1].headers]
+
+    [(place, _)] = found_in([three[0], at(three[1], 1, headers=headers), three[2]])
+
+    assert place == three[1].place
 
 
 def test_lets_compaction_remove_what_was_overtaken(pen: Write) -> None:

@@ -8,6 +8,7 @@ from typing import Self
 
 from chassis.kafka import home_of
 from chassis.outbox import FORWARDED
+from contracts.repair import RepairEvent
 from contracts.topics import BY_NAME, Topic
 from contracts.wire import Unreadable
 from order.definition import Policy
@@ -27,10 +28,13 @@ from oms.audit.spool import Spool
 from oms.history import STATE_AFTER, History, Logged, logged
 from oms.lives import Lives, settled
 from oms.log import Record
+from oms.repairs import Repairs
 from oms.replay import SERVICE, Replay, Replayer
 
 BY_ORDER = ("order_id",)
 """The key of the topics whose messages about one order meet in one partition."""
+STEPS_OF_STOCK = frozenset({"reserve", "issue"})
+"""Where a person takes one of them as done, or undone, the log does not say what became of the stock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,8 @@ class Verdict:
     dead_letters: Counter[Cause]
     examples: dict[Cause, list[str]]
     """Some of the dead letters of each cause, as `topic/partition/offset`."""
+    repairs: list[RepairEvent]
+    """What the services were asked to put right, and what came of it."""
 
 
 class Auditor:
@@ -70,7 +76,8 @@ class Auditor:
 
     def __init__(self, policy: Policy, partitions: int) -> None:
         self._partitions = partitions
-        self.replayer = Replayer(policy, partitions)
+        self._repairs = Repairs()
+        self.replayer = Replayer(policy, partitions, self._repairs.retried(SERVICE))
         self._links, self._books, self._dead_letters = Links(), Books(), DeadLetters()
         self._lives = Lives()
         self._delivery, self._movements = Delivery(), Movements()
@@ -78,6 +85,8 @@ class Auditor:
         self._strays: list[tuple[Record, str]] = []
         self._forwarded: defaultdict[str, set[str]] = defaultdict(set)
         self._ended: set[tuple[str, int]] = set()
+        self._left_to_people: set[tuple[str, int]] = set()
+        """Placings of whose stock a person said how it is."""
         self._states: Counter[str] = Counter()
         self._findings: list[Finding] = []
         self._waiting: list[Waiting] = []
@@ -109,6 +118,7 @@ class Auditor:
         elif (message := self._read(record)) is not None:
             self._books.take(message)
             self._movements.take(message)
+            self._repairs.take(message)
 
     def _take_open(self, topic: Topic, record: Record) -> None:
         """What channels and people wrote: it may be anything, and be anywhere."""
@@ -121,12 +131,13 @@ class Auditor:
         if original is not None:
             self._forwarded[record.topic].add(original.decode(errors="replace"))
         key = topic.key_of(message.message)
-        if home_of(key, self._partitions) != record.partition:
+        if topic.partition_of(message.message, lambda key: home_of(key, self._partitions)) != record.partition:
             self._strays.append((record, key))
         elif topic.key == BY_ORDER:
             self._spool.add(key, record)
         else:
             self._movements.take(message)
+            self._repairs.take(message)
 
     def _read(self, record: Record) -> Logged | None:
         """What nobody but one of our own services may have written, and everybody must be able to read.
@@ -143,8 +154,8 @@ class Auditor:
             )
             return None
         if message.turn is None or message.envelope.sequence is None:
-            owner, source = BY_NAME[record.topic].owner, message.envelope.source
-            what = f"only {owner} writes here, and numbers what it writes; this came from {source!r}"
+            writers, source = BY_NAME[record.topic].writers, message.envelope.source
+            what = f"only {' and '.join(writers)} writes here, and numbers what it writes; this came from {source!r}"
             self._findings.append(Finding("messages", record.place, message.envelope.correlation_id, what))
         return message
 
@@ -184,6 +195,9 @@ class Auditor:
                 waits = True
         ends = history.endings()
         self._ended.update((history.order_id, revision) for revision in ends)
+        self._left_to_people.update(
+            (history.order_id, revision) for revision in ends if history.skipped(revision) & STEPS_OF_STOCK
+        )
         if ends and not waits:
             self._states[STATE_AFTER[type(ends[max(ends)][1])]] += 1
         for step in replay.differences:
@@ -194,13 +208,14 @@ class Auditor:
 
     def conclude(self) -> Verdict:
         """What all of it comes to."""
-        buried, parked = self._dead_letters.buried, self._dead_letters.parked
+        buried, parked = self._dead_letters.buried, self._dead_letters.parked(SERVICE, self._repairs)
         for stray, key in self._strays:
             if f"{stray.partition}/{stray.offset}" not in self._forwarded[stray.topic]:
                 self._delivery.due(stray, key, "the message should have been sent on to where its key lives")
         books = self._books.keep(self._lives)
-        findings = [*self._findings, *self._links.findings(), *self._dead_letters.findings()]
-        waiting = [*self._waiting, *self._movements.conclude()]
+        of_repairs = (*self._links.findings(self._repairs), *self._dead_letters.findings(self._repairs))
+        findings = [*self._findings, *of_repairs]
+        waiting = [*self._waiting, *self._movements.conclude(), *map(_not_repaired, self._repairs.unanswered())]
         for book in books:
             findings += [*book.findings, *self._held_for_ended(book)]
         for said in self._delivery.conclude(buried, parked):
@@ -208,6 +223,7 @@ class Auditor:
                 findings.append(said)
             else:
                 waiting.append(said)
+        causes, examples = self._dead_letters.causes()
         return Verdict(
             findings=sorted(findings),
             waiting=sorted(waiting),
@@ -217,12 +233,18 @@ class Auditor:
             counted=self._links.messages,
             repeated=self._links.repeated,
             books=books,
-            dead_letters=self._dead_letters.by_cause,
-            examples=self._dead_letters.examples,
+            dead_letters=causes,
+            examples=examples,
+            repairs=list(self._repairs.answered.values()),
         )
 
     def _held_for_ended(self, book: Book) -> Iterator[Finding]:
         for (order_id, revision, _), hold in book.held():
-            if (order_id, revision) in self._ended:
+            name = (order_id, revision)
+            if name in self._ended and name not in self._left_to_people:
                 what = f"what is set aside here in {hold.location} stays so, though the order has ended"
                 yield Finding("stock", hold.place, order_id, what)
+
+
+def _not_repaired(asked: Logged) -> Waiting:
+    return Waiting(f"{type(asked.message).__name__}", "not answered", f"nothing came of the request yet: {asked.place}")

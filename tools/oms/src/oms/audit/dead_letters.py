@@ -1,20 +1,28 @@
 """Records that could not be handled are counted by reason; those that are our own fault are findings.
 
-That a channel sends something that makes no sense is not: the dead letter is the proof that it was not lost.
+That a channel sends something that makes no sense is not: the dead letter is the proof that it was not lost. What a
+person has dealt with is not a finding any more.
 """
 
 import json
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
+from chassis.parking import parking_place
 from contracts.topics import BY_NAME, TOPICS
+from contracts.wire import Unreadable
 
 from oms.audit.finding import Finding
+from oms.history import logged
 from oms.log import Record
+from oms.repairs import Repairs
 
 TOPIC_OF_DEAD_LETTERS = {topic.dead_letter: topic.name for topic in TOPICS}
-OUR_OWN_FAULT = frozenset({"bug", "parked"})
+BUG = "bug"
+"""The code of the reason that a service failed on a message, and parked what it is about."""
+OUR_OWN_FAULT = frozenset({BUG, "parked"})
 MOST_EXAMPLES = 3
 
 
@@ -29,39 +37,84 @@ class Cause:
     message: str
 
 
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A record that a service could not handle, as it was the last time that it tried."""
+
+    cause: Cause
+    when: datetime
+    about: str
+    parking_place: str
+    """What is parked because of it, if it was a bug."""
+
+
 class DeadLetters:
     """Takes the records of the dead-letter topics."""
 
     def __init__(self) -> None:
-        self.buried: set[str] = set()
-        """Where the records are that became dead letters, as `topic/partition/offset`."""
-        self.parked: set[str] = set()
-        """Keys of messages on which a service failed: what came after them waits."""
-        self.by_cause: Counter[Cause] = Counter()
-        """By the first reason that each gives."""
-        self.examples: dict[Cause, list[str]] = {}
-        self._findings: list[Finding] = []
+        self._letters: dict[tuple[str, str], Letter] = {}
+        """By where the record is, as `topic/partition/offset`, and by the service."""
 
     def take(self, record: Record) -> None:
         headers = {name: (value or b"").decode(errors="replace") for name, value in record.headers}
-        came_from = headers.get("dead_letter_from") or record.place
-        if came_from in self.buried:
-            return  # published again after a crash
-        self.buried.add(came_from)
         topic = TOPIC_OF_DEAD_LETTERS[record.topic]
         cause = _cause(topic, headers)
-        self.by_cause[cause] += 1
-        examples = self.examples.setdefault(cause, [])
-        if len(examples) < MOST_EXAMPLES:
-            examples.append(came_from)
-        if cause.code == "bug" and record.key is not None:
-            self.parked.add(record.key.decode(errors="replace"))
-        if cause.code in OUR_OWN_FAULT or not BY_NAME[topic].open:
-            what = f"{cause.service} could not handle the message here: {cause.path} {cause.message}".replace("  ", " ")
-            self._findings.append(Finding("dead letters", came_from, headers.get("ce_correlationid", ""), what))
+        letter = Letter(
+            cause, _time(headers, record), headers.get("ce_correlationid", ""), _parking_place(topic, record)
+        )
+        name = (headers.get("dead_letter_from") or record.place, cause.service)
+        before = self._letters.get(name)
+        if before is None or before.when < letter.when:
+            self._letters[name] = letter
 
-    def findings(self) -> Iterator[Finding]:
-        yield from self._findings
+    @property
+    def buried(self) -> set[str]:
+        """Where the records are that became dead letters, as `topic/partition/offset`."""
+        return {place for place, _ in self._letters}
+
+    def parked(self, service: str, repairs: Repairs) -> set[str]:
+        """What waits because a service failed on a message of it."""
+        return {
+            letter.parking_place
+            for (_, name), letter in self._letters.items()
+            if name == service
+            and letter.cause.code == BUG
+            and not repairs.released(service, letter.parking_place, letter.when)
+        }
+
+    def causes(self) -> tuple[Counter[Cause], dict[Cause, list[str]]]:
+        """How many have which cause, by the first reason that each gives, and some of the places of each."""
+        examples: dict[Cause, list[str]] = {}
+        for (place, _), letter in self._letters.items():
+            if len(named := examples.setdefault(letter.cause, [])) < MOST_EXAMPLES:
+                named.append(place)
+        return Counter(letter.cause for letter in self._letters.values()), examples
+
+    def findings(self, repairs: Repairs) -> Iterator[Finding]:
+        """Those that are our own fault, and that nobody has dealt with."""
+        for (place, service), letter in self._letters.items():
+            cause, since = letter.cause, letter.when
+            if cause.code not in OUR_OWN_FAULT and BY_NAME[cause.topic].open:
+                continue
+            is_released = cause.code == BUG and repairs.released(service, letter.parking_place, since)
+            if not is_released and not repairs.settled(service, place, since):
+                what = f"{service} could not handle the message here: {cause.path} {cause.message}".replace("  ", " ")
+                yield Finding("dead letters", place, letter.about, what)
+
+
+def _time(headers: Mapping[str, str], record: Record) -> datetime:
+    try:
+        return datetime.fromisoformat(headers.get("dead_letter_time", "")).astimezone(UTC)
+    except ValueError:
+        return datetime.fromtimestamp(record.timestamp / 1000, UTC)
+
+
+def _parking_place(topic: str, record: Record) -> str:
+    key = (record.key or b"").decode(errors="replace")
+    try:
+        return parking_place(logged(replace(record, topic=topic)).message, key)
+    except Unreadable:
+        return key
 
 
 def _cause(topic: str, headers: dict[str, str]) -> Cause:

@@ -105,7 +105,8 @@ def _waiting(history: History, revision: int) -> Waiting:
         return Waiting(history.order_id, "placed", "the order service has not answered yet")
     undoing = any(isinstance(m.message, UNDOING) and m.message.revision == revision for m in history.messages)
     shipped = any(isinstance(event, OrderShipped) for event in events)  # then it goes forward, even if it went back
-    state = "undoing" if undoing and not shipped else STATE_AFTER.get(type(events[-1]), "placed")
+    states = [STATE_AFTER[type(event)] for event in events if type(event) in STATE_AFTER]
+    state = "undoing" if undoing and not shipped else ["placed", *states][-1]
     reasons = list(_unanswered(history, revision))
     if state == "backordered" and isinstance(events[-1], OrderBackordered):
         reasons = [f"waits at {events[-1].location} until {events[-1].deadline:%Y-%m-%d %H:%M} for stock", *reasons]

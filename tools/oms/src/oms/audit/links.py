@@ -13,9 +13,27 @@ from contracts.wire import link_of
 
 from oms.audit.finding import Finding
 from oms.log import Record
+from oms.repairs import Repairs
 
-COMPACTED = 0
-"""Stands for a message that compaction removed: a later one of the same key took its place."""
+ABSENT = 0
+"""Stands for a message that is missing, or that compaction removed: a later one of the same key took its place."""
+MOST_MISSING = 1_000_000
+"""Where more is missing, it is not asked what came after."""
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Numbers that never came on a link, though a later one did."""
+
+    first: int
+    last: int
+    place: str
+    """The record before which they are missing."""
+
+    @property
+    def what(self) -> str:
+        numbers = f"number {self.first}" if self.first == self.last else f"numbers {self.first} to {self.last}"
+        return f"carries number {self.last + 1}, but {numbers} never came"
 
 
 @dataclass(slots=True)
@@ -24,8 +42,9 @@ class Link:
 
     contents: "array[int]" = field(default_factory=lambda: array("q"))
     repeated: int = 0
-    broken: bool = False
-    """Whether something was found: what follows on the link follows from it."""
+    missing: list[Missing] = field(default_factory=list)
+    broken: tuple[str, str] | None = None
+    """What was found first, but for what is missing, and where: what follows on the link follows from it."""
 
 
 class Links:
@@ -33,7 +52,6 @@ class Links:
 
     def __init__(self) -> None:
         self._links: dict[tuple[str, str, int], Link] = {}
-        self._findings: list[Finding] = []
 
     def take(self, record: Record) -> bool:
         """Take a record in; true if it is the first of its link."""
@@ -42,34 +60,41 @@ class Links:
             return False
         source, sequence = counted
         link = self._links.setdefault((source, record.topic, record.partition), Link())
-        if not link.broken:
-            self._hear(link, record, source, sequence)
+        if link.broken is None:
+            self._hear(link, record, sequence)
         return len(link.contents) <= 1
 
-    def _hear(self, link: Link, record: Record, source: str, sequence: int) -> None:
+    @staticmethod
+    def _hear(link: Link, record: Record, sequence: int) -> None:
         expected = len(link.contents) + 1
         content = _content(record)
         if sequence < 1:
-            self._find(link, record, source, f"carries the number {sequence}; numbers begin with 1")
+            link.broken = record.place, f"carries the number {sequence}; numbers begin with 1"
         elif sequence < expected:
             before = link.contents[sequence - 1]
             link.repeated += 1
-            if before not in {content, COMPACTED}:
-                self._find(link, record, source, f"repeats number {sequence} with another message")
-        elif sequence > expected and not BY_NAME[record.topic].compacted:
-            missing = f"number {expected}" if sequence == expected + 1 else f"numbers {expected} to {sequence - 1}"
-            self._find(link, record, source, f"carries number {sequence}, but {missing} never came")
+            if before not in {content, ABSENT}:
+                link.broken = record.place, f"repeats number {sequence} with another message"
+        elif sequence > expected + MOST_MISSING:
+            link.broken = record.place, Missing(expected, sequence - 1, record.place).what
         else:
-            link.contents.extend([COMPACTED] * (sequence - expected))
+            if sequence > expected and not BY_NAME[record.topic].compacted:
+                link.missing.append(Missing(expected, sequence - 1, record.place))
+            link.contents.extend([ABSENT] * (sequence - expected))
             link.contents.append(content)
 
-    def _find(self, link: Link, record: Record, source: str, what: str) -> None:
-        link.broken = True
-        about = f"{source} -> {record.topic}/{record.partition}"
-        self._findings.append(Finding("links", record.place, about, f"the message here {what}"))
-
-    def findings(self) -> Iterator[Finding]:
-        yield from self._findings
+    def findings(self, repairs: Repairs) -> Iterator[Finding]:
+        """The first that is wrong on each link; what is missing is not, where somebody accepted that."""
+        for (source, topic, partition), link in self._links.items():
+            lost = (
+                (one.place, one.what)
+                for one in link.missing
+                if not repairs.accepted(topic, partition, source, one.first, one.last)
+            )
+            found = next(lost, link.broken)
+            if found is not None:
+                place, what = found
+                yield Finding("links", place, f"{source} -> {topic}/{partition}", f"the message here {what}")
 
     @property
     def count(self) -> int:
@@ -78,7 +103,8 @@ class Links:
     @property
     def messages(self) -> int:
         """Messages that are numbered, each counted once."""
-        return sum(len(link.contents) for link in self._links.values())
+        lost = sum(one.last - one.first + 1 for link in self._links.values() for one in link.missing)
+        return sum(len(link.contents) for link in self._links.values()) - lost
 
     @property
     def repeated(self) -> int:

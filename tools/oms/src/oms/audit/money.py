@@ -1,6 +1,7 @@
 """For every order, what was captured and not given back is what is owed: the total of a completed order, else nothing.
 
-And an order is captured once at the most, and nothing stays held for one that came to its end.
+And an order is captured once at the most, and nothing stays held for one that came to its end. Where a person took a
+step of the payment as done, or as undone, what is owed is for people to know.
 """
 
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ from contracts.payment import (
 
 from oms.audit.finding import Finding
 from oms.history import Ending, History, Logged
+
+STEPS_OF_PAYMENT = frozenset({"authorize", "capture"})
 
 
 def money(history: History) -> Iterator[Finding]:
@@ -50,6 +53,8 @@ def refunded(history: History) -> list[tuple[Logged, PaymentRefunded]]:
 
 
 def _at_the_end(history: History, revision: int, end: Logged, ending: Ending) -> Iterator[Finding]:
+    if history.skipped(revision) & STEPS_OF_PAYMENT:
+        return
     taken = sum(message.amount for _, message in captured(history) if message.revision == revision)
     back = [message for _, message in refunded(history) if message.revision == revision]
     returned = sum(message.amount for message in back)

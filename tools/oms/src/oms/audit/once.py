@@ -9,16 +9,19 @@ from contracts.order import (
     OrderConfirmed,
     OrderEvent,
     OrderRejected,
+    OrderRepairRefused,
     OrderShipped,
     OrderValidated,
     PlacementRefused,
+    StepRetried,
+    StepSkipped,
 )
 
 from oms.audit.finding import Finding
 from oms.history import History
 
 ONCE = (OrderValidated, OrderConfirmed, OrderShipped, OrderCompleted, OrderRejected, OrderCancelled)
-AFTER_THE_END = (CancellationRefused, PlacementRefused)
+AFTER_THE_END = (CancellationRefused, PlacementRefused, StepRetried, StepSkipped, OrderRepairRefused)
 
 
 def once(history: History) -> Iterator[Finding]:

@@ -117,6 +117,7 @@ def _timeless(order: Order) -> Order:
     return order.but(
         timeline=(),
         alarm=None,
+        unanswered_since_ms=None,
         tasks=tuple(task.but(task.state) for task in order.tasks),
         earlier=tuple(replace(revision, ended_at=NEVER) for revision in order.earlier),
     )

@@ -72,6 +72,7 @@ def as_json_of(verdict: Verdict) -> dict[str, object]:
             }
             for cause, count in verdict.dead_letters.most_common()
         ],
+        "repairs": [{"answer": type(one).__name__, **one.model_dump(mode="json")} for one in verdict.repairs],
     }
 
 
@@ -84,6 +85,9 @@ def show(verdict: Verdict) -> None:
         f"{items:,} items in stock"
     )
     SHOWN.print(", ".join(f"{count:,} {state}" for state, count in verdict.orders.most_common()) or "no orders")
+    if verdict.repairs:
+        by = ", ".join(sorted({one.by for one in verdict.repairs}))
+        SHOWN.print(f"{len(verdict.repairs):,} repairs that people asked for: {escape(by)}", highlight=False)
     _show_dead_letters(verdict)
     _show_waiting(verdict)
     _show_findings(verdict)

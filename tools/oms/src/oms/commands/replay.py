@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
+from contracts.order import CancelOrder, OrderRepair
 from order.settings import Settings
 from order.state import Order
 from rich.markup import escape
@@ -16,7 +17,7 @@ from oms.commands import NOTES, SHOWN, Brokers, Json, print_json, said_plainly
 from oms.explanation import Transition
 from oms.gather import gather
 from oms.log import LogReader, NoLog
-from oms.replay import Replay, Replayer
+from oms.replay import SERVICE, Replay, Replayer
 
 
 class NoSuchOrder(Exception):  # noqa: N818 - named for what is missing
@@ -61,7 +62,7 @@ async def _replay(order_id: str, brokers: str) -> Replay:
     with Progress(console=NOTES, transient=True) as progress:
         task = progress.add_task("reading the topics", total=None)
         async with LogReader(brokers) as log:
-            history, partitions = await gather(
+            history, repairs, partitions = await gather(
                 log,
                 order_id,
                 begin=lambda total: progress.update(task, total=total),
@@ -69,7 +70,7 @@ async def _replay(order_id: str, brokers: str) -> Replay:
             )
     if not history.messages:
         raise NoSuchOrder(f"the log says nothing about an order {order_id!r}; an order is named CHANNEL:NUMBER")
-    return Replayer(Settings().policy, partitions).replay(history)
+    return Replayer(Settings().policy, partitions, repairs.retried(SERVICE)).replay(history)
 
 
 def _as_json(rebuilt: Replay) -> dict[str, object]:
@@ -79,6 +80,7 @@ def _as_json(rebuilt: Replay) -> dict[str, object]:
             {
                 "at": step.at.isoformat(),
                 "cause": _cause(step),
+                "wish": _wish(step) or None,
                 "cause_id": step.cause.envelope.id if step.cause else None,
                 "place": step.cause.place if step.cause else None,
                 "status": _status(step),
@@ -96,6 +98,12 @@ def _cause(step: Transition) -> str:
     return type(step.cause.message).__name__ if step.cause is not None else "a deadline passed"
 
 
+def _wish(step: Transition) -> str:
+    """Who asked for it, and why, where a person did."""
+    message = step.cause.message if step.cause is not None else None
+    return f"{message.requested_by}: {message.reason}" if isinstance(message, CancelOrder | OrderRepair) else ""
+
+
 def _status(step: Transition) -> str:
     return step.document.status if isinstance(step.document, Order) else ""
 
@@ -108,7 +116,8 @@ def _show(rebuilt: Replay) -> None:
     for step in rebuilt.transitions:
         said = ", ".join(type(message).__name__ for message in step.said)
         place = step.cause.place if step.cause is not None else ""
-        table.add_row(f"{step.at:%Y-%m-%d %H:%M:%S.%f}"[:-3], _cause(step), place, _status(step), said)
+        because = escape("\n".join(filter(None, [_cause(step), _wish(step)])))
+        table.add_row(f"{step.at:%Y-%m-%d %H:%M:%S.%f}"[:-3], because, place, _status(step), said)
         if step.difference:
             table.add_row("", "", step.place, "", f"[red]{escape(step.difference)}[/red]")
     SHOWN.print(table)

@@ -1,20 +1,32 @@
 """`oms up`, `oms down`, `oms status`: all of Throughline on this machine."""
 
 import asyncio
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
 import httpx
 import psutil
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from oms.commands import NOTES, SHOWN, Json, print_json, said_plainly
+from oms.commands.repairs import moment, show_list
 from oms.connection import Unreachable
+from oms.desk import Declined, Desk, Shown
 from oms.fleet import HTTP_PORT, Addresses, read_scale
 from oms.stack.errors import StackError
 from oms.stack.local import Ports
 from oms.stack.state import RunningProcess, RunningStack
 from oms.system import Plan, start_detached
+
+SEEN_BY = {
+    "parked": "oms parked list",
+    "dead_letter": "oms dead-letter list",
+    "gap": "oms link gaps",
+    "saga": "oms saga stuck",
+}
+"""By what is stuck, the command that lists it."""
 
 
 def up(
@@ -69,7 +81,10 @@ def down() -> None:
 
 
 def status(*, as_json: Json = False) -> None:
-    """Show what runs here. The exit status is 1 when something does not run or is not ready, 2 when nothing runs."""
+    """Show what runs here, and what is stuck in it: since when, and why.
+
+    The exit status is 1 when something does not run or is not ready, 2 when nothing runs.
+    """
     with said_plainly(StackError):
         running = RunningStack.load()
         if running is None:
@@ -79,11 +94,12 @@ def status(*, as_json: Json = False) -> None:
 
 
 def _show(running: RunningStack, *, as_json: bool) -> bool:
-    """Print the processes; whether all of them are fine."""
+    """Print the processes, and what is stuck; whether all of the processes are fine."""
     described = [_described(process) for process in (*running.engines, *running.services)]
+    stuck = list(_stuck(running))
     if as_json:
         addresses = {"kafka": running.kafka_bootstrap, "mongo": running.mongo_url, "redis": running.redis_url}
-        print_json({"addresses": addresses, "processes": described})
+        print_json({"addresses": addresses, "processes": described, "stuck": stuck})
     else:
         table = Table("process", "pid", "state", "memory", "address", box=None)
         for one in described:
@@ -92,7 +108,34 @@ def _show(running: RunningStack, *, as_json: bool) -> bool:
             table.add_row(one["name"], str(one["pid"]), f"[{color}]{one['state']}[/]", memory, one["url"] or "")
         SHOWN.print(table)
         SHOWN.print(f"Kafka {running.kafka_bootstrap}   MongoDB {running.mongo_url}   Redis {running.redis_url}")
+        _show_stuck(stuck)
     return all(one["state"] in {"ready", "running"} for one in described)
+
+
+def _stuck(running: RunningStack) -> Iterator[Shown]:
+    """What waits for a person in each service that tells."""
+    urls = [f"{process.name.partition('-')[0]}={process.url}" for process in running.services]
+    with httpx.Client(timeout=2) as client:
+        desk = Desk(client, urls)
+        for service in desk.services:
+            try:
+                found = desk.get(service, "/stuck")["stuck"]
+            except (Unreachable, Declined) as silent:
+                NOTES.print(f"what is stuck cannot be told: {escape(str(silent))}", style="yellow", highlight=False)
+                continue
+            yield from ({"service": service, **one} for one in found)
+
+
+def _show_stuck(stuck: Sequence[Shown]) -> None:
+    if not stuck:
+        return
+    rows = [
+        [one["service"], one["what"].replace("_", " "), f"{one['count']:,}", moment(one["since"]), one["why"]]
+        for one in stuck
+    ]
+    show_list("what is stuck", ("service", "what", "count", "since (UTC)", "why"), rows, "")
+    commands = dict.fromkeys(f"`{SEEN_BY[one['what']]}`" for one in stuck if one["what"] in SEEN_BY)
+    SHOWN.print(f"See {', '.join(commands)}.")
 
 
 def _described(process: RunningProcess) -> dict[str, Any]:

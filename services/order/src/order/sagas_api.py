@@ -1,0 +1,235 @@
+"""The HTTP API for sagas that do not go on by themselves: which, since when, for what, and what people ask to be done.
+
+Whether a request fits what the order is by then is decided on the log: here it only becomes a message.
+"""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Self
+
+from chassis.body import AsJson
+from chassis.ports import Publisher, Reader
+from chassis.problem import Problem
+from chassis.repairs_api import LOOK_EVERY_S, Asked, Limit, RepairId, WaitS, Wish
+from contracts.message import OrderId, Reason
+from contracts.order import CompensateOrder, RetryStep, SkipStep, StepName
+from fastapi import APIRouter, Query, Response, status
+from pydantic import BaseModel
+
+from order.listing import cursor_of, place_of
+from order.repair import Request, is_skippable, why_not_turn_back
+from order.state import Order, Repair, Status, Task
+
+LONGEST_FIRST = (("unanswered_since_ms", 1), ("id", 1))
+DONE = {
+    RetryStep.__name__: "it is asked for again",
+    SkipStep.__name__: "it is taken as done",
+    CompensateOrder.__name__: "what was done for the order is being undone",
+}
+"""What came of each request that was not refused."""
+
+
+class Retrying(Wish):
+    """Which step is asked for again, by whom, and why."""
+
+    step: StepName | None = None
+    """The step of the saga; every step that waits for an answer where none is named."""
+
+
+class Skipping(Wish):
+    """Which step is taken as done though nobody said so, or its undo, by whom, and why."""
+
+    step: StepName
+    """The step of the saga."""
+
+
+class Unanswered(BaseModel):
+    """A command of the saga, or its undo, that nobody has answered."""
+
+    step: str
+    location: str
+    attempt: int
+    is_undo: bool
+    asked_at: datetime | None
+    skippable: bool
+    """Whether a person may take it as done."""
+
+    @classmethod
+    def of(cls, order: Order, task: Task) -> Self:
+        return cls(
+            step=task.step,
+            location=task.location,
+            attempt=task.attempt,
+            is_undo=task.state == "undoing",
+            asked_at=task.asked_at,
+            skippable=is_skippable(order, task),
+        )
+
+
+class SagaStuck(BaseModel):
+    """An order whose saga does not get to its end, because nobody answers what must be done."""
+
+    order_id: str
+    revision: int
+    status: Status
+    since: datetime | None
+    """Since when that is so; absent while nothing that must be done is unanswered."""
+    tries: int
+    """How often it was asked for again."""
+    unanswered: list[Unanswered]
+
+    @classmethod
+    def of(cls, order: Order) -> Self:
+        return cls.model_validate(cls._fields(order))
+
+    @classmethod
+    def _fields(cls, order: Order) -> dict[str, object]:
+        since = order.unanswered_since_ms
+        return {
+            "order_id": order.id,
+            "revision": order.revision,
+            "status": order.status,
+            "since": datetime.fromtimestamp(since / 1000, UTC) if since is not None else None,
+            "tries": order.undo_tries + order.forward_tries,
+            "unanswered": [Unanswered.of(order, task) for task in order.unanswered()],
+        }
+
+
+class SagaPage(BaseModel):
+    sagas: list[SagaStuck]
+    next: str | None
+    """The cursor of the next page; absent on the last one."""
+
+
+class SagaRepair(BaseModel):
+    """A request to put an order right that was dealt with."""
+
+    repair_id: str
+    request: str
+    about: str
+    """The order, and the step where one was named."""
+    by: str
+    reason: str
+    outcome: str
+    """`done` or `refused`."""
+    detail: str
+
+    @classmethod
+    def of(cls, order: Order, repair: Repair) -> Self:
+        return cls(
+            repair_id=repair.id,
+            request=repair.request,
+            about=f"{order.id} {repair.step}".rstrip(),
+            by=repair.by,
+            reason=repair.reason,
+            outcome="refused" if repair.refusal else "done",
+            detail=repair.refusal.message if repair.refusal else DONE[repair.request],
+        )
+
+
+class SagaShown(SagaStuck):
+    """How far a saga is, what may be done about it, and what people have asked for."""
+
+    steps: tuple[Task, ...]
+    """The saga's commands and how far each is."""
+    why_not_compensate: Reason | None
+    """Why the order cannot be turned back any more, if that is so."""
+    repairs: list[SagaRepair]
+    """What people asked for, the oldest first."""
+
+    @classmethod
+    def _fields(cls, order: Order) -> dict[str, object]:
+        return super()._fields(order) | {
+            "steps": order.tasks,
+            "why_not_compensate": why_not_turn_back(order),
+            "repairs": [SagaRepair.of(order, repair) for repair in order.repairs],
+        }
+
+
+def add_sagas(routes: APIRouter, reader: Reader, publisher: Publisher, stuck_after: timedelta) -> None:
+    """Add the routes for sagas; they are stuck when they have waited for longer than this."""
+    _reading(routes, reader, stuck_after)
+    _asking(routes, reader, publisher)
+
+
+def _reading(routes: APIRouter, reader: Reader, stuck_after: timedelta) -> None:
+    @routes.get("/sagas/stuck", tags=["repairs"])
+    async def stuck(
+        longer_than_s: Annotated[
+            float, Query(ge=0, le=31_536_000, description="only what has waited for so long")
+        ] = stuck_after.total_seconds(),
+        limit: Limit = 50,
+        cursor: str | None = None,
+    ) -> SagaPage:
+        """Orders of which nobody answers what must be done, an undo or a step after the pivot, the longest first."""
+        until = datetime.now(UTC) - timedelta(seconds=longer_than_s)
+        where: dict[str, object] = {"unanswered_since_ms": {"$gt": 0, "$lt": int(until.timestamp() * 1000) + 1}}
+        if cursor is not None:
+            since_ms, order_id = place_of(cursor)
+            where["$or"] = [
+                {"unanswered_since_ms": {"$gt": since_ms}},
+                {"unanswered_since_ms": since_ms, "id": {"$gt": order_id}},
+            ]
+        found = await reader.find(Order, where, sort=LONGEST_FIRST, limit=limit + 1)
+        page = found[:limit]
+        last = page[-1] if len(found) > limit else None
+        return SagaPage(
+            sagas=[SagaStuck.of(order) for order in page],
+            next=cursor_of(last.unanswered_since_ms or 0, last.id) if last else None,
+        )
+
+    @routes.get("/sagas/{order_id}", tags=["repairs"])
+    async def saga(order_id: OrderId) -> SagaShown:
+        """How far the saga of an order is, what may be done about it, and what people have asked for."""
+        return SagaShown.of(await _known(reader, order_id))
+
+    @routes.get("/sagas/{order_id}/repairs/{repair_id:path}", tags=["repairs"])
+    async def repair(order_id: OrderId, repair_id: RepairId, wait_s: WaitS = 0) -> SagaRepair:
+        """What came of one request."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + wait_s
+        while True:
+            order = await _known(reader, order_id)
+            found = next((done for done in order.repairs if done.id == repair_id), None)
+            if found is not None:
+                return SagaRepair.of(order, found)
+            if loop.time() >= until:
+                detail = "What came of a request is readable about a second after it was carried out."
+                raise Problem(404, "Unknown repair", detail)
+            await asyncio.sleep(LOOK_EVERY_S)
+
+
+def _asking(routes: APIRouter, reader: Reader, publisher: Publisher) -> None:
+    async def ask(order_id: str, wish: Wish, request: Request, response: Response) -> Asked:
+        await _known(reader, order_id)
+        await publisher.publish(request)
+        response.headers["Location"] = url = f"/sagas/{order_id}/repairs/{wish.repair_id}"
+        return Asked(repair_id=wish.repair_id, status_url=url)
+
+    @routes.post("/sagas/{order_id}/retry", status_code=status.HTTP_202_ACCEPTED, tags=["repairs"])
+    async def retry(order_id: OrderId, wish: Annotated[Retrying, AsJson], response: Response) -> Asked:
+        """Ask again, now, for what nobody has answered."""
+        return await ask(order_id, wish, RetryStep(**_names(order_id, wish), step=wish.step), response)
+
+    @routes.post("/sagas/{order_id}/skip", status_code=status.HTTP_202_ACCEPTED, tags=["repairs"])
+    async def skip(order_id: OrderId, wish: Annotated[Skipping, AsJson], response: Response) -> Asked:
+        """Take a step as done though nobody said so, or its undo, where that is what nobody answers."""
+        return await ask(order_id, wish, SkipStep(**_names(order_id, wish), step=wish.step), response)
+
+    @routes.post("/sagas/{order_id}/compensate", status_code=status.HTTP_202_ACCEPTED, tags=["repairs"])
+    async def compensate(order_id: OrderId, wish: Annotated[Wish, AsJson], response: Response) -> Asked:
+        """Turn the order back, and undo what was done for it."""
+        return await ask(order_id, wish, CompensateOrder(**_names(order_id, wish)), response)
+
+
+def _names(order_id: str, wish: Wish) -> dict[str, str]:
+    """What each request says."""
+    return {"repair_id": wish.repair_id, "order_id": order_id, "reason": wish.reason, "requested_by": wish.by}
+
+
+async def _known(reader: Reader, order_id: str) -> Order:
+    """The order. Raises Problem if it is not known."""
+    order = await reader.get(Order, order_id)
+    if order is None:
+        raise Problem(404, "Unknown order", "An order is readable about a second after it was taken.")
+    return order

@@ -1,0 +1,71 @@
+"""`oms parked`: what waits because deciding on a message of it failed."""
+
+from typing import Annotated
+
+import typer
+
+from oms.commands import Json, print_json
+from oms.commands.repairs import WAIT_S, By, Service, Urls, Wait, Why, carry_out, chosen, desk_of, moment, show_list
+from oms.desk import Declined, Desk, Request, Shown
+
+app = typer.Typer(
+    help="Orders that wait because a service failed on them: look at them, release them.", no_args_is_help=True
+)
+
+
+@app.command(name="list")
+def list_(*, service: Service = None, urls: Urls = None, as_json: Json = False) -> None:
+    """List what is parked: since when, why, and how many records wait for it."""
+    with desk_of(urls, service) as desk:
+        parked = list(desk.listed("/parked", "parked"))
+    if as_json:
+        print_json({"parked": parked})
+        return
+    rows = [
+        [
+            one["place"],
+            one["service"],
+            moment(one["since"]),
+            str(one["times"]),
+            str(len(one["waiting"])),
+            one["reason"],
+        ]
+        for one in parked
+    ]
+    columns = ("place", "service", "since (UTC)", "times", "records", "why")
+    show_list(f"{len(rows):,} parked", columns, rows, "nothing is parked")
+
+
+@app.command()
+def release(
+    places: Annotated[
+        list[str] | None, typer.Argument(metavar="PLACE", help="What is parked: an order, mostly.")
+    ] = None,
+    *,
+    everything: Annotated[
+        bool, typer.Option("--all", help="All that is parked, of one service with --service.")
+    ] = False,
+    service: Service = None,
+    by: By = None,
+    reason: Why = None,
+    wait: Wait = WAIT_S,
+    urls: Urls = None,
+    as_json: Json = False,
+) -> None:
+    """Let it go on with all that has waited, in order; what fails again is parked again, and nothing is lost.
+
+    Ends with status 1 if it was refused, with 2 if it could not be asked for.
+    """
+    named = chosen(places, everything=everything, what="PLACE")
+    with desk_of(urls, service) as desk:
+        found = [one for place in named for one in _find(desk, place)] or list(desk.listed("/parked", "parked"))
+        requests = [Request(one["service"], f"/parked/{one['place']}/release", about=one["place"]) for one in found]
+        carry_out(desk, requests, by, reason, wait, as_json=as_json)
+
+
+def _find(desk: Desk, place: str) -> list[Shown]:
+    """What is parked there, in each service where it is. Raises Declined if it is parked nowhere."""
+    found = desk.find(f"/parked/{place}")
+    if not found:
+        raise Declined(404, f"{place} is not parked; what came about a second ago may not be seen yet")
+    return found

@@ -1,0 +1,98 @@
+"""What the commands that put something right have in common: who asks, why, where, and how the outcome is shown."""
+
+import getpass
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Annotated, Literal
+
+import httpx
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from oms.commands import NOTES, SHOWN, print_json, said_plainly
+from oms.connection import Unreachable
+from oms.desk import ANSWERS_WITHIN_S, Declined, Desk, Request
+
+Service = Annotated[
+    Literal["order", "inventory", "payment", "fulfillment", "shipping"] | None,
+    typer.Option("--service", help="Only this one of the services."),
+]
+Urls = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--url",
+        metavar="SERVICE=URL",
+        help="Where a service answers HTTP; repeatable. By default ORDER_URL, INVENTORY_URL, …, or the stack that runs "
+        "here.",
+    ),
+]
+By = Annotated[str | None, typer.Option("--by", help="Who asks; by default your login name.")]
+Why = Annotated[str | None, typer.Option("--reason", help="Why; on a terminal it is asked for.")]
+Wait = Annotated[float, typer.Option("--wait", min=0, help="Wait no longer than so many seconds for what comes of it.")]
+WAIT_S = 30.0
+COLORS = {"done": "green", "refused": "red", "not asked": "red", "not answered": "yellow"}
+
+
+@contextmanager
+def desk_of(urls: Sequence[str] | None, service: str | None = None) -> Iterator[Desk]:
+    """The services; what they say against it is printed, and ends the command with status 2."""
+    with said_plainly(Unreachable, Declined), httpx.Client(timeout=ANSWERS_WITHIN_S) as client:
+        yield Desk(client, urls or (), service)
+
+
+def carry_out(
+    desk: Desk, requests: Sequence[Request], by: str | None, why: str | None, wait_s: float, *, as_json: bool
+) -> None:
+    """Ask for it, and print what came of it.
+
+    Ends with status 2 if anything could not be asked, with 1 if anything was refused or is not answered.
+    """
+    reason, asking = _reason(why), by or getpass.getuser()
+    with NOTES.status(f"waiting for what comes of {len(requests):,} requests"):
+        outcomes = desk.carry_out(requests, asking, reason, wait_s)
+    if as_json:
+        print_json({"repairs": [{**asdict(one), "by": asking, "reason": reason} for one in outcomes]})
+    else:
+        for one in outcomes:
+            said = f"[{COLORS[one.outcome]}]{one.outcome}[/] {one.service} {escape(one.about)}: {escape(one.detail)}"
+            SHOWN.print(said, soft_wrap=True, highlight=False)
+    came_to = {one.outcome for one in outcomes}
+    if came_to - {"done"}:
+        raise typer.Exit(2 if "not asked" in came_to else 1)
+
+
+def _reason(told: str | None) -> str:
+    if told is not None:
+        return told
+    if not sys.stdin.isatty():
+        raise typer.BadParameter("say why: it is kept on the log", param_hint="--reason")
+    return str(typer.prompt("Why (it is kept on the log)", err=True))
+
+
+def chosen(named: Sequence[str] | None, *, everything: bool, what: str) -> Sequence[str]:
+    """What is named; nothing if all of it is meant. Raises BadParameter if that is not clear."""
+    if bool(named) == everything:
+        raise typer.BadParameter(f"name {what}, or say --all", param_hint=what)
+    return named or ()
+
+
+def show_list(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], nothing: str) -> None:
+    """A list for people; `nothing` is said of an empty one."""
+    if not rows:
+        SHOWN.print(nothing)
+        return
+    table = Table(title=title, title_justify="left", box=None)
+    table.add_column(columns[0], no_wrap=True)
+    for column in columns[1:]:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*map(escape, row))
+    SHOWN.print(table)
+
+
+def moment(text: str) -> str:
+    """A moment, as JSON has it, for people."""
+    return text[:19].replace("T", " ")

@@ -1,0 +1,79 @@
+"""What people had put right, as the services told it on the log: who asked, why, and what came of it."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from contracts.repair import (
+    DeadLetterDropped,
+    DeadLetterRetried,
+    GapAccepted,
+    ParkedReleased,
+    RepairCommand,
+    RepairEvent,
+)
+
+from oms.history import Logged
+
+
+class Repairs:
+    """Takes the requests and the answers to them, in any order, then says what was dealt with."""
+
+    def __init__(self) -> None:
+        self.answered: dict[str, RepairEvent] = {}
+        """By its name, what came of each request."""
+        self._asked: dict[str, Logged] = {}
+        self._released: dict[tuple[str, str], datetime] = {}
+        self._settled: dict[tuple[str, str], datetime] = {}
+        self._retried: dict[str, set[str]] = {}
+        self._accepted: set[GapAccepted] = set()
+
+    def take(self, logged: Logged) -> None:
+        message, when = logged.message, logged.envelope.time
+        if isinstance(message, RepairCommand):
+            self._asked.setdefault(message.repair_id, logged)
+        if not isinstance(message, RepairEvent):
+            return
+        self.answered[message.repair_id] = message
+        match message:
+            case ParkedReleased(parked_again=False):
+                self._note(self._released, (message.service, message.place), when)
+            case DeadLetterRetried() | DeadLetterDropped():
+                place = f"{message.topic}/{message.partition}/{message.offset}"
+                if isinstance(message, DeadLetterRetried):
+                    self._retried.setdefault(message.service, set()).add(place)
+                    if message.outcome == "dead_letter":
+                        return
+                self._note(self._settled, (message.service, place), when)
+            case GapAccepted():
+                self._accepted.add(message)
+
+    @staticmethod
+    def _note(latest: dict[tuple[str, str], datetime], what: tuple[str, str], when: datetime) -> None:
+        latest[what] = max(when, latest.get(what, when))
+
+    def released(self, service: str, place: str, since: datetime) -> bool:
+        """Whether what was parked then went on, and did not fail again."""
+        return self._released.get((service, place), datetime.min.replace(tzinfo=since.tzinfo)) >= since
+
+    def settled(self, service: str, place: str, since: datetime) -> bool:
+        """Whether the record that became a dead letter then, at `topic/partition/offset`, was taken or dropped."""
+        return self._settled.get((service, place), datetime.min.replace(tzinfo=since.tzinfo)) >= since
+
+    def retried(self, service: str) -> set[str]:
+        """Where the records are that a service took once more, and so out of their turn."""
+        return self._retried.setdefault(service, set())
+
+    def accepted(self, topic: str, partition: int, source: str, first: int, last: int) -> bool:
+        """Whether somebody accepted that these numbers are missing on a link."""
+        return any(
+            (gap.topic, gap.partition, gap.source) == (topic, partition, source)
+            and gap.first <= first
+            and last <= gap.last
+            for gap in self._accepted
+        )
+
+    def unanswered(self) -> Iterator[Logged]:
+        """The requests of which nothing came yet."""
+        for repair_id, asked in self._asked.items():
+            if repair_id not in self.answered:
+                yield asked

@@ -1,0 +1,225 @@
+"""What people had put right, the audit finds right; what nobody has dealt with, it does not."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import chassis.reading
+import pytest
+from chassis.dead_letter import DeadLetter
+from chassis.parking import Parked
+from chassis.stuck import Stuck
+from contracts.fulfillment import OrderPicked
+from contracts.inventory import IssueStock
+from contracts.message import Message, Reason
+from contracts.order import (
+    CancelOrder,
+    CompensateOrder,
+    OrderCancelled,
+    OrderCompleted,
+    OrderPlaced,
+    OrderRepairRefused,
+    OrderShipped,
+    RetryStep,
+    SkipStep,
+)
+from contracts.payment import AuthorizePayment, CapturePayment, PaymentAuthorized
+from contracts.repair import DropDeadLetter, ReleaseParked, RetryDeadLetter
+from contracts.topics import REPAIRS
+from contracts.wire import Envelope, Received, Unreadable, decode
+from oms.audit.auditor import Judged, Verdict
+from oms.audit.stored import compare_order
+from oms.log import Record
+from oms.replay import Replayer
+
+Stage = Any
+"""The conftest's class, which cannot be imported from here."""
+Judge = Callable[[Sequence[Record]], tuple[Verdict, list[Judged]]]
+Place = Callable[..., OrderPlaced]
+S = TypeVar("S", bound=Stuck)
+WHO: dict[str, Any] = {"by": "kim", "reason": "fixed in 1.4.1"}
+ASKED: dict[str, Any] = {"order_id": "web:1", "requested_by": "kim", "reason": "fixed in 1.4.1"}
+UNTIL_IT_FAILED_S = 60.0
+
+
+@pytest.fixture
+async def shop(stage: Callable[[int], Stage]) -> Stage:
+    made = stage(7)
+    made.stock("LON", 9, "MUG")
+    return made
+
+
+@pytest.fixture
+def found(judge: Judge, replayer: Replayer) -> Callable[[Stage], list[str]]:
+    """By which checks something is found on the log."""
+    return lambda shop: sorted({finding.check for finding in judge(shop.log)[0].findings})
+
+
+Found = Callable[[Stage], list[str]]
+
+
+def stuck_in(shop: Stage, service: str, model: type[S]) -> S:
+    (one,) = [one for one in shop.documents[service].values() if isinstance(one, model) and one.open]
+    return one
+
+
+def release(shop: Stage, service: str, repair_id: str) -> None:
+    parked = stuck_in(shop, service, Parked)
+    request = ReleaseParked(repair_id=repair_id, service=service, partition=parked.partition, place=parked.id, **WHO)
+    shop.send(request)
+
+
+def unable_to_read(model: type[Message]) -> Callable[[Received], Envelope]:
+    """What a version does that knows one type of messages too few."""
+
+    def read(record: Received) -> Envelope:
+        envelope = decode(record)
+        if isinstance(envelope.message, model):
+            raise Unreadable((Reason(path="ce_type", code="unknown_type", message="this version cannot read it"),))
+        return envelope
+
+    return read
+
+
+async def test_a_step_that_failed_by_a_bug_goes_on_when_it_is_released_in_a_fixed_version(
+    shop: Stage, placed: Place, found: Found
+) -> None:
+    shop.upgrade("payment", fails_on=AuthorizePayment)
+    shop.send(placed("1"))
+    await asyncio.sleep(UNTIL_IT_FAILED_S)
+    assert found(shop) == ["dead letters"]
+
+    shop.upgrade("payment")
+    release(shop, "payment", "r-1")
+    await shop.settle()
+
+    assert shop.of_type(OrderCompleted)
+    assert found(shop) == []
+
+
+async def test_what_was_released_too_early_is_found_until_it_is_released_again(
+    shop: Stage, placed: Place, found: Found
+) -> None:
+    shop.upgrade("payment", fails_on=AuthorizePayment)
+    shop.send(placed("1"))
+    await asyncio.sleep(UNTIL_IT_FAILED_S)
+    release(shop, "payment", "r-1")
+    await asyncio.sleep(UNTIL_IT_FAILED_S)
+    assert found(shop) == ["dead letters"]
+
+    shop.upgrade("payment")
+    release(shop, "payment", "r-2")
+    await shop.settle()
+
+    assert found(shop) == []
+
+
+async def test_an_order_that_was_parked_is_replayed_as_it_went_on(
+    shop: Stage, placed: Place, judge: Judge, replayer: Replayer
+) -> None:
+    shop.upgrade("order", fails_on=PaymentAuthorized)
+    shop.send(placed("1"))
+    await asyncio.sleep(UNTIL_IT_FAILED_S)
+    (waiting,) = judge(shop.log)[0].waiting
+    assert (waiting.about, waiting.state) == ("web:1", "validated")
+
+    shop.upgrade("order")
+    release(shop, "order", "r-1")
+    await shop.settle()
+
+    verdict, judged = judge(shop.log)
+    assert (verdict.findings, verdict.waiting) == ([], [])
+    assert [one for order in judged for one in compare_order(order, shop.documents, replayer)] == []
+    assert [(one.by, one.reason) for one in verdict.repairs] == [("kim", "fixed in 1.4.1")]
+
+
+async def test_a_record_that_is_taken_out_of_its_turn_is_replayed_where_it_was_taken(
+    shop: Stage, placed: Place, judge: Judge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.stop("fulfillment")
+    shop.send(placed("1"))
+    await asyncio.sleep(UNTIL_IT_FAILED_S)
+    monkeypatch.setattr(chassis.reading, "decode", unable_to_read(CancelOrder))
+    shop.send(CancelOrder(order_id="web:1", reason="changed my mind", requested_by="Ada"))
+    await asyncio.sleep(1)
+    shop.send(RetryStep(repair_id="r-1", step="fulfill", **ASKED))
+    await asyncio.sleep(UNTIL_IT_FAILED_S)
+    monkeypatch.setattr(chassis.reading, "decode", decode)
+    letter = stuck_in(shop, "order", DeadLetter)
+    record = {"service": "order", "partition": letter.partition, "topic": letter.topic, "offset": letter.offset}
+    shop.send(RetryDeadLetter(repair_id="r-2", **record, **WHO))
+    shop.upgrade("fulfillment")
+    await shop.settle()
+
+    assert shop.of_type(OrderCancelled)
+    assert judge(shop.log)[0].findings == []
+
+
+async def test_a_dead_letter_of_our_own_is_found_until_it_is_dropped(
+    shop: Stage, placed: Place, found: Found, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chassis.reading, "decode", unable_to_read(OrderPicked))
+    shop.send(placed("1"))
+    await shop.settle()
+    assert found(shop) == ["dead letters"]
+
+    letter = stuck_in(shop, "order", DeadLetter)
+    record = {"service": "order", "partition": letter.partition, "topic": letter.topic, "offset": letter.offset}
+    shop.send(DropDeadLetter(repair_id="r-1", **record, **WHO))
+    await shop.settle()
+
+    assert found(shop) == []
+
+
+@pytest.mark.parametrize(
+    ("service", "step", "command"), [("payment", "capture", CapturePayment), ("inventory", "issue", IssueStock)]
+)
+async def test_what_a_skipped_step_would_have_told_is_left_to_people(
+    shop: Stage, placed: Place, found: Found, service: str, step: str, command: type[Message]
+) -> None:
+    await shop.settle()
+    shop.upgrade(service, fails_on=command)
+    shop.send(placed("1"))
+    await asyncio.sleep(UNTIL_IT_FAILED_S)
+    assert shop.of_type(OrderShipped)
+    assert not shop.of_type(OrderCompleted)
+    shop.send(SkipStep(repair_id="r-1", step=step, **ASKED))
+    await asyncio.sleep(UNTIL_IT_FAILED_S)
+
+    assert shop.of_type(OrderCompleted)
+    assert found(shop) == ["dead letters"]  # of the bug, but nothing about money or stock
+
+
+async def test_repairs_of_an_order_are_replayed_with_what_followed(
+    shop: Stage, placed: Place, judge: Judge, replayer: Replayer
+) -> None:
+    shop.stop("fulfillment")
+    shop.send(placed("1"))
+    await asyncio.sleep(UNTIL_IT_FAILED_S)
+    shop.send(RetryStep(repair_id="r-1", **ASKED))
+    await asyncio.sleep(1)
+    shop.send(CompensateOrder(repair_id="r-2", **ASKED))
+    await asyncio.sleep(1)
+    shop.upgrade("fulfillment")
+    await shop.settle()
+    shop.send(RetryStep(repair_id="r-3", **ASKED))
+    shop.send(CompensateOrder(repair_id="r-4", **ASKED))
+    await shop.settle()
+
+    verdict, judged = judge(shop.log)
+    assert shop.of_type(OrderCancelled)
+    assert len(shop.of_type(OrderRepairRefused)) == 2
+    assert (verdict.findings, verdict.waiting) == ([], [])
+    assert [one for order in judged for one in compare_order(order, shop.documents, replayer)] == []
+
+
+async def test_a_request_that_nobody_has_answered_waits(shop: Stage, judge: Judge) -> None:
+    shop.stop("payment")
+    sent = shop.send(ReleaseParked(repair_id="r-1", service="payment", partition=1, place="web:1", **WHO))
+    await shop.settle()
+
+    verdict, _ = judge(shop.log)
+
+    assert sent.topic == REPAIRS.name
+    assert [(one.about, one.state) for one in verdict.waiting] == [("ReleaseParked", "not answered")]
+    assert verdict.findings == []

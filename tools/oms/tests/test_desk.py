@@ -1,0 +1,116 @@
+"""How the services are asked over HTTP, whichever of their instances answers."""
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+from oms.connection import Unreachable
+from oms.desk import Declined, Desk, Request
+
+URLS = ("order=http://first", "order=http://second/")
+Answer = Callable[[httpx.Request], httpx.Response]
+
+
+def desk(answer: Answer, only: str | None = "order") -> Desk:
+    return Desk(httpx.Client(transport=httpx.MockTransport(answer)), URLS, only)
+
+
+def problem(status: int, title: str, **fields: object) -> httpx.Response:
+    return httpx.Response(status, json={"title": title, "status": status, **fields})
+
+
+def test_asks_the_next_instance_when_one_does_not_answer() -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(str(request.url))
+        if request.url.host == "first":
+            raise httpx.ConnectError("refused")
+        return httpx.Response(200, json={"stuck": []})
+
+    assert desk(answer).get("order", "/stuck") == {"stuck": []}
+    assert asked == ["http://first/stuck", "http://second/stuck"]
+
+
+def test_says_which_service_does_not_answer_when_none_of_its_instances_does() -> None:
+    with pytest.raises(Unreachable, match=r"order service does not answer at http://first or http://second .*MongoDB"):
+        desk(lambda _: problem(503, "Unavailable", detail="MongoDB is away")).get("order", "/stuck")
+
+
+def test_says_why_a_service_does_not_take_a_request() -> None:
+    refusal = problem(409, "This is not what is missing", errors=[{"path": "last", "message": "it is 5"}])
+
+    with pytest.raises(Declined, match="This is not what is missing: last: it is 5"):
+        desk(lambda _: refusal).get("order", "/gaps")
+
+
+def test_lists_page_after_page_to_the_end() -> None:
+    pages: dict[str | None, dict[str, Any]] = {
+        None: {"parked": [{"place": "web:1"}], "next": "web:1"},
+        "web:1": {"parked": [{"place": "web:2"}], "next": None},
+    }
+
+    listed = desk(lambda request: httpx.Response(200, json=pages[request.url.params.get("cursor")])).listed(
+        "/parked", "parked"
+    )
+
+    assert list(listed) == [{"service": "order", "place": "web:1"}, {"service": "order", "place": "web:2"}]
+
+
+def test_finds_a_thing_in_the_services_that_know_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for service in ("order", "payment"):
+        monkeypatch.setenv(f"{service.upper()}_URL", f"http://{service}")
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json={"place": "web:1"}) if request.url.host == "payment" else problem(404, "No")
+
+    asked = Desk(httpx.Client(transport=httpx.MockTransport(answer)))
+
+    assert asked.find("/parked/web:1", ("order", "payment")) == [{"service": "payment", "place": "web:1"}]
+
+
+def test_a_request_says_who_and_why_and_has_one_name_however_often_it_is_sent() -> None:
+    sent: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        sent.append(request)
+        if request.method == "GET":
+            return httpx.Response(200, json={"outcome": "done", "detail": "it goes on"})
+        if request.url.host == "first":
+            raise httpx.ReadTimeout("perhaps it came through")
+        return httpx.Response(202, json={"status_url": "/repairs/r-1"})
+
+    request = Request("order", "/parked/web:1/release", "web:1", {"step": "ship"}, "r-1")
+    (outcome,) = desk(answer).carry_out([request], "kim", "fixed", wait_s=1)
+
+    assert (outcome.outcome, outcome.detail) == ("done", "it goes on")
+    bodies = {one.read() for one in sent if one.method == "POST"}
+    assert bodies == {b'{"step":"ship","repair_id":"r-1","by":"kim","reason":"fixed"}'}
+    assert [one.url.path for one in sent] == ["/parked/web:1/release"] * 2 + ["/repairs/r-1"]
+
+
+def test_what_one_service_does_not_take_keeps_nothing_else_from_being_asked() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/parked/web:1/release":
+            return problem(404, "Nothing is stuck there")
+        return httpx.Response(202, json={"status_url": "/repairs/r", "outcome": "refused", "detail": "it failed again"})
+
+    requests = [Request("order", f"/parked/{place}/release", place) for place in ("web:1", "web:2")]
+    outcomes = desk(answer).carry_out(requests, "kim", "fixed", wait_s=1)
+
+    assert [(one.about, one.outcome, one.detail) for one in outcomes] == [
+        ("web:1", "not asked", "Nothing is stuck there"),
+        ("web:2", "refused", "it failed again"),
+    ]
+
+
+def test_says_so_when_nothing_comes_of_a_request_in_time() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        return (
+            httpx.Response(202, json={"status_url": "/repairs/r"}) if request.method == "POST" else problem(404, "No")
+        )
+
+    (outcome,) = desk(answer).carry_out([Request("order", "/parked/web:1/release", "web:1")], "kim", "fixed", wait_s=0)
+
+    assert outcome.outcome == "not answered"
