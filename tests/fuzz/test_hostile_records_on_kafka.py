@@ -29,7 +29,7 @@ ROUND = 5_000
 WARM_UP = 10_000
 """So many until a service has all the memory that it ever needs."""
 ONE_GOOD_IN = 100
-MOST_GROWTH_MB = 48
+MOST_GROWTH_MB = 64
 NOBODY = Progress(lambda *_: None, lambda _: None)
 LOG = logging.getLogger(__name__)
 
