@@ -151,3 +151,4 @@ class Siege:
                     await self._news.wait()
             except TimeoutError:
                 raise AssertionError(f"{len(left)} were never answered, among them {left[:10]}") from None
+        self._early.clear()

@@ -42,8 +42,8 @@ SETTINGS = {
 }
 """Who waited for all who came before would miss the deadlines at full size."""
 PATIENCE_S = 60.0
-MOST_MEMORY_MB = 256
-"""What docs/operating.md says to begin with."""
+MOST_MEMORY_MB = 512
+"""What docs/operating.md says to limit it to."""
 MOST_GET_MS = 100 if ORDERS >= FULL else 1000
 """Of 99 in 100 requests; in small it only shows that nobody is kept waiting for the backlog."""
 GET_EVERY_S = 0.05
