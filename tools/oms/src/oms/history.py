@@ -77,8 +77,8 @@ def logged(record: Record, salvage: Salvage = lambda _record, _reasons: None) ->
 
 def _turn_of(topic: str, envelope: Envelope) -> tuple[int, int] | None:
     source, entry, place = [*envelope.id.rsplit("/", 2), "", ""][:3]
-    owner = BY_NAME[topic].owner
-    if source == envelope.source and source.startswith(f"{owner}/") and entry.isdecimal() and place.isdecimal():
+    is_writer = source == envelope.source and source.partition("/")[0] in BY_NAME[topic].writers
+    if is_writer and entry.isdecimal() and place.isdecimal():
         return int(entry), int(place)
     return None
 
