@@ -41,7 +41,10 @@ class Record:
 def good_record(body: Mapping[str, Json], model: type[Message], message_id: str) -> Record:
     """The message as a channel writes it, in the partition where it belongs."""
     topic = TOPIC_OF[model]
-    key = "/".join(str(body.get(field, "")) for field in topic.key)
+    named = {
+        "order_id": f"{body.get('channel')}:{body.get('number')}"
+    } | body  # an order says by two fields which it is
+    key = "/".join(str(named[field]) for field in topic.key)
     headers = [
         ("ce_specversion", b"1.0"),
         ("ce_type", model.__name__.encode()),

@@ -15,7 +15,6 @@ from contracts.topics import BY_NAME, TOPIC_OF, TOPICS
 from contracts.wire import Unreadable, decode
 from oms.log import LogReader
 from oms.log import Record as Logged
-from oms.sending import Letter
 from order.validation import salvage
 
 from tests.fuzz.battery import names_what_is_wrong
@@ -52,28 +51,28 @@ class Siege:
 
     # Sending.
 
-    async def fire(self, hostile: Iterable[Record], good: Iterator[Letter], one_in: int) -> None:
-        """Write the records, a good order after every so many of them, and wait until Kafka has them all."""
-        parts: defaultdict[tuple[str, int], list[Record]] = defaultdict(list)
+    async def fire(self, hostile: Iterable[Record], good: Iterator[Record], one_in: int) -> None:
+        """Write the records, a good order between every so many of them, and wait until Kafka has them all."""
+        parts: defaultdict[tuple[str, int], list[tuple[Record, bool]]] = defaultdict(list)
         for number, record in enumerate(hostile):
-            parts[record.topic, record.partition].append(replace(record, timestamp=NOW_MS))
+            is_doomed = self._must_be_buried(replace(record, timestamp=NOW_MS))
+            parts[record.topic, record.partition].append((record, is_doomed))
             if number % one_in == 0:
-                letter = next(good)
-                self._open.add((letter.key or b"").decode())
-                await self._producer.send(letter.topic, letter.value, letter.key, headers=letter.headers)
+                order = next(good)
+                self._open.add((order.key or b"").decode())
+                parts[order.topic, order.partition].append((order, False))
         for (topic, partition), records in parts.items():
             await self._write(topic, partition, records)
-        await self._producer.flush()
 
-    async def _write(self, topic: str, partition: int, records: Iterable[Record]) -> None:
+    async def _write(self, topic: str, partition: int, records: Iterable[tuple[Record, bool]]) -> None:
         batch, doomed = self._producer.create_batch(), []
-        for record in records:
+        for record, is_doomed in records:
             written = {"timestamp": None, "key": record.key, "value": record.value, "headers": record.headers}
             if batch.append(**written) is None:
                 await self._send(topic, partition, batch, doomed)
                 batch, doomed = self._producer.create_batch(), []
                 batch.append(**written)
-            doomed.append(self._must_be_buried(record))
+            doomed.append(is_doomed)
         await self._send(topic, partition, batch, doomed)
 
     async def _send(self, topic: str, partition: int, batch: Any, doomed: list[bool]) -> None:  # noqa: ANN401 - as above

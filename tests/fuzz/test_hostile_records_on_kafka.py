@@ -14,11 +14,11 @@ from contracts.order import OrderPlaced
 from oms.auditing import Progress, audit
 from oms.bench import make_orders, stock
 from oms.log import LogReader
-from oms.sending import letter
 from oms.system import System
 from order.settings import Settings
 
 from tests.fuzz.battery import battery
+from tests.fuzz.hostile import good_record
 from tests.fuzz.siege import OPEN, Siege
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
@@ -37,7 +37,10 @@ LOG = logging.getLogger(__name__)
 async def test_each_is_refused_by_name_and_the_good_orders_between_them_complete(system: System) -> None:
     pids = {instance.name: instance.id for instance in system.fleet.instances}
     hostile = battery([*(model for topic in OPEN for model in topic.messages), *[OrderPlaced] * 10], seed=1)
-    good = (letter(order) for order in make_orders("good", lines=2))
+    good = (
+        good_record(order.model_dump(mode="json"), OrderPlaced, f"good-{order.number}")
+        for order in make_orders("good", lines=2)
+    )
     await stock(system)
     warm: dict[str, float] = {}
     async with LogReader(system.addresses.kafka) as log, producer(system) as sender:
