@@ -1,6 +1,6 @@
 """Hostile records on every open topic, among good orders: each is refused by name, and nobody else notices.
 
-`THROUGHLINE_FUZZ_RECORDS` says how many; a million take about half an hour on two cores.
+`THROUGHLINE_FUZZ_RECORDS` says how many; a hundred thousand take some minutes on two cores.
 """
 
 import logging
