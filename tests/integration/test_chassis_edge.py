@@ -16,6 +16,7 @@ from chassis.decision import Decision, Document, Documents, Input
 from chassis.edge import Edge
 from chassis.kafka import KafkaLog, KafkaPublisher
 from chassis.mongo import MongoStore, connect
+from chassis.parking import Parked
 from chassis.partition import Limits, Partition
 from chassis.ports import Feed
 from chassis.service import Service
@@ -32,6 +33,7 @@ from oms.stack.process import until
 pytestmark = pytest.mark.integration
 
 ORDERS = [f"shop:{number}" for number in range(40)]
+POISON = "poison"
 
 
 class Tally(Document):
@@ -45,9 +47,11 @@ def needs(message: Input, _: Documents) -> Iterable[str]:
 
 
 def decide(documents: Documents, message: Input, _: datetime) -> Decision:
-    """Count what is asked, also what is asked twice: a record that is taken twice would show."""
+    """Count what is asked, also what is asked twice: a record that is taken twice would show. Poison raises."""
     if not isinstance(message, CancelOrder):
         return Decision()
+    if message.reason == POISON:
+        raise RuntimeError("a bug")
     order_id = message.order_id
     tally = documents.get(Tally, order_id) or Tally(id=order_id, order_id=order_id)
     heard = (*tally.heard, message.reason)
@@ -236,6 +240,25 @@ async def test_an_instance_that_was_fenced_reads_on_from_where_the_journal_stand
     fenced = town.meters[0].registry.get_sample_value("throughline_fenced_total")
     assert fenced is not None
     assert fenced >= 3
+
+
+async def test_a_message_that_makes_decide_raise_parks_its_order_only(town: Town) -> None:
+    sick = ORDERS[0]
+    one = await town.instance()
+    await serves(one, PARTITIONS)
+    await town.send(3)
+    poison = CancelOrder(order_id=sick, reason=POISON, requested_by="Ann")
+    await KafkaPublisher(town.log, town.name, WallClock()).publish(poison)
+    await town.send(3)
+    town.sent[sick], waiting = town.sent[sick][:3], town.sent[sick][3:]
+    await town.hears_all()
+    await town.told_everything_once()
+    parked = await town.store.get(Parked, sick)
+    assert parked is not None
+    kept = [CancelOrder.model_validate_json(record.again(0).value or b"").reason for record in parked.records]
+    assert kept == [POISON, *waiting]
+    assert town.meters[0].registry.get_sample_value("throughline_bugs_total") == 1
+    assert one.health()[0]
 
 
 async def test_lag_goes_to_nothing_and_does_not_linger_where_a_partition_was(town: Town) -> None:

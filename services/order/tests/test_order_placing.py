@@ -172,6 +172,15 @@ def test_wrong_headers_make_a_dead_letter_of_a_good_order(placed: Placed) -> Non
     assert salvage(record, caught.value.reasons) is None
 
 
+def test_a_malformed_order_whose_id_nobody_could_pass_on_becomes_a_dead_letter(placed: Placed) -> None:
+    """The id of what is answered goes with the answer, and so would make that one unreadable, too."""
+    record = Record(json.dumps(json_of(placed(), total=-1)).encode())
+    record.headers[2] = ("ce_id", b"a\r\nb")
+    with pytest.raises(Unreadable) as caught:
+        decode(record)
+    assert salvage(record, caught.value.reasons) is None
+
+
 def test_a_malformed_cancellation_becomes_a_dead_letter() -> None:
     record = Record(b'{"order_id": "web:1001", "channel": "web", "number": "1001"}')
     record.headers[1] = ("ce_type", b"CancelOrder")

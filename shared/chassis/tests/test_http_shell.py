@@ -266,6 +266,11 @@ async def test_health_is_being_alive_and_readiness_is_progress(shell: Shell) -> 
     assert (await shell.client.get("/healthz")).status_code == 200
 
 
+async def test_metrics_are_promised_as_the_text_that_they_are(shell: Shell) -> None:
+    described = (await shell.client.get("/openapi.json")).json()["paths"]["/metrics"]["get"]["responses"]["200"]
+    assert list(described["content"]) == ["text/plain"]
+
+
 async def test_metrics_are_measured_when_they_are_read_and_carry_no_noise(shell: Shell) -> None:
     shell.meters.taken.labels("OrderPlaced").inc()
     shell.meters.journal_s.observe(0.01)

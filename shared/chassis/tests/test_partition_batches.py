@@ -188,7 +188,7 @@ async def test_a_record_is_not_sent_to_and_fro(toys: SimpleNamespace, world: Wor
     order_id = toys.orders_on(world, 1, 1)[0]
     world.send(toys.ask(order_id, "astray"), partition=0, headers={"forwarded_from": b"1/7"})
     await settle()
-    assert reason_of(world.topics.all(toys.LETTERS)[0]) == ("", "forwarded_twice")
+    assert reason_of(world.topics.all(toys.LETTERS)[0]) == ("forwarded_from", "forwarded_twice")
     assert process.partition.state == "running"
 
 

@@ -6,7 +6,8 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
-from chassis.tail import UNPUBLISHED_ENTRIES
+from chassis.fold import MOST_BYTES
+from chassis.tail import MOST_UNSAVED_BYTES, SAVED_AT_ONCE, UNPUBLISHED_ENTRIES
 from chassis.world import LIMITS, World
 from contracts.wire import link_of
 
@@ -66,6 +67,53 @@ async def test_memory_is_bounded_and_never_drops_what_is_not_saved(toys: SimpleN
     for order_id in orders[1:]:
         assert world.read(toys.counter, toys.Tally, order_id).heard == ("round 0", "round 1", "round 2")
     assert process.count("throughline_checkpoint_failures_total") > 0
+    assert process.steps.count("claim") == 1
+
+
+async def test_a_checkpoint_that_is_broken_off_every_time_gets_there_all_the_same(
+    toys: SimpleNamespace, world: World
+) -> None:
+    """A store that is slow breaks off what takes too long: who began anew each time would have ever more to write."""
+    process = world.start(toys.counter, limits=replace(LIMITS, under_way_max_documents=10_000))
+    orders = toys.orders_on(world, 0, 3 * SAVED_AT_ONCE)
+    saved = 0
+
+    async def break_off(step: str) -> None:
+        nonlocal saved
+        saved += step == "save"
+        if saved > 1.5 * SAVED_AT_ONCE:
+            saved = 0
+            raise ConnectionError("timed out")
+
+    process.before = break_off
+    for order_id in orders:
+        world.send(toys.ask(order_id, "once"))
+    await asyncio.sleep(60)
+    assert process.count("throughline_checkpoint_failures_total") > 0
+    assert all(world.read(toys.counter, toys.Tally, order_id) for order_id in orders)
+    assert process.partition._memory.unsaved_bytes == 0
+    assert process.steps.count("claim") == 1
+
+
+async def test_deciding_waits_while_too_much_is_not_in_the_store(toys: SimpleNamespace, world: World) -> None:
+    process = world.start(toys.counter)
+    orders = toys.orders_on(world, 0, 30)
+    blocked = True
+
+    async def no_saving(step: str) -> None:
+        if step == "save" and blocked:
+            raise ConnectionError("the documents cannot be written")
+
+    process.before = no_saving
+    for order_id in orders:
+        world.send(toys.ask(order_id, "heavy 2"))
+    await asyncio.sleep(60)
+    assert process.partition._memory.unsaved_bytes <= MOST_UNSAVED_BYTES + MOST_BYTES
+    assert sum(len(entry.changes) for entry in world.store(toys.counter).journal(0)) < len(orders)
+    blocked = False
+    await asyncio.sleep(60)
+    assert all(world.read(toys.counter, toys.Tally, order_id) for order_id in orders)
+    assert process.partition._memory.unsaved_bytes == 0
     assert process.steps.count("claim") == 1
 
 

@@ -231,6 +231,15 @@ def test_a_malformed_header_is_named(name: str, value: bytes, code: str) -> None
     assert refused(Record().but(**{name: value})) == [(name, code)]
 
 
+def test_malformed_headers_are_named_beside_what_is_wrong_with_the_body() -> None:
+    record = replace(Record().but(ce_id=b"x" * 513, ce_time=b"yesterday"), value=json.dumps(CANCEL | {"x": 1}).encode())
+    assert refused(record) == [
+        ("ce_id", "malformed_header"),
+        ("ce_time", "malformed_header"),
+        ("x", "extra_forbidden"),
+    ]
+
+
 def test_an_unknown_type_is_told_what_its_topic_carries() -> None:
     with pytest.raises(Unreadable, match=r"'ReserveStock' is not carried by order\.intake, which carries Order"):
         decode(Record().but(ce_type=b"ReserveStock"))

@@ -14,7 +14,7 @@ from contracts.wire import (
 )
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
@@ -142,7 +142,7 @@ def create_app(
         ready, details = health()
         return JSONResponse({"ready": ready, **details}, 200 if ready else 503)
 
-    @app.get("/metrics", tags=["operation"], summary="Metrics for Prometheus")
+    @app.get("/metrics", tags=["operation"], summary="Metrics for Prometheus", response_class=PlainTextResponse)
     async def metrics() -> Response:
         health()
         await measure()

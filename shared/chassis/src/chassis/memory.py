@@ -17,6 +17,8 @@ class Memory:
         self._keep = keep
         self._held: dict[str, Stored | None] = {}
         self._dirty: dict[str, Change] = {}
+        self.unsaved_bytes = 0
+        """How much the store does not have yet, as it is written."""
 
     def __contains__(self, key: str) -> bool:
         return key in self._held
@@ -36,7 +38,9 @@ class Memory:
         """Take in what an entry changed."""
         self._held.pop(change.key, None)
         self._held[change.key] = stored
+        self._forget(change.key)
         self._dirty[change.key] = change
+        self.unsaved_bytes += len(change.body)
 
     def unsaved(self) -> list[Change]:
         """What the store does not have yet."""
@@ -46,7 +50,12 @@ class Memory:
         """The store has these now; those that changed meanwhile stay unsaved."""
         for change in changes:
             if self._dirty.get(change.key) is change:
-                del self._dirty[change.key]
+                self._forget(change.key)
+
+    def _forget(self, key: str) -> None:
+        """What is unsaved of this document is saved, or overtaken."""
+        if (change := self._dirty.pop(key, None)) is not None:
+            self.unsaved_bytes -= len(change.body)
 
     def shrink(self) -> None:
         """Drop what may be dropped; between batches only, for a batch counts on what it found in memory."""

@@ -13,7 +13,7 @@ from chassis.decision import AlarmRang, CallAnswered, Input
 from chassis.entry import Progress
 from chassis.gap import Gap
 from chassis.inbox import Taken
-from chassis.outbox import Cause, Outbox, cause_of, forwarded, is_forwarded, weight_of
+from chassis.outbox import FORWARDED, Cause, Outbox, cause_of, forwarded, is_forwarded, weight_of
 from chassis.ports import Log
 from chassis.service import Service
 from chassis.trouble import Trouble
@@ -140,7 +140,7 @@ class Reading:
         moved = forwarded(record, home, key)
         if is_forwarded(record):
             why = f"it was forwarded before, and {key} still belongs to partition {home}"
-            self._trouble.bury(record, [Reason(path="", code="forwarded_twice", message=why)], now)
+            self._trouble.bury(record, [Reason(path=FORWARDED, code="forwarded_twice", message=why)], now)
         elif weight_of(moved) > MOST_FORWARDED_BYTES:
             why = f"it belongs to partition {home}, and is too large to be forwarded"
             self._trouble.bury(record, [Reason(path="", code="too_large", message=why)], now)

@@ -4,7 +4,6 @@ import asyncio
 from collections import Counter, deque
 from contextlib import suppress
 from dataclasses import replace
-from itertools import islice
 from time import perf_counter
 
 from chassis.entry import JOURNAL_PLACES, Entry, Fenced, Outgoing, Progress, Recovered
@@ -18,6 +17,11 @@ CHECKPOINT_PAUSE = 9
 LONGEST_PAUSE_S = 10.0
 UNPUBLISHED_ENTRIES = 8
 """Deciding waits when so many entries are journaled but not yet published."""
+MOST_UNSAVED_BYTES = 8_000_000
+"""Deciding waits when the documents have yet to be given so much: it is held in memory, and several times as large."""
+SAVED_AT_ONCE = 500
+"""So many documents are written at a time. What is written stays so when the next are not: where the store is slow, a
+checkpoint as a whole would not be done before its time is out, and the next one would have more to write."""
 
 
 class Tail:
@@ -41,11 +45,14 @@ class Tail:
         self.head = self.published = recovered.checkpoint.number
         """The last entry that is journaled, and the last that is known to be published."""
         self._base = recovered.checkpoint
-        self._entries: deque[Entry] = deque(recovered.entries)
-        """Journaled since the checkpoint, the oldest first."""
+        self._unpublished: deque[Entry] = deque(recovered.entries)
+        """Journaled and not known to be published, the oldest first."""
+        self._steps: deque[tuple[int, Progress]] = deque()
+        """Of each entry that is journaled since the checkpoint, its number and its progress, the oldest first."""
         for entry in recovered.entries:
             self.progress.update(entry.progress)
             self.head = entry.number
+            self._steps.append((entry.number, entry.progress))
         self._memory = memory
         self._store = store
         self._log = log
@@ -56,21 +63,31 @@ class Tail:
         self._room = asyncio.Event()
         self._to_publish = asyncio.Event()
         self._to_publish.set()
+        self._hurry = asyncio.Event()
+        """Set when the next checkpoint must not wait any longer."""
         self._is_complete = False
-        self._all_published = asyncio.Event()
+        self._is_all_published = False
 
     async def append(self, entry: Entry, progress: Progress) -> None:
         """Journal the next entry, once there is room for it. Raises Fenced."""
-        while self.head - self.published >= UNPUBLISHED_ENTRIES or entry.number - self._base.number > JOURNAL_PLACES:
+        while self.head - self.published >= UNPUBLISHED_ENTRIES or self._needs_checkpoint(entry):
             self._room.clear()
+            if self._needs_checkpoint(entry):
+                self._hurry.set()
             await self._room.wait()
         begun = perf_counter()
         await self._store.append(entry)
         self._meters.journal_s.observe(perf_counter() - begun)
         self.head = entry.number
         self.progress = self.journaled = progress
-        self._entries.append(entry)
+        self._unpublished.append(entry)
+        self._steps.append((entry.number, entry.progress))
         self._to_publish.set()
+
+    def _needs_checkpoint(self, entry: Entry) -> bool:
+        """Whether there is no place for the entry, or too much is held in memory, until a checkpoint is written."""
+        is_full = entry.number - self._base.number > JOURNAL_PLACES
+        return is_full or self._memory.unsaved_bytes >= MOST_UNSAVED_BYTES
 
     def complete(self) -> None:
         """No entry will follow."""
@@ -84,14 +101,17 @@ class Tail:
         while True:
             await self._to_publish.wait()
             self._to_publish.clear()
-            entries = [*islice(reversed(self._entries), self.head - self.published)][::-1]
+            entries = [*self._unpublished]
             if entries:
                 await self._publish([record for entry in entries for record in entry.outbox])
                 self.published = entries[-1].number
+                for _ in entries:
+                    self._unpublished.popleft()
                 self._room.set()
                 self._to_publish.set()
             elif self._is_complete:
-                self._all_published.set()
+                self._is_all_published = True
+                self._hurry.set()
                 return
 
     async def _publish(self, records: list[Outgoing]) -> None:
@@ -115,8 +135,9 @@ class Tail:
         while not is_last:
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
-                    await self._all_published.wait()
-            is_last = self._all_published.is_set()  # and not only by the time that this checkpoint is written
+                    await self._hurry.wait()
+            self._hurry.clear()
+            is_last = self._is_all_published  # and not only by the time that this checkpoint is written
             begun = asyncio.get_running_loop().time()
             try:
                 await self.checkpoint()
@@ -136,19 +157,23 @@ class Tail:
             progress = self.progress
         else:
             progress = self._base.progress.copy()
-            for entry in self._entries:
-                if entry.number <= through:
-                    progress.update(entry.progress)
+            for number, step in self._steps:
+                if number <= through:
+                    progress.update(step)
         if through == self._base.number and progress == self._base.progress:
             return
         begun = perf_counter()
         changes = self._memory.unsaved()
         checkpoint = replace(self._base, number=through, progress=progress)
+        while len(changes) > SAVED_AT_ONCE:
+            some, changes = changes[:SAVED_AT_ONCE], changes[SAVED_AT_ONCE:]
+            await self._store.checkpoint(self._base, some)
+            self._memory.saved(some)
         await self._store.checkpoint(checkpoint, changes)
         self._base = checkpoint
         self._memory.saved(changes)
-        while self._entries and self._entries[0].number <= through:
-            self._entries.popleft()
+        while self._steps and self._steps[0][0] <= through:
+            self._steps.popleft()
         self._room.set()
         self._feed.commit(progress.positions)
         self._meters.checkpoint_s.observe(perf_counter() - begun)

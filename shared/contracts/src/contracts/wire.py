@@ -6,7 +6,7 @@ Source: CloudEvents 1.0.2, Kafka Protocol Binding 1.0.2, section 3.2; distribute
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NoReturn, Protocol
@@ -20,6 +20,7 @@ Headers = Sequence[tuple[str, bytes]]
 
 JSON = b"application/json"
 REQUIRED_HEADERS = ("ce_specversion", "ce_type", "ce_id", "ce_source")
+TEXT_HEADERS = ("ce_id", "ce_source", "ce_correlationid", "ce_causationid")
 MOST_HEADER_CHARACTERS = 512
 MOST_OPEN_BODY_BYTES = 1_048_576
 """How long a body may be that channels and people write: a thousand times an ordinary order."""
@@ -117,8 +118,12 @@ def decode(record: Received) -> Envelope:
     if len(headers) < len(record.headers):
         _refuse_repeated(record.headers)
     model = _model(topic, headers)
+    try:
+        message = _message(model, topic, record.value or b"")
+    except Unreadable as unreadable:
+        raise Unreadable((*_malformed(headers, record.timestamp), *unreadable.reasons)) from None
     return Envelope(
-        message=_message(model, topic, record.value or b""),
+        message=message,
         id=_text(headers, "ce_id"),
         source=_text(headers, "ce_source"),
         time=_time(headers, record.timestamp),
@@ -183,6 +188,19 @@ def _time(headers: Mapping[str, bytes | None], timestamp_ms: int) -> datetime:
         return moment.astimezone(UTC)
     except (ValueError, OverflowError, OSError):
         _unreadable("ce_time", "malformed_header", f"this is no RFC 3339 time of our age: {text or timestamp_ms!r}")
+
+
+def _malformed(headers: Mapping[str, bytes | None], timestamp_ms: int) -> Iterator[Reason]:
+    """Why headers cannot be read."""
+    for name in TEXT_HEADERS:
+        try:
+            _text(headers, name)
+        except Unreadable as unreadable:
+            yield from unreadable.reasons
+    try:
+        _time(headers, timestamp_ms)
+    except Unreadable as unreadable:
+        yield from unreadable.reasons
 
 
 def _traceparent(value: bytes | None) -> str | None:

@@ -149,6 +149,11 @@ class Stage:
 
         return before
 
+    @property
+    def processes(self) -> list[Process]:
+        """Every one that was ever started."""
+        return [process for processes in self._processes.values() for process in processes]
+
     def stop(self, name: str) -> None:
         """Let a service take no further step."""
         for process in self._processes[name]:

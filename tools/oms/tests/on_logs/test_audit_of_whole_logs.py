@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from contracts.order import CancelOrder, OrderCompleted, OrderPlaced
+from contracts.repair import ReleaseParked, RepairRefused
 from oms.audit.auditor import Judged, Verdict
 from oms.audit.stored import compare_order, compare_stock, key_of_stock
 from oms.log import Record
@@ -29,6 +30,18 @@ EVERYTHING = (
     {"units": 6, "skus": ("CUP", "MUG"), "allow_backorder": True},
     {"total": 7},
 )
+
+
+async def test_finds_nothing_in_what_services_say_to_requests_for_repairs(
+    stage: Callable[[int], Stage], judge: Judge
+) -> None:
+    shop = stage(0)
+    for service in ("order", "payment"):
+        asked = {"repair_id": f"r-{service}", "service": service, "partition": 1, "by": "kim", "reason": "fixed"}
+        shop.send(ReleaseParked.model_validate(asked | {"place": "web:1"}))
+    await shop.settle()
+    assert len(shop.of_type(RepairRefused)) == 2
+    assert judge(shop.log)[0].findings == []
 
 
 @pytest.mark.parametrize("seed", range(15))

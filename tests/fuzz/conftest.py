@@ -1,0 +1,15 @@
+"""A system of its own for the fuzzers: what they leave behind would be in the way of other tests."""
+
+from collections.abc import AsyncIterator
+
+import pytest_asyncio
+from oms.system import Plan, System, running
+
+from tests.integration.services import QUICK
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def system() -> AsyncIterator[System]:
+    """Kafka, MongoDB, Redis and the five services as processes of this machine."""
+    async with running(Plan.for_tests(**QUICK), lambda _: None) as started:
+        yield started
