@@ -2,7 +2,7 @@
 
 import typer
 
-from oms.commands import audit, bench, chaos, demo, import_, order, place, replay, setup, stock, up
+from oms.commands import audit, bench, chaos, demo, import_, order, place, replay, setup, simulate, stock, up
 
 app = typer.Typer(
     name="oms",
@@ -17,7 +17,7 @@ app.add_typer(stock.app, name="stock", rich_help_panel="Orders and stock")
 for orders in (place.place, place.cancel, order.order):
     app.command(rich_help_panel="Orders and stock")(orders)
 app.add_typer(import_.app, name="import", rich_help_panel="Orders and stock")
-for look in (replay.replay, audit.audit, bench.bench, chaos.chaos):
+for look in (replay.replay, audit.audit, bench.bench, chaos.chaos, simulate.simulate):
     app.command(rich_help_panel="Look closer")(look)
 app.command(rich_help_panel="Run it elsewhere")(setup.setup)
 
