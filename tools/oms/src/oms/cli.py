@@ -17,6 +17,7 @@ from oms.commands import (
     replay,
     saga,
     setup,
+    simulate,
     stock,
     up,
 )
@@ -41,7 +42,7 @@ for name, group in (
     ("link", link.app),
 ):
     app.add_typer(group, name=name, rich_help_panel="Put right")
-for look in (replay.replay, audit.audit, bench.bench, chaos.chaos):
+for look in (replay.replay, audit.audit, bench.bench, chaos.chaos, simulate.simulate):
     app.command(rich_help_panel="Look closer")(look)
 for elsewhere in (setup.setup, backup.backup, backup.restore):
     app.command(rich_help_panel="Run it elsewhere")(elsewhere)

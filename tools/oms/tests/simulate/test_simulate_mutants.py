@@ -1,0 +1,155 @@
+"""Shows that the simulator can fail: each bug planted in the engine or in a service is found by an early seed."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import payment.decide
+import pytest
+import shipping.decide
+from chassis.decision import Call
+from chassis.entry import Change, Checkpoint, Entry, Progress
+from chassis.inmemory import MemoryFeed
+from chassis.mongo import MongoStore
+from chassis.partition import Partition
+from chassis.tail import Tail
+from contracts.payment import PaymentVoided, VoidPayment
+from contracts.shipping import ShipmentCancelled
+from oms.simulate.database import Collection
+from oms.simulate.game import play
+from oms.simulate.plan import plan_of
+from payment.state import Payment
+from pymongo import ReplaceOne
+from shipping.state import Shipment
+
+MOST_SEEDS = 150
+Mutate = Callable[[pytest.MonkeyPatch], None]
+
+
+def publishes_before_the_journal(patch: pytest.MonkeyPatch) -> None:
+    right = Tail.append
+
+    async def append(self: Tail, entry: Entry, progress: Progress) -> None:
+        await self._log.publish(entry.outbox)
+        await right(self, entry, progress)
+
+    patch.setattr(Tail, "append", append)
+
+
+def does_not_publish_again_after_a_crash(patch: pytest.MonkeyPatch) -> None:
+    right = Tail.__init__
+
+    def begin(self: Tail, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - whatever it takes
+        right(self, *args, **kwargs)
+        self.published = self.head
+        self._unpublished.clear()
+
+    patch.setattr(Tail, "__init__", begin)
+
+
+def forgets_what_it_heard(patch: pytest.MonkeyPatch) -> None:
+    right = Progress.since
+    patch.setattr(Progress, "since", lambda self, before: Progress(*_without_heard(right(self, before))))
+
+
+def _without_heard(progress: Progress) -> tuple[dict[str, int], dict[tuple[str, str], int], dict[tuple[str, int], int]]:
+    return progress.positions, {}, progress.sent
+
+
+def goes_on_where_kafka_says(patch: pytest.MonkeyPatch) -> None:
+    """What was delivered counts as done, as with every client that commits by itself."""
+    committed: dict[tuple[object, str, int], int] = {}
+    offer, start_at = Partition.offer, MemoryFeed.start_at
+
+    def commit_and_offer(self: Partition, records: Sequence[Any]) -> None:
+        for record in records:
+            committed[self._log._topics, record.topic, record.partition] = record.offset + 1  # type: ignore[attr-defined] # the simulator's log
+        offer(self, records)
+
+    async def start(self: MemoryFeed, positions: Mapping[str, int], *rest: Any) -> Mapping[str, int]:  # noqa: ANN401 - whatever it takes
+        known = {name: committed.get((self._topics, name, self._number), 0) for name in positions}
+        return await start_at(self, known, *rest)
+
+    patch.setattr(Partition, "offer", commit_and_offer)
+    patch.setattr(MemoryFeed, "start_at", start)
+
+
+def writes_documents_over_newer_ones(patch: pytest.MonkeyPatch) -> None:
+    right = MongoStore._write_unless_newer
+
+    async def write(collection: Any, writes: list[ReplaceOne[Any]]) -> None:  # noqa: ANN401 - a Motor collection
+        await right(collection, [ReplaceOne({"_id": it._filter["_id"]}, it._doc, upsert=True) for it in writes])
+
+    patch.setattr(MongoStore, "_write_unless_newer", staticmethod(write))
+
+
+def writes_a_checkpoint_whoever_owns_the_partition(patch: pytest.MonkeyPatch) -> None:
+    right = Collection.update_one
+
+    async def update_one(self: Collection, query: Mapping[str, Any], update: Mapping[str, Any]) -> object:
+        return await right(self, {"_id": query["_id"]}, update)
+
+    patch.setattr(Collection, "update_one", update_one)
+
+
+def writes_the_checkpoint_before_the_documents(patch: pytest.MonkeyPatch) -> None:
+    right = MongoStore.checkpoint
+
+    async def checkpoint(self: MongoStore, checkpoint: Checkpoint, changes: Sequence[Change]) -> None:
+        await right(self, checkpoint, ())
+        await right(self, checkpoint, changes)
+
+    patch.setattr(MongoStore, "checkpoint", checkpoint)
+
+
+def undoes_a_payment_without_a_tombstone(patch: pytest.MonkeyPatch) -> None:
+    right = payment.decide._void
+
+    def void(known: Payment, command: VoidPayment) -> tuple[Payment, tuple[Any, ...]]:
+        if known.state == "authorizing":  # nothing is held yet, so there seems to be nothing to undo or to wait for
+            undone = known.but(state="voided", voided=command.attempt, calls=())
+            return undone, (PaymentVoided(**known.names(command.attempt)),)
+        return right(known, command)
+
+    patch.setattr(payment.decide, "_void", void)
+
+
+def undoes_a_shipment_without_a_tombstone(patch: pytest.MonkeyPatch) -> None:
+    right = shipping.decide._cancel
+
+    def cancel(known: Shipment) -> tuple[Shipment, tuple[Any, ...]]:
+        if known.state == "booking":  # nothing is booked yet, so there seems to be nothing to call off or to wait for
+            return known.but(state="cancelled", calls=()), (ShipmentCancelled(**known.names),)
+        return right(known)
+
+    patch.setattr(shipping.decide, "_cancel", cancel)
+
+
+def charges_anew_after_a_time_out(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Call, "same_again", property(lambda self: self.anew.model_copy(update={"tries": self.tries + 1})))
+
+
+@pytest.mark.parametrize(
+    "mutate",
+    [
+        publishes_before_the_journal,
+        does_not_publish_again_after_a_crash,
+        forgets_what_it_heard,
+        goes_on_where_kafka_says,
+        writes_documents_over_newer_ones,
+        writes_a_checkpoint_whoever_owns_the_partition,
+        writes_the_checkpoint_before_the_documents,
+        undoes_a_payment_without_a_tombstone,
+        undoes_a_shipment_without_a_tombstone,
+        charges_anew_after_a_time_out,
+    ],
+)
+def test_a_planted_bug_is_found(
+    mutate: Mutate, monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, object], None]
+) -> None:
+    mutate(monkeypatch)
+    for seed in range(MOST_SEEDS):
+        if findings := play(plan_of(seed)).findings:
+            print(f"{mutate.__name__}: seed {seed}: {findings[0].what}")  # noqa: T201 - what `pytest -rP` shows
+            record_property("seed", seed)
+            return
+    pytest.fail(f"none of {MOST_SEEDS} seeds found it")
