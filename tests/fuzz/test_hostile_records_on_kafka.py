@@ -11,9 +11,10 @@ import psutil
 import pytest
 from aiokafka import AIOKafkaProducer
 from contracts.order import OrderPlaced
-from oms.auditing import Progress, audit
-from oms.bench import make_orders, stock
+from oms.auditing import audit
+from oms.bench.orders import spread, stock
 from oms.log import LogReader
+from oms.progress import Progress
 from oms.system import System
 from order.settings import Settings
 
@@ -39,9 +40,9 @@ async def test_each_is_refused_by_name_and_the_good_orders_between_them_complete
     hostile = battery([*(model for topic in OPEN for model in topic.messages), *[OrderPlaced] * 10], seed=1)
     good = (
         good_record(order.model_dump(mode="json"), OrderPlaced, f"good-{order.number}")
-        for order in make_orders("good", lines=2)
+        for order in spread(2).orders("good")
     )
-    await stock(system)
+    await stock(system.addresses.kafka, spread(2).plenty())
     warm: dict[str, float] = {}
     async with LogReader(system.addresses.kafka) as log, producer(system) as sender:
         siege = Siege(log, sender)

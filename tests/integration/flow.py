@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 
 from oms.audit.auditor import Verdict
 from oms.auditing import audit
-from oms.bench import stock
-from oms.chaos.load import Load
+from oms.bench.orders import spread, stock
+from oms.chaos.load import LINES, Load
 from oms.chaos.watch import Watch
 from oms.progress import Progress
 from oms.stack.process import until
@@ -55,7 +55,7 @@ class Flow:
 async def own_system() -> AsyncIterator[System]:
     """Everything, on free ports, with more on its shelves than anybody will order."""
     async with running(Plan.for_tests(**QUICK), lambda _: None) as system:
-        await stock(system)
+        await stock(system.addresses.kafka, spread(LINES).plenty())
         yield system
 
 

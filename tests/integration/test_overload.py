@@ -20,9 +20,10 @@ import pytest
 from contracts.order import OrderPlaced, OrderValidated
 from contracts.payment import AuthorizePayment
 from contracts.topics import TOPIC_OF
-from oms.auditing import Progress, audit
-from oms.bench import make_orders, stock
+from oms.auditing import audit
+from oms.bench.orders import spread, stock
 from oms.log import LogReader
+from oms.progress import Progress
 from oms.sending import Sender, letter
 from oms.system import Plan, System, running
 from order.settings import Settings
@@ -96,7 +97,7 @@ async def test_a_burst_of_orders_waits_without_memory_or_missed_deadlines_and_or
         running(Plan.for_tests(**SETTINGS), lambda _: None) as system,
         LogReader(system.addresses.kafka) as log,
     ):
-        await stock(system)
+        await stock(system.addresses.kafka, spread(LINES).plenty())
         watch, listening = Watch(), asyncio.Event()
         most: dict[str, float] = {}
         async with (
@@ -136,7 +137,7 @@ async def beside(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
 
 
 async def place_at_once(system: System) -> None:
-    orders = [letter(slow(order)) for order in islice(make_orders("burst", LINES), ORDERS)]
+    orders = [letter(slow(order)) for order in islice(spread(LINES).orders("burst"), ORDERS)]
     async with Sender(system.addresses.kafka) as sender:
         for order in orders:
             await sender.send(order)

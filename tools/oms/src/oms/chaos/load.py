@@ -8,7 +8,7 @@ from contracts.order import CancelOrder, OrderPlaced
 from payment.gateway import CAPTURE_FAILS, DECLINED, SLOW, TIMEOUT
 from shipping.gateway import NOWHERE
 
-from oms.bench import make_orders
+from oms.bench.orders import spread
 from oms.connection import Unreachable
 from oms.sending import Letter, Sender, letter
 
@@ -35,7 +35,7 @@ SORTS: tuple[dict[str, str], ...] = (
 def _messages(channel: str) -> Iterator[list[OrderPlaced | CancelOrder]]:
     """An order each time, and what else comes with it."""
     recent: deque[str] = deque(maxlen=CANCELLED_AFTER)
-    for number, order in enumerate(make_orders(channel, LINES)):
+    for number, order in enumerate(spread(LINES).orders(channel)):
         messages: list[OrderPlaced | CancelOrder] = [_special(order, number)]
         if number % 10 == REPEATED:
             messages.append(order)

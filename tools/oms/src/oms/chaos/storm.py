@@ -11,9 +11,9 @@ from time import time
 from order.settings import Settings
 
 from oms import auditing
-from oms.bench import stock
+from oms.bench.orders import spread, stock
 from oms.chaos.faults import Breaker, Unbroken
-from oms.chaos.load import Load
+from oms.chaos.load import LINES, Load
 from oms.chaos.plan import OF_A_SERVICE, Fault, Round, rounds
 from oms.chaos.report import Broken, Report
 from oms.chaos.watch import Part, Watch
@@ -79,7 +79,7 @@ class Storm:
         """Everything from the start of the system to the audit. Raises StackError, Unreachable and NoLog."""
         plan = Plan(Ports.free(), http_port=0, settings=SETTINGS, breakable=True, own_disk="disk" in self._kinds)
         async with running(plan, self._look) as system:
-            await stock(system)
+            await stock(system.addresses.kafka, spread(LINES).plenty())
             watch = Watch(system.addresses.kafka)
             load = Load(system.addresses.kafka, self._wanted.rate, watch.placed)
             watching = asyncio.create_task(watch.run())

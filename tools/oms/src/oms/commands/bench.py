@@ -1,41 +1,124 @@
 """`oms bench`: how fast it is on this machine."""
 
 import asyncio
+from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
-from oms import bench as measuring
+from oms.bench.orders import NoOrders
+from oms.bench.report import Report
+from oms.bench.sold import Missold
+from oms.bench.suite import PARTS, Wanted
+from oms.bench.suite import bench as measure
+from oms.bench.watch import Stalled
 from oms.commands import NOTES, SHOWN, Json, print_json, said_plainly
+from oms.commands.demo import HERE
 from oms.connection import Unreachable
 from oms.stack.errors import StackError
 
 
 def bench(
     *,
-    orders: Annotated[int, typer.Option(min=100, help="How many orders the backlog has.")] = 20_000,
-    lines: Annotated[int, typer.Option(min=1, max=100, help="Lines of each order.")] = 3,
+    orders: Annotated[int, typer.Option(min=100, help="How many orders each backlog has.")] = 10_000,
+    lines: Annotated[int, typer.Option(min=1, max=100, help="Lines of each ordinary order.")] = 3,
     rate: Annotated[
-        float | None, typer.Option(min=1, help="Orders a second for the latency; by default half of the throughput.")
+        float | None,
+        typer.Option(min=1, help="Orders a second for the latency; by default 25, 50 and 75 % of the throughput."),
     ] = None,
-    seconds: Annotated[float, typer.Option(min=1, max=3600, help="How long latency is measured.")] = 15,
+    seconds: Annotated[float, typer.Option(min=1, max=3600, help="How long latency is measured at each rate.")] = 15,
+    repeats: Annotated[int, typer.Option(min=1, max=100, help="How often everything is measured.")] = 3,
+    parts: Annotated[
+        str,
+        typer.Option(metavar="PART,PART", help=f"What is measured beside the throughput: {', '.join(PARTS)}, or none."),
+    ] = ",".join(PARTS),
+    orders_file: Annotated[
+        Path, typer.Option(help="Whose baskets the real orders have: NDJSON.", exists=True, dir_okay=False)
+    ] = HERE / "orders.ndjson",
+    growth: Annotated[
+        list[int] | None,
+        typer.Option(min=1000, help="Measure again when there are so many orders; it may be said several times."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Measure throughput, latency, memory and processor time of a system of its own, on free ports.
+    """Measure how fast a system of its own is, on free ports, and how far from a floor that decides nothing.
 
-    Kafka, MongoDB, the five services and this command share the machine.
+    Kafka, MongoDB, the five services and this command share the machine: nothing else should run on it. What is
+    compared takes turns, again and again; each figure is the median, with the least and the most.
     """
-    with said_plainly(StackError, Unreachable, measuring.Stalled), NOTES.status("starting") as status:
-        result = asyncio.run(measuring.bench(orders, lines, rate, seconds, status.update))
+    with said_plainly(StackError, Unreachable, Stalled, Missold, NoOrders), NOTES.status("starting") as status:
+        wanted = Wanted(orders, lines, repeats, seconds, orders_file, rate, _parts(parts), growth or ())
+        result = asyncio.run(measure(wanted, lambda said: status.update(escape(said))))
     if as_json:
         print_json(result.as_json())
-        return
-    SHOWN.print(f"{result.orders_per_s:.0f} orders/s over {result.orders} orders of {result.lines_per_order} lines")
-    SHOWN.print(f"at {result.latency_rate_per_s:.0f} orders/s: p50 {result.p50_ms:.0f} ms, p99 {result.p99_ms:.0f} ms")
-    table = Table("process", "memory", "CPU an order", "CPU idle", box=None)
-    for name, rss_mb in result.rss_mb.items():
-        idle = result.idle_cpu_percent.get(name)
-        cpu = f"{result.cpu_us_per_order[name]:.0f} µs"
-        table.add_row(name, f"{rss_mb:.0f} MB", cpu, "" if idle is None else f"{idle:.1f} %")
+    else:
+        _show(result)
+
+
+def _parts(text: str) -> list[str]:
+    """The parts that were asked for. Raises StackError for one that there is not."""
+    chosen = [part.strip() for part in text.split(",") if part.strip() not in {"", "none"}]
+    for part in chosen:
+        if part not in PARTS:
+            raise StackError(f"--parts {part}: there are {', '.join(PARTS)}")
+    return chosen
+
+
+def _show(report: Report) -> None:
+    ratios = report.ratios()
+    for group, sides in report.groups().items():
+        table = Table(_words(group), "orders/s", "CPU an order", box=None)
+        for name, runs in sides.items():
+            table.add_row(_words(name), runs.orders_per_s.shown(), f"{runs.cpu_us_per_order.shown()} µs")
+        SHOWN.print(table)
+        for name, ratio in ratios.get(group, {}).items():
+            SHOWN.print(f"  {_words(name)}: {ratio.shown('.2f')}", highlight=False)
+    _show_times(report)
+    _show_cost(report)
+    _show_growth(report)
+
+
+def _show_times(report: Report) -> None:
+    rows = {f"{steady.rate_per_s:.0f} orders/s": steady.times for steady in report.latency}
+    if report.api is not None:
+        rows |= {f"{name}, {report.api.rate_per_s:.0f}/s": times for name, times in report.api.times.items()}
+    if rows:
+        table = Table("latency", "p50", "p99", "p99.9", box=None)
+        for name, times in rows.items():
+            table.add_row(name, *(f"{one.shown()} ms" for one in (times.p50_ms, times.p99_ms, times.p999_ms)))
+        SHOWN.print(table)
+
+
+def _show_cost(report: Report) -> None:
+    cost, memory = report.services.cost, report.services.rss_mb
+    table = Table("process", "memory", "CPU an order", "CPU idle", "journal an order", box=None)
+    for name, us in cost.cpu_us.items():
+        idle = report.idle_cpu_percent.get(name)
+        table.add_row(
+            name,
+            f"{memory[name]:.0f} MB" if name in memory else "",
+            f"{us:.0f} µs",
+            "" if idle is None else f"{idle:.1f} %",
+            f"{cost.journal_bytes[name]:.0f} B" if name in cost.journal_bytes else "",
+        )
     SHOWN.print(table)
+    topics = Table("topic", "an order", box=None)
+    for name, size in cost.topic_bytes.items():
+        topics.add_row(name, f"{size:.0f} B")
+    SHOWN.print(topics)
+
+
+def _show_growth(report: Report) -> None:
+    if report.growth:
+        table = Table("orders", "orders/s", "p50", "p99", "memory of order", "recovery", box=None)
+        for age in report.growth:
+            times = (f"{ms:.0f} ms" for ms in (age.latency.p50_ms, age.latency.p99_ms))
+            memory, recovery = f"{age.rss_mb['order']:.0f} MB", f"{age.recovery_s:.1f} s"
+            table.add_row(f"{age.orders:,}", f"{age.orders_per_s:.0f}", *times, memory, recovery)
+        SHOWN.print(table)
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")

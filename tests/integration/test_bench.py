@@ -1,0 +1,35 @@
+"""`oms bench` in short: the services and the floor take turns on the same engines, and both complete every order."""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
+
+ORDERS, REPEATS = 1500, 2
+SERVICES = {"order", "inventory", "payment", "fulfillment", "shipping"}
+
+
+async def test_the_services_are_measured_beside_a_floor(capsys: pytest.CaptureFixture[str]) -> None:
+    bench = await asyncio.create_subprocess_exec(
+        Path(sys.executable).with_name("oms"),
+        *("bench", "--orders", str(ORDERS), "--repeats", str(REPEATS), "--parts", "none", "--json"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+    out, err = await bench.communicate()
+
+    assert bench.returncode == 0, err.decode()
+    report = json.loads(out)
+    with capsys.disabled():
+        for name, ratio in report["ratios"]["ordinary_orders"].items():
+            sys.stdout.write(f"\n{name}: {ratio['median']} of {ratio['all']}\n")
+    assert report["orders"] == ORDERS
+    assert report["orders_per_s"] > 0
+    assert report["rss_mb"].keys() >= SERVICES
+    services, floor = (report["throughput"]["ordinary_orders"][side] for side in ("services", "floor"))
+    assert len(services["orders_per_s"]["all"]) == len(floor["orders_per_s"]["all"]) == REPEATS

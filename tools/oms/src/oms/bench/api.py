@@ -1,0 +1,106 @@
+"""The HTTP APIs while orders flow: each request is due when it is due, as for the latency of orders.
+
+Orders come in by `POST /orders` at a steady rate, and for each of them an earlier one and the availability of its items
+are asked for.
+"""
+
+import asyncio
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from time import time
+
+import httpx
+from contracts.order import OrderPlaced
+
+from oms.bench.arena import Side
+from oms.bench.figures import Percentiles, Repeated
+from oms.bench.orders import LOCATIONS, Assortment
+from oms.bench.watch import watching
+
+READABLE_AFTER_S = 3.0
+"""An order is asked for when it is so old: it is readable about a second after it was taken."""
+CONNECTIONS = 100
+TIMEOUT_S = 30.0
+POST, GET, AVAILABILITY = "POST /orders", "GET /orders/{id}", "GET /availability"
+
+
+@dataclass(frozen=True)
+class Answered:
+    """How the requests of each kind were answered."""
+
+    rate_per_s: float
+    times: Mapping[str, Repeated]
+    refused: Counter[str]
+    """How many answers of each kind were not what was asked for."""
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "rate_per_s": round(self.rate_per_s, 1),
+            **{name: {**times.as_json(), "refused": self.refused[name]} for name, times in self.times.items()},
+        }
+
+
+@dataclass
+class _Asking:
+    """One go at it."""
+
+    side: Side
+    http: httpx.AsyncClient
+    times_ms: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    refused: Counter[str] = field(default_factory=Counter)
+
+    async def post(self, order: OrderPlaced, due: float) -> None:
+        body = order.model_dump_json()
+        headers = {"content-type": "application/json"}
+        await self._ask(POST, due, "POST", f"{self.side.url('order')}/orders", content=body, headers=headers)
+
+    async def get(self, order: OrderPlaced, due: float) -> None:
+        await self._ask(GET, due, "GET", f"{self.side.url('order')}/orders/{order.order_id}")
+
+    async def available(self, order: OrderPlaced, due: float) -> None:
+        items = {"sku": [line.sku for line in order.lines], "location": LOCATIONS[0]}
+        await self._ask(AVAILABILITY, due, "GET", f"{self.side.url('inventory')}/availability", params=items)
+
+    async def _ask(self, name: str, due: float, method: str, url: str, **how: object) -> None:
+        answer = await self.http.request(method, url, **how)  # type: ignore[arg-type] # passed on as it came
+        self.times_ms[name].append((time() - due) * 1000)
+        self.refused[name] += not answer.is_success
+
+
+async def ask(
+    side: Side, assortment: Assortment, rate: float, seconds: float, repeats: int, say: Callable[[str], None]
+) -> Answered:
+    """Ask each thing so often a second, for so long, and all of it again. Raises Unreachable and Stalled."""
+    times: defaultdict[str, list[Percentiles]] = defaultdict(list)
+    refused: Counter[str] = Counter()
+    for number in range(repeats):
+        say(f"run {number + 1} of {repeats}: {rate:.0f} requests/s of each kind for {seconds:.0f} s")
+        orders = [*islice(assortment.orders(f"http-{number}"), max(1, int(rate * seconds)))]
+        limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
+        async with (
+            watching(side.addresses.kafka) as watch,
+            httpx.AsyncClient(timeout=TIMEOUT_S, limits=limits) as http,
+        ):
+            asking = _Asking(side, http)
+            await _ask_all(asking, orders, rate)
+            await watch.until(len(orders))
+        for name, measured in asking.times_ms.items():
+            times[name].append(Percentiles.of(measured))
+        refused += asking.refused
+    return Answered(rate, {name: Repeated(measured) for name, measured in times.items()}, refused)
+
+
+async def _ask_all(asking: _Asking, orders: list[OrderPlaced], rate: float) -> None:
+    begun = time()
+    earlier = int(rate * READABLE_AFTER_S)
+    async with asyncio.TaskGroup() as group:
+        for number in range(len(orders) + earlier):
+            due = begun + number / rate
+            await asyncio.sleep(due - time())
+            if number < len(orders):
+                group.create_task(asking.post(orders[number], due))
+                group.create_task(asking.available(orders[number], due))
+            if number >= earlier:
+                group.create_task(asking.get(orders[number - earlier], due))

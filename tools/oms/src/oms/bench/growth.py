@@ -1,0 +1,90 @@
+"""Growing old: what becomes of throughput, latency, memory and recovery as orders pile up, which are never removed."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from time import time
+
+from oms.bench import cost
+from oms.bench.arena import Arena, Kind, Side, start_all
+from oms.bench.figures import Percentiles, significant
+from oms.bench.latency import latency_at
+from oms.bench.orders import Assortment, stock
+from oms.bench.throughput import complete, letters
+from oms.bench.watch import watching
+from oms.sending import Sender, letter
+
+AT_ONCE = 10_000
+"""So many orders are placed as one backlog; the throughput is that of the last one."""
+LOAD = 0.5
+"""At which part of the throughput latency is measured, and the services are killed."""
+UNDER_WAY_S = 5.0
+"""The services are killed with so much work before them, at that load."""
+
+
+@dataclass(frozen=True)
+class Age:
+    """What the services are like when there are so many orders."""
+
+    orders: int
+    orders_per_s: float
+    rate_per_s: float
+    latency: Percentiles
+    rss_mb: Mapping[str, float]
+    recovery_s: float
+    """From the SIGKILL of all services, which are started again at once, until an order is completed again."""
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "orders": self.orders,
+            "orders_per_s": significant(self.orders_per_s),
+            "latency_rate_per_s": significant(self.rate_per_s),
+            "p50_ms": significant(self.latency.p50_ms),
+            "p99_ms": significant(self.latency.p99_ms),
+            "rss_mb": self.rss_mb,
+            "recovery_s": significant(self.recovery_s),
+        }
+
+
+async def grow(
+    arena: Arena, assortment: Assortment, sizes: Sequence[int], seconds: float, say: Callable[[str], None]
+) -> list[Age]:
+    """Place orders until there are so many, and measure; then until there are more. Raises what a run raises."""
+    ages: list[Age] = []
+    orders = assortment.orders("grown")
+    there = 0
+    async with arena.side(Kind.SERVICES, {}) as side:
+        brokers = side.addresses.kafka
+        await stock(brokers, assortment.plenty())
+        for size in sorted(set(sizes)):
+            orders_per_s = 0.0
+            while there < size:
+                say(f"growing: {there:,} of {size:,} orders")
+                backlog = [letter(order) for order in islice(orders, min(AT_ONCE, size - there))]
+                orders_per_s = await complete(brokers, backlog)
+                there += len(backlog)
+            rate = LOAD * orders_per_s
+            say(f"{size:,} orders: latency at {rate:.0f} orders/s")
+            memory = cost.rss_mb(side)
+            latency = await latency_at(brokers, assortment, f"steady-{size}", rate, seconds)
+            say(f"{size:,} orders: killing all services")
+            recovery_s = await _recovery_s(side, assortment, f"killed-{size}", rate)
+            ages.append(Age(size, orders_per_s, rate, latency, memory, recovery_s))
+    return ages
+
+
+async def _recovery_s(side: Side, assortment: Assortment, channel: str, rate: float) -> float:
+    children = [child for some in side.instances.values() for child in some]
+    *orders, last = letters(assortment, channel, 1 + int(rate * UNDER_WAY_S))
+    async with watching(side.addresses.kafka) as watch, Sender(side.addresses.kafka) as sender:
+        for order in orders:
+            await sender.send(order)
+        await sender.flush()
+        killed_s = time()
+        for child in children:
+            child.kill()
+        await sender.send(last)  # so that there is one, whatever had become of the others by then
+        await start_all(children)
+        await watch.until(len(orders) + 1)
+        after_s = [ms / 1000 - killed_s for ms in watch.completed_ms.values()]
+        return min(seconds for seconds in after_s if seconds > 0)
