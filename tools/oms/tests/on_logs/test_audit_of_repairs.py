@@ -46,6 +46,7 @@ UNTIL_IT_FAILED_S = 60.0
 async def shop(stage: Callable[[int], Stage]) -> Stage:
     made = stage(7)
     made.stock("LON", 9, "MUG")
+    await made.settle()  # no order comes before its goods
     return made
 
 
