@@ -14,7 +14,7 @@ from contracts.order import OrderPlaced
 from oms.auditing import audit
 from oms.bench.orders import spread, stock
 from oms.log import LogReader
-from oms.progress import Progress
+from oms.progress import UNHEARD
 from oms.system import System
 from order.settings import Settings
 
@@ -31,7 +31,6 @@ WARM_UP = 10_000
 """So many until a service has all the memory that it ever needs."""
 ONE_GOOD_IN = 100
 MOST_GROWTH_MB = 64
-NOBODY = Progress(lambda *_: None, lambda _: None)
 LOG = logging.getLogger(__name__)
 
 
@@ -59,7 +58,7 @@ async def test_each_is_refused_by_name_and_the_good_orders_between_them_complete
     assert {instance.name: instance.id for instance in system.fleet.instances} == pids
     grown = {name: mb - warm[name] for name, mb in memory_mb(system).items()}
     assert max(grown.values()) < MOST_GROWTH_MB, grown
-    verdict = await audit(system.addresses.kafka, system.addresses.mongo, Settings().policy, NOBODY)
+    verdict = await audit(system.addresses.kafka, system.addresses.mongo, Settings().policy, UNHEARD)
     assert verdict.findings == []
     LOG.info("refused for %s; the audit: %s", siege.codes.most_common(), verdict.orders)
 

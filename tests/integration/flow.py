@@ -9,7 +9,7 @@ from oms.auditing import audit
 from oms.bench.orders import spread, stock
 from oms.chaos.load import LINES, Load
 from oms.chaos.watch import Watch
-from oms.progress import Progress
+from oms.progress import UNHEARD
 from oms.stack.process import until
 from oms.system import Plan, System, running
 from order.settings import Settings
@@ -21,7 +21,6 @@ SOME = 12
 """How many orders more are waited for at a time."""
 PATIENCE_S = 240.0
 """Far more than anything takes on a machine at rest."""
-QUIET = Progress(lambda *_: None, lambda _: None)
 
 
 class Flow:
@@ -77,4 +76,4 @@ async def orders(system: System, channel: str) -> AsyncIterator[Flow]:
 
 
 async def audited(system: System) -> Verdict:
-    return await audit(system.addresses.kafka, system.addresses.mongo, Settings().policy, QUIET)
+    return await audit(system.addresses.kafka, system.addresses.mongo, Settings().policy, UNHEARD)

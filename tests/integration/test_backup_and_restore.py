@@ -15,9 +15,10 @@ from oms.backup.restoring import restore
 from oms.backup.taking import back_up
 from oms.fleet import SERVICES
 from oms.log import LogReader
+from oms.progress import UNHEARD
 from oms.system import System
 
-from tests.integration.flow import QUIET, audited, orders, own_system
+from tests.integration.flow import audited, orders, own_system
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
 
@@ -31,7 +32,7 @@ async def system() -> AsyncIterator[System]:
 
 
 def where(system: System) -> Mapping[str, Any]:
-    return {"brokers": system.addresses.kafka, "mongo_url": system.addresses.mongo, "progress": QUIET}
+    return {"brokers": system.addresses.kafka, "mongo_url": system.addresses.mongo, "progress": UNHEARD}
 
 
 async def stop(system: System, services: Sequence[str]) -> None:

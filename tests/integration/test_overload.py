@@ -23,7 +23,7 @@ from contracts.topics import TOPIC_OF
 from oms.auditing import audit
 from oms.bench.orders import spread, stock
 from oms.log import LogReader
-from oms.progress import Progress
+from oms.progress import UNHEARD
 from oms.sending import Sender, letter
 from oms.system import Plan, System, running
 from order.settings import Settings
@@ -50,7 +50,6 @@ MOST_GET_MS = 100 if ORDERS >= FULL else 1000
 GET_EVERY_S = 0.05
 LOOK_EVERY_S = 1.0
 EVENTS, COMMANDS = TOPIC_OF[OrderValidated].name, TOPIC_OF[AuthorizePayment].name
-NOBODY = Progress(lambda *_: None, lambda _: None)
 FORWARD = {
     "OrderValidated",
     "AuthorizePayment",
@@ -115,7 +114,7 @@ async def test_a_burst_of_orders_waits_without_memory_or_missed_deadlines_and_or
         p99_ms = statistics.quantiles(took_ms, n=100)[98]
         LOG.info("%d placed in %.1f s, drained after %.0f s: %s", ORDERS, placed_s, drained_s, dict(watch.told))
         LOG.info("GET p50 %.1f ms, p99 %.1f ms; most MB: %s", statistics.median(took_ms), p99_ms, most)
-        verdict = await audit(system.addresses.kafka, system.addresses.mongo, Settings().policy, NOBODY)
+        verdict = await audit(system.addresses.kafka, system.addresses.mongo, Settings().policy, UNHEARD)
 
     assert verdict.findings == []
     assert verdict.orders == {"completed": ORDERS}

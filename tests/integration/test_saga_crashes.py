@@ -11,7 +11,7 @@ from contracts.topics import PARTITIONS
 from oms.audit.auditor import Verdict
 from oms.auditing import audit
 from oms.fleet import SERVICES, Addresses, Instance
-from oms.progress import Progress
+from oms.progress import UNHEARD
 from order.settings import Settings
 from payment.gateway import CAPTURE_FAILS, DECLINED, TIMEOUT
 from shipping.gateway import NOWHERE
@@ -180,4 +180,4 @@ async def partitions_of(shop: Shop, instance: Instance) -> set[int]:
 
 
 async def audited(stack: Addresses) -> Verdict:
-    return await audit(stack.kafka, stack.mongo, Settings().policy, Progress(lambda *_: None, lambda _: None))
+    return await audit(stack.kafka, stack.mongo, Settings().policy, UNHEARD)

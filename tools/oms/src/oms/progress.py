@@ -11,3 +11,7 @@ class Progress:
     begin: Callable[[str, int], None]
     """What is done next, and how much of it there is."""
     advance: Callable[[int], None]
+
+
+UNHEARD = Progress(lambda *_: None, lambda _: None)
+"""For when nobody wants to hear."""

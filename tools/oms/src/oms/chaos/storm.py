@@ -18,7 +18,7 @@ from oms.chaos.plan import OF_A_SERVICE, Fault, Round, rounds
 from oms.chaos.report import Broken, Report
 from oms.chaos.watch import Part, Watch
 from oms.fleet import SERVICES
-from oms.progress import Progress
+from oms.progress import UNHEARD
 from oms.stack import disk
 from oms.stack.errors import StackError
 from oms.stack.local import Ports
@@ -167,8 +167,7 @@ class Storm:
 
     async def _audit(self, system: System) -> None:
         self._look("auditing all topics and databases")
-        quiet = Progress(lambda *_: None, lambda _: None)
-        verdict = await auditing.audit(system.addresses.kafka, system.addresses.mongo, Settings().policy, quiet)
+        verdict = await auditing.audit(system.addresses.kafka, system.addresses.mongo, Settings().policy, UNHEARD)
         self.report.audit = {
             "records": verdict.records,
             "orders": verdict.orders.total(),
