@@ -10,7 +10,7 @@ RUN := $(UV) run --frozen --all-packages
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test lint format
+.PHONY: help demo up down test lint format peers
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -26,6 +26,9 @@ down: $(UV_FILE) ## Stop what `make up` started
 
 test: $(UV_FILE) ## Run all tests: on Docker where it can be reached, else on processes of this machine
 	$(RUN) pytest $(ARGS)
+
+peers: $(UV_FILE) ## Measure the same orders on DBOS, side by side with ours; it takes long
+	$(UV) run --frozen --project benchmarks/peers peers $(ARGS)
 
 lint: $(UV_FILE) ## Check style, types and who imports whom
 	$(RUN) ruff check

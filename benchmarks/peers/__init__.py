@@ -1,0 +1,1 @@
+"""The same orders on other systems, side by side with Throughline."""

@@ -1,0 +1,1 @@
+"""DBOS: durable functions in a library, on PostgreSQL alone."""
