@@ -17,8 +17,9 @@ from peers.dbos.system import Dbos
 from peers.measure import Run
 from peers.peer import Peer, Shape, Unavailable, Undone
 from peers.report import OURS, Side
+from peers.restate.system import Restate
 
-PEERS: dict[str, type[Peer]] = {"dbos": Dbos}
+PEERS: dict[str, type[Peer]] = {"dbos": Dbos, "restate": Restate}
 NOTES = Console(stderr=True)
 
 
@@ -75,7 +76,7 @@ async def _take(side: Side, shape: Shape | None, number: int, running: Coroutine
 
 
 async def _alone(peer: Peer, shape: Shape, orders: int) -> Run:
-    scratch = Scratch(cache_dir() / "peers")
+    scratch = Scratch(cache_dir() / "peers" / "data")
     try:
         return await measure.run(peer, scratch.path, shape, orders)
     finally:

@@ -2,19 +2,17 @@
 
 import os
 import shutil
-import subprocess
-from collections.abc import Sequence
 from pathlib import Path
 
 import psycopg
 from oms.stack.ports import HOST, free_port
 from oms.stack.process import Child
 
+from peers.installing import run
 from peers.peer import Unavailable
 
 USER = "peers"
 INSTALLED = Path("/usr/lib/postgresql")
-INITDB_TIMEOUT_S = 120
 SETTINGS = {
     "listen_addresses": HOST,
     "unix_socket_directories": "",
@@ -34,11 +32,11 @@ class Postgres(Child):
     def __init__(self, directory: Path) -> None:
         programs = _programs()
         self.port = free_port()
-        self.version = _run([programs / "postgres", "--version"])
+        self.version = run([programs / "postgres", "--version"])
         data = directory / "data"
         directory.mkdir(parents=True)
         no_root = _without_root()
-        _run([*no_root, programs / "initdb", "-D", data, "-U", USER, "-A", "trust", "-E", "UTF8", "--no-locale"])
+        run([*no_root, programs / "initdb", "-D", data, "-U", USER, "-A", "trust", "-E", "UTF8", "--no-locale"])
         settings = [part for name, value in SETTINGS.items() for part in ("-c", f"{name}={value}")]
         super().__init__(
             "PostgreSQL",
@@ -73,13 +71,3 @@ def _without_root() -> list[str]:
     if not shutil.which("unshare"):
         raise Unavailable("PostgreSQL does not run as root, and there is no unshare (util-linux) to become another")
     return ["unshare", "--user", "--map-user=1000", "--map-group=1000"]
-
-
-def _run(command: Sequence[str | Path]) -> str:
-    try:
-        done = subprocess.run(  # noqa: S603  # the command is ours
-            command, check=True, capture_output=True, text=True, timeout=INITDB_TIMEOUT_S
-        )
-    except subprocess.CalledProcessError as failed:
-        raise Unavailable(f"{Path(failed.cmd[-1]).name}: {failed.stderr.strip()}") from failed
-    return done.stdout.strip()

@@ -1,0 +1,1 @@
+"""Restate: a server that journals what handlers do, and calls them again."""
