@@ -27,7 +27,7 @@ down: $(UV_FILE) ## Stop what `make up` started
 test: $(UV_FILE) ## Run all tests: on Docker where it can be reached, else on processes of this machine
 	$(RUN) pytest $(ARGS)
 
-peers: $(UV_FILE) ## Measure the same orders on DBOS and Restate, side by side with ours; it takes long
+peers: $(UV_FILE) ## Measure the same orders on DBOS, Restate and Temporal, beside ours; it takes long
 	$(UV) run --frozen --project benchmarks/peers peers $(ARGS)
 
 lint: $(UV_FILE) ## Check style, types and who imports whom

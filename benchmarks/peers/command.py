@@ -3,23 +3,33 @@
 import asyncio
 import json
 from collections.abc import Coroutine, Sequence
+from enum import StrEnum
+from itertools import product
 from typing import Annotated
 
 import typer
 from oms.stack.artifacts import cache_dir
-from oms.stack.errors import StackError
 from oms.stack.scratch import Scratch
 from rich.console import Console
 from rich.markup import escape
 
-from peers import measure, ours, report
+from peers import measure, report, throughline
 from peers.dbos.system import Dbos
 from peers.measure import Run
-from peers.peer import Peer, Shape, Unavailable, Undone
+from peers.peer import Peer, Shape
 from peers.report import OURS, Side
 from peers.restate.system import Restate
+from peers.temporal.system import Temporal
 
-PEERS: dict[str, type[Peer]] = {"dbos": Dbos, "restate": Restate}
+
+class Known(StrEnum):
+    DBOS = "dbos"
+    RESTATE = "restate"
+    TEMPORAL = "temporal"
+
+
+PEERS: dict[Known, type[Peer]] = {Known.DBOS: Dbos, Known.RESTATE: Restate, Known.TEMPORAL: Temporal}
+PROCESSES, IN_FLIGHT = (1, 2), (16, 64, 256)
 NOTES = Console(stderr=True)
 
 
@@ -27,19 +37,24 @@ def peers(
     *,
     orders: Annotated[int, typer.Option(min=100, help="How many orders each backlog has.")] = 2000,
     repeats: Annotated[int, typer.Option(min=1, help="How often everything is measured.")] = 1,
-    processes: Annotated[str, typer.Option(help="Worker processes of a peer, swept.")] = "1,2",
-    in_flight: Annotated[str, typer.Option(help="Orders under way at once in all of them, swept.")] = "16,64,256",
-    only: Annotated[str, typer.Option(help="Peers to measure, beside Throughline.")] = ",".join(PEERS),
-    without_ours: Annotated[bool, typer.Option("--without-ours", help="Leave Throughline out.")] = False,
+    peer: Annotated[list[Known] | None, typer.Option(help="Which to measure, several times; by default all.")] = None,
+    processes: Annotated[
+        list[int] | None, typer.Option(min=1, help="Worker processes of a peer, several times; by default 1 and 2.")
+    ] = None,
+    in_flight: Annotated[
+        list[int] | None,
+        typer.Option(min=1, help="Orders under way at once in all of them, several times; by default 16, 64 and 256."),
+    ] = None,
+    ours: Annotated[bool, typer.Option(help="Measure Throughline, too.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Let Throughline and its peers work off the same orders, in turns; nothing else should run on the machine.
 
     A peer that cannot be measured is named with the reason, and the command ends with status 1.
     """
-    shapes = [Shape(int(some), int(many)) for some in processes.split(",") for many in in_flight.split(",")]
-    chosen = [PEERS[name]() for name in only.split(",") if name]
-    sides = asyncio.run(_measure(chosen, shapes, orders, repeats, with_ours=not without_ours))
+    shapes = [Shape(some, many) for some, many in product(processes or PROCESSES, in_flight or IN_FLIGHT)]
+    chosen = [PEERS[known]() for known in peer or Known]
+    sides = asyncio.run(_measure(chosen, shapes, orders, repeats, with_ours=ours))
     if as_json:
         typer.echo(json.dumps(report.as_json(orders, sides), indent=2, ensure_ascii=False))
     else:
@@ -55,7 +70,7 @@ async def _measure(
     sides = {peer.name: Side(peer.name) for peer in chosen}
     for number in range(repeats):
         if with_ours:
-            await _take(own, None, number, ours.run(orders))
+            await _take(own, None, number, throughline.run(orders))
         for peer in chosen:
             for shape in shapes:
                 await _take(sides[peer.name], shape, number, _alone(peer, shape, orders))
@@ -70,8 +85,8 @@ async def _take(side: Side, shape: Shape | None, number: int, running: Coroutine
     NOTES.print(f"round {number + 1}: {side.name} {shape or ''}")
     try:
         side.runs.setdefault(shape, []).append(await running)
-    except (Unavailable, Undone, StackError, TimeoutError) as error:
-        side.trouble = str(error) or type(error).__name__
+    except Exception as error:  # noqa: BLE001 - whatever it is that a peer or its library raises, it was not measured
+        side.trouble = f"{type(error).__name__}: {error}"
         NOTES.print(f"[red]{side.name}:[/red] {escape(side.trouble)}", soft_wrap=True, highlight=False)
 
 

@@ -2,9 +2,9 @@ from io import StringIO
 
 import pytest
 from peers.measure import Run
-from peers.ours import run_of
 from peers.peer import Shape, Stored, Undone
 from peers.report import OURS, Side, as_json, ratios, table
+from peers.throughline import run_of
 from rich.console import Console
 
 ONE, TWO = Shape(1, 64), Shape(2, 64)

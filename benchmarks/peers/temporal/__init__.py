@@ -1,0 +1,1 @@
+"""Temporal: a server that keeps the history of workflows, and workers that carry them on."""
