@@ -142,6 +142,7 @@ class Fold:
                 calling=bool(stored.document.calls),
                 trace=stored.trace,
                 entry=number,
+                is_first=self._memory.is_new(key),
             )
             for key, stored in self._working.changed.items()
         )

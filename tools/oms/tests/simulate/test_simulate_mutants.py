@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import chassis.mongo
 import payment.decide
 import pytest
 import shipping.decide
@@ -18,7 +19,7 @@ from oms.simulate.database import Collection
 from oms.simulate.game import play
 from oms.simulate.plan import plan_of
 from payment.state import Payment
-from pymongo import ReplaceOne
+from pymongo import UpdateOne
 from shipping.state import Shipment
 
 MOST_SEEDS = 150
@@ -74,12 +75,10 @@ def goes_on_where_kafka_says(patch: pytest.MonkeyPatch) -> None:
 
 
 def writes_documents_over_newer_ones(patch: pytest.MonkeyPatch) -> None:
-    right = MongoStore._write_unless_newer
+    def unguarded(row: Mapping[str, Any]) -> UpdateOne:
+        return UpdateOne({"_id": row["_id"]}, [{"$replaceWith": {"$literal": row}}], upsert=True)
 
-    async def write(collection: Any, writes: list[ReplaceOne[Any]]) -> None:  # noqa: ANN401 - a Motor collection
-        await right(collection, [ReplaceOne({"_id": it._filter["_id"]}, it._doc, upsert=True) for it in writes])
-
-    patch.setattr(MongoStore, "_write_unless_newer", staticmethod(write))
+    patch.setattr(chassis.mongo, "_guarded", unguarded)
 
 
 def writes_a_checkpoint_whoever_owns_the_partition(patch: pytest.MonkeyPatch) -> None:
