@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,8 +18,10 @@ from chassis.parking import Parked
 from chassis.service import Service
 from chassis.virtual_time import VirtualTimeLoop
 from contracts.message import Message
+from contracts.order import OrderValidated
 from contracts.topics import TOPIC_OF
 from contracts.wire import Envelope, encode
+from order.state import Order
 from payment.state import Payment
 from shipping.state import Shipment
 
@@ -26,12 +29,14 @@ from oms.audit.auditor import Auditor
 from oms.audit.finding import Finding
 from oms.audit.stored import compare_order, compare_stock, key_of_stock, parked
 from oms.auditing import REMEMBERED
+from oms.history import History
 from oms.log import Record
 from oms.simulate import shop
 from oms.simulate.database import Database
 from oms.simulate.outside import PARTIES, check_money, check_parcels
 from oms.simulate.plan import FAULTS_UNTIL_S, PARTITIONS, Blackout, Fault, Plan
 from oms.simulate.process import STOP_WITHIN_S, Seat, World
+from oms.simulate.versions import all_known, check_definition
 
 QUIET_S = 15.0
 """When nothing was written for so long and nobody waits for anything, it is over."""
@@ -56,13 +61,15 @@ class Outcome:
     """How long it took, in virtual time."""
     struck: set[str]
     """Where in the code processes were struck."""
+    began: Counter[int]
+    """How many orders began with each of the saga's definitions."""
     story: list[str]
     """What happened, in order."""
 
 
 def play(plan: Plan) -> Outcome:
     """Play the plan: the same plan comes to the same, always."""
-    with _ring_of(JOURNAL_PLACES), asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+    with _ring_of(JOURNAL_PLACES), all_known(), asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         return runner.run(_Game(plan).play())
 
 
@@ -72,6 +79,7 @@ class _Game:
         self._chance = random.Random(plan.seed)  # noqa: S311 - nothing secret
         self._story: list[str] = []
         self._findings: list[Finding] = []
+        self._began: Counter[int] = Counter()
         self._parties = {service: build() for service, build in PARTIES.items()}
         self._world = World(self._chance, PARTITIONS, self._parties, self._tell)
 
@@ -98,6 +106,7 @@ class _Game:
             fingerprint=self._fingerprint(),
             passed_s=loop.time(),
             struck=self._world.struck,
+            began=self._began,
             story=self._story,
         )
 
@@ -222,6 +231,7 @@ class _Game:
             for judged in auditor.judge():
                 known.add(judged.history.order_id)
                 self._findings += compare_order(judged, stored, auditor.replayer)
+                self._check_definition(judged.history, stored["order"])
             verdict = auditor.conclude()
         self._findings += verdict.findings
         for one in verdict.waiting:
@@ -229,6 +239,12 @@ class _Game:
         for level in (level for book in verdict.books for level in book.levels.values()):
             self._findings += compare_stock(level, stored["inventory"].get(key_of_stock(level)))
         return known
+
+    def _check_definition(self, history: History, orders: Mapping[str, Document]) -> None:
+        self._began.update({validated.definition for _, validated in history.of(OrderValidated)})
+        document = orders.get(Order.key_of(history.order_id))
+        if isinstance(document, Order):
+            self._findings += check_definition(history, document)
 
 
 def _of(model: type[D], documents: Mapping[str, Document]) -> list[D]:
