@@ -120,7 +120,7 @@ def _outcome_as_json(outcome: Outcome, smallest: Outcome | None) -> dict[str, ob
             {"check": found.check, "place": found.place, "about": found.about, "what": found.what}
             for found in outcome.findings
         ],
-        "records": outcome.records,
+        "records": len(outcome.log),
         "virtual_s": outcome.passed_s,
         "fingerprint": outcome.fingerprint,
         "story": outcome.story,

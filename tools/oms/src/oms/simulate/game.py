@@ -3,9 +3,9 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, NoReturn
 
@@ -54,9 +54,8 @@ class Outcome:
     plan: Plan
     findings: list[Finding]
     orders: int
-    records: int
-    fingerprint: str
-    """Of all records on all topics: what is alike in this went alike."""
+    log: list[Record] = field(repr=False)
+    """All records of all topics."""
     passed_s: float
     """How long it took, in virtual time."""
     struck: set[str]
@@ -65,6 +64,14 @@ class Outcome:
     """How many orders began with each of the saga's definitions."""
     story: list[str]
     """What happened, in order."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Of all records on all topics: what is alike in this went alike."""
+        digest = sha256()
+        for it in self.log:
+            digest.update(repr(it).encode())
+        return digest.hexdigest()
 
 
 def play(plan: Plan) -> Outcome:
@@ -97,26 +104,21 @@ class _Game:
             self._begin(loop)
             await self._settle(loop)
             await self._stop()
-        self._judge()
+        log = [
+            Record(it.topic, it.partition, it.offset, it.timestamp, it.key, it.value, it.headers)
+            for it in self._world.topics.everything()
+        ]
+        self._judge(log)
         return Outcome(
             plan=self._plan,
             findings=sorted(self._findings),
             orders=len(self._plan.placings),
-            records=self._world.topics.written,
-            fingerprint=self._fingerprint(),
+            log=log,
             passed_s=loop.time(),
             struck=self._world.struck,
             began=self._began,
             story=self._story,
         )
-
-    def _fingerprint(self) -> str:
-        digest = sha256()
-        for it in self._world.topics.everything():
-            digest.update(
-                repr((it.topic, it.partition, it.offset, it.timestamp, it.key, it.value, it.headers)).encode()
-            )
-        return digest.hexdigest()
 
     def _processes(self) -> Iterator[Any]:
         for seat in self._seats.values():
@@ -205,11 +207,11 @@ class _Game:
 
     # Judging.
 
-    def _judge(self) -> None:
+    def _judge(self, log: Iterable[Record]) -> None:
         if self._findings:
             return
         stored = {name: _documents(service, self._world.database(name)) for name, service in shop.SERVICES.items()}
-        known = self._audit(stored)
+        known = self._audit(log, stored)
         for name, documents in stored.items():
             for place, what in self._world.database(name).set_back:
                 self._findings.append(Finding("store", f"{name}/{place}", "", what))
@@ -222,12 +224,12 @@ class _Game:
         self._findings += check_money(self._parties["payment"], _of(Payment, stored["payment"]))
         self._findings += check_parcels(self._parties["shipping"], _of(Shipment, stored["shipping"]))
 
-    def _audit(self, stored: Mapping[str, Mapping[str, Document]]) -> set[str]:
+    def _audit(self, log: Iterable[Record], stored: Mapping[str, Mapping[str, Document]]) -> set[str]:
         """Do as `oms audit` does, and say which orders there are on the log."""
         known: set[str] = set()
         with Auditor(shop.POLICY, PARTITIONS) as auditor:
-            for it in self._world.topics.everything():
-                auditor.take(Record(it.topic, it.partition, it.offset, it.timestamp, it.key, it.value, it.headers))
+            for record in log:
+                auditor.take(record)
             for judged in auditor.judge():
                 known.add(judged.history.order_id)
                 self._findings += compare_order(judged, stored, auditor.replayer)

@@ -34,7 +34,8 @@ Tell = Callable[[str], None]
 class Unread:
     """Stands in for the meters: nobody reads them here, and to keep them takes time."""
 
-    def __getattr__(self, _: str) -> "Unread":
+    def __getattr__(self, name: str) -> "Unread":
+        setattr(self, name, self)  # it is asked for once, and found from then on
         return self
 
     def __call__(self, *_: object) -> "Unread":
