@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 from chassis.entry import Outgoing, Progress
-from chassis.fold import Fold
+from chassis.memory import Working
 from chassis.outbox import Cause, Outbox
 from chassis.virtual_time import EPOCH
 from chassis.world import LIMITS, Process, World
@@ -58,16 +58,22 @@ async def test_a_batch_is_one_insert(toys: SimpleNamespace, world: World) -> Non
     assert [(len(e.changes), len(e.outbox)) for e in world.store(toys.counter).journal(0)] == [(30, 30)]
 
 
-async def test_a_batch_is_freed_as_soon_as_it_is_done(toys: SimpleNamespace, world: World) -> None:
+@pytest.mark.parametrize("is_readable", [True, False], ids=["good", "unreadable"])
+async def test_a_batch_is_freed_as_soon_as_it_is_done(
+    toys: SimpleNamespace, world: World, *, is_readable: bool
+) -> None:
     """Were it to wait for a search for cycles, many batches would be held, and a tenth of the time go into searches."""
     await started(toys, world)
     gc.collect()
     gc.disable()
     try:
         for order_id in toys.orders_on(world, 0, 30):
-            world.send(toys.ask(order_id, "once"))
+            if is_readable:
+                world.send(toys.ask(order_id, "once"))
+            else:
+                world.topics.write([Outgoing("order.intake", 0, order_id.encode(), b"{", [])])
         await settle()
-        held = [one for one in gc.get_objects() if isinstance(one, Fold)]
+        held = [one for one in gc.get_objects() if isinstance(one, Working)]
     finally:
         gc.enable()
     assert len(world.store(toys.counter).journal(0)) == 1
