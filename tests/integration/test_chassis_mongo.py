@@ -165,6 +165,20 @@ async def test_a_checkpoint_never_puts_an_older_document_over_a_newer_one(store:
     assert await store.get(Basket, "c") == Basket(id="c")
 
 
+async def test_a_document_that_is_not_new_after_all_is_written_where_the_store_has_an_earlier_one(
+    store: MongoStore,
+) -> None:
+    owner = await store.recover(0, "w")
+    await store.checkpoint(through(owner, 5), [change(Basket(id=name, amount=5), 5) for name in ("early", "late")])
+    thought_new = [
+        replace(change(Basket(id=name, amount=number), number), is_first=True)
+        for name, number in (("new", 1), ("late", 4), ("early", 6))
+    ]
+    await store.checkpoint(through(owner, 6), thought_new)
+    found = {basket.id: basket.amount for basket in await store.find(Basket, {})}
+    assert found == {"new": 1, "late": 5, "early": 6}
+
+
 async def test_who_was_overtaken_by_a_new_owner_writes_no_checkpoint(store: MongoStore) -> None:
     old = await store.recover(0, "old")
     await store.append(entry(old, 1, positions={"order.intake": 5}))

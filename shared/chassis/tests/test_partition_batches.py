@@ -1,6 +1,7 @@
 """A batch becomes one entry; what it says is numbered, and published after it; what does not fit in is set aside."""
 
 import asyncio
+import gc
 import json
 from base64 import b64decode
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 from chassis.entry import Outgoing, Progress
+from chassis.memory import Working
 from chassis.outbox import Cause, Outbox
 from chassis.virtual_time import EPOCH
 from chassis.world import LIMITS, Process, World
@@ -54,6 +56,28 @@ async def test_a_batch_is_one_insert(toys: SimpleNamespace, world: World) -> Non
     assert process.steps.count("append") == 1
     assert process.steps.count("load") == 1
     assert [(len(e.changes), len(e.outbox)) for e in world.store(toys.counter).journal(0)] == [(30, 30)]
+
+
+@pytest.mark.parametrize("is_readable", [True, False], ids=["good", "unreadable"])
+async def test_a_batch_is_freed_as_soon_as_it_is_done(
+    toys: SimpleNamespace, world: World, *, is_readable: bool
+) -> None:
+    """Were it to wait for a search for cycles, many batches would be held, and a tenth of the time go into searches."""
+    await started(toys, world)
+    gc.collect()
+    gc.disable()
+    try:
+        for order_id in toys.orders_on(world, 0, 30):
+            if is_readable:
+                world.send(toys.ask(order_id, "once"))
+            else:
+                world.topics.write([Outgoing("order.intake", 0, order_id.encode(), b"{", [])])
+        await settle()
+        held = [one for one in gc.get_objects() if isinstance(one, Working)]
+    finally:
+        gc.enable()
+    assert len(world.store(toys.counter).journal(0)) == 1
+    assert held == []
 
 
 async def test_nothing_is_published_that_is_not_journaled(toys: SimpleNamespace, world: World) -> None:

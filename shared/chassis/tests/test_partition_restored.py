@@ -111,6 +111,25 @@ async def test_comes_to_what_it_had_come_to(story: Restorable) -> None:
     assert process.partition.positions == {topic: story.world.topics.end(topic, 0) for topic in TOPICS}
 
 
+async def test_hears_a_short_alarm_before_what_came_soon_after_it(story: Restorable) -> None:
+    counter = story.world.start(story.counter)
+    story.ask("first")
+    await asyncio.sleep(2)
+    backup = story.backup()
+    story.ask("alarm 0.01")
+    await asyncio.sleep(0.03)
+    story.ask("second")
+    await asyncio.sleep(2)
+    await counter.stop()
+    heard = story.heard()
+    assert heard.index("rang") < heard.index("second")
+
+    story.restore(backup)
+    await story.relived()
+
+    assert story.heard() == heard
+
+
 async def test_asks_the_world_again_with_the_same_key(story: Restorable) -> None:
     backup, _ = await lived(story)
     story.restore(backup)

@@ -9,6 +9,7 @@ import secrets
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import islice
 from types import TracebackType
 from typing import Any, Self
@@ -41,8 +42,10 @@ class Stand:
 class Snapshot:
     """All of a database at one moment, whatever is written to it meanwhile."""
 
-    def __init__(self, database: Any, collections: Sequence[str], session: Any) -> None:  # noqa: ANN401 - Motor ships no types for these
+    def __init__(self, database: Any, collections: Sequence[str], session: Any, at: datetime) -> None:  # noqa: ANN401 - Motor ships no types for these
         self.collections = collections
+        self.at = at
+        """What was written by then is in it; what was written in the second after it may be."""
         self._database = database
         self._session = session
 
@@ -107,9 +110,11 @@ class Database:
         """The database as it is when the first of it is read."""
         with _saying_unavailable():
             names = sorted(await self._database.list_collection_names())
+            # What is read is what a majority has, and that is some time ago: by the clock it is not known how long.
+            hello = await self._client.admin.command("hello", codec_options=CODEC)
             session = await self._client.start_session(snapshot=True)  # type: ignore[call-arg] # Motor's stub lacks it
         async with session:
-            yield Snapshot(self._database, names, session)
+            yield Snapshot(self._database, names, session, hello["lastWrite"]["majorityWriteDate"])
 
     async def replace(self, content: Mapping[str, Iterable[bytes]], pasts: Mapping[int, Past]) -> AsyncIterator[int]:
         """Put back what was read of each collection; a partition that has a past to live again is told so.

@@ -7,7 +7,8 @@ batch), declare topics (they come from the table).
 import asyncio
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
@@ -23,8 +24,8 @@ from chassis.ports import Feed, PositionLost
 from chassis.settings import ChassisSettings
 from chassis.telemetry import Meters, logger
 
-POLL_MS = 20
-"""How long an empty poll waits; FastStream waits as long again before the next."""
+POLL_MS = 250
+"""How long one poll waits for records, at the most."""
 FETCH_WAIT_MS = 250
 MOST_HEARTBEAT_S = 1.0
 """With a heartbeat the group tells that it rebalances, so that somebody waits for it: it costs next to nothing."""
@@ -33,6 +34,19 @@ STALLED_S = 30.0
 
 OpenPartition = Callable[[int, Feed], Partition]
 Batch = tuple[ConsumerRecord, ...]
+
+
+class PatientConsumer(AIOKafkaConsumer):  # type: ignore[misc] # aiokafka ships no types
+    """Polls until there is something: after a poll that brings nothing FastStream sleeps, and what comes then waits."""
+
+    async def getmany(
+        self, *partitions: TopicPartition, timeout_ms: int = 0, max_records: int | None = None
+    ) -> Mapping[TopicPartition, Sequence[ConsumerRecord]]:
+        while True:
+            fetched: Mapping[TopicPartition, Sequence[ConsumerRecord]]
+            fetched = await super().getmany(*partitions, timeout_ms=timeout_ms, max_records=max_records)
+            if fetched:
+                return fetched
 
 
 class KafkaFeed:
@@ -117,6 +131,9 @@ class Edge(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no
         self._subscriber(self._deliver)
 
     async def start(self) -> None:
+        await self._broker.connect()  # which says how consumers are made
+        kafka = self._broker.config.broker_config
+        kafka.builder = partial(PatientConsumer, **cast("partial[AIOKafkaConsumer]", kafka.builder).keywords)
         await self._broker.start()
 
     async def stop(self) -> None:

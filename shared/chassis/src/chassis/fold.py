@@ -75,6 +75,7 @@ class Fold:
     ) -> None:
         self._service = service
         self._partition = partition
+        self._log = log
         self._store = store
         self._memory = memory
         self._meters = meters
@@ -82,9 +83,6 @@ class Fold:
         self._outbox = Outbox(log)
         self._trouble = Trouble(service.name, partition, parked, self._working, self._outbox, meters)
         self._reading = Reading(service, partition, log, self._outbox, self._trouble)
-        self._repairing = Repairing(
-            self._working, self._outbox, self._trouble, self._reading, log, load=self._load, take=self._take
-        )
         self._decided: Counter[str] = Counter()
         self._tells = is_telling()
         self._unfit: Unfit | None = None
@@ -99,14 +97,18 @@ class Fold:
         read = self._reading.read(taken, folded.progress, start.now)
         folded.gap = read.gap
         await self._prefetch(read.items)
+        # It knows the fold, which must not know it: a batch is garbage at once then, without a search for cycles.
+        repairing = Repairing(
+            self._working, self._outbox, self._trouble, self._reading, self._log, load=self._load, take=self._take
+        )
         for item in read.items:
             if isinstance(item.input, RepairCommand):
                 gap = start.gap if start.stands_still else None
-                await self._repairing.carry_out(item.input, item.cause, start.now, gap, folded.progress)
+                await repairing.carry_out(item.input, item.cause, start.now, gap, folded.progress)
                 self._decided[type(item.input).__name__] += 1
             else:
                 await self._take(item, start.now)
-        folded.has_released = self._repairing.has_released
+        folded.has_released = repairing.has_released
         if start.gap is not None:
             await self._remember(start.gap, folded.progress)
         try:
@@ -140,6 +142,7 @@ class Fold:
                 calling=bool(stored.document.calls),
                 trace=stored.trace,
                 entry=number,
+                is_first=self._memory.is_new(key),
             )
             for key, stored in self._working.changed.items()
         )

@@ -25,7 +25,7 @@ LARGEST_RECORD_BYTES = 2_097_152
 """Room for a dead letter of the largest record that Kafka takes by default, with its reasons."""
 
 
-@lru_cache(maxsize=100_000)
+@lru_cache(maxsize=10_000)
 def _hash(key: str) -> int:
     return int(murmur2(key.encode())) & 0x7FFFFFFF
 

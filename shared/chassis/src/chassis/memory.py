@@ -29,6 +29,11 @@ class Memory:
     def get(self, key: str) -> Stored | None:
         return self._held[key]
 
+    def is_new(self, key: str) -> bool:
+        """Whether the store is believed to have nothing of it: it had nothing or was not asked, and got nothing."""
+        unsaved = self._dirty.get(key)
+        return unsaved.is_first if unsaved is not None else self._held.get(key) is None
+
     def learn(self, keys: Iterable[str], found: Mapping[str, Stored]) -> None:
         """Take in what the store said about these keys."""
         for key in keys:

@@ -14,8 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection
-from pydantic_core import from_json
-from pymongo import ASCENDING, ReplaceOne, ReturnDocument, WriteConcern
+from pymongo import ASCENDING, InsertOne, ReturnDocument, UpdateOne, WriteConcern
 from pymongo.errors import (
     BulkWriteError,
     ConnectionFailure,
@@ -41,7 +40,7 @@ from chassis.entry import (
 from chassis.kinds import STUCK, kinds_of
 from chassis.parking import Parked
 from chassis.ports import Unavailable
-from chassis.raw import CODEC, Raw, checkpoint_of, entry_of, place_of, raw_entry, raw_progress
+from chassis.raw import CODEC, Raw, checkpoint_of, entry_of, place_of, raw_document, raw_entry, raw_progress
 from chassis.service import Index, Service
 from chassis.stuck import Count
 from chassis.telemetry import logger
@@ -197,23 +196,11 @@ class MongoStore:
 
     async def checkpoint(self, checkpoint: Checkpoint, changes: Sequence[Change]) -> None:
         """Write the documents, then the checkpoint; see `chassis.ports.Store`."""
-        by_kind: dict[str, list[ReplaceOne[Raw]]] = {}
+        by_kind: dict[str, list[Change]] = {}
         for change in changes:
-            kind, _, id_ = change.key.partition("/")
-            replacement = {
-                "_id": id_,
-                "partition": checkpoint.partition,
-                "entry": change.entry,
-                "alarm": change.alarm,
-                "calling": change.calling,
-                "trace": change.trace,
-                "body": from_json(change.body),
-            }
-            # An upsert that meets a newer document does not match it and fails on its key: that is the guard.
-            guarded = ReplaceOne[Raw]({"_id": id_, "entry": {"$lt": change.entry}}, replacement, upsert=True)
-            by_kind.setdefault(kind, []).append(guarded)
-        for kind, writes in by_kind.items():
-            await self._write_unless_newer(self._database[kind], writes)
+            by_kind.setdefault(change.key.partition("/")[0], []).append(change)
+        for kind, some in by_kind.items():
+            await self._write_unless_newer(self._database[kind], checkpoint.partition, some)
         # An earlier attempt that was given up may still be on its way: it must not set the checkpoint back.
         ours = {"_id": checkpoint.partition, "epoch": checkpoint.epoch, "number": {"$lte": checkpoint.number}}
         now = {"number": checkpoint.number, "progress": raw_progress(checkpoint.progress)}
@@ -222,13 +209,21 @@ class MongoStore:
             raise Fenced(f"partition {checkpoint.partition} has a new owner since epoch {checkpoint.epoch}")
 
     @staticmethod
-    async def _write_unless_newer(collection: AsyncIOMotorCollection, writes: list[ReplaceOne[Raw]]) -> None:
+    async def _write_unless_newer(
+        collection: AsyncIOMotorCollection, partition: int, changes: Sequence[Change]
+    ) -> None:
+        rows = [raw_document(change, partition) for change in changes]
+        writes = [
+            InsertOne(row) if change.is_first else _guarded(row) for row, change in zip(rows, changes, strict=True)
+        ]
         try:
             await collection.bulk_write(writes, ordered=False)
         except BulkWriteError as error:
-            others = [e for e in error.details["writeErrors"] if e["code"] != DUPLICATE_KEY]
-            if others or error.details.get("writeConcernErrors"):
+            problems = error.details["writeErrors"]
+            if error.details.get("writeConcernErrors") or any(one["code"] != DUPLICATE_KEY for one in problems):
                 raise
+            # What was thought to be new is there: an earlier checkpoint did not come to its end, or a new owner came.
+            await collection.bulk_write([_guarded(rows[one["index"]]) for one in problems], ordered=False)
 
     # Reading for the APIs.
 
@@ -261,6 +256,16 @@ class MongoStore:
                 answers = self._database[asked.kind].aggregate(asked.pipeline, **asked.options)
                 found += [asked.count_of(raw) async for raw in answers]
         return found
+
+
+def _guarded(row: Raw) -> UpdateOne:
+    """The document in place of an earlier one or of none, but not of a later one.
+
+    A filter that asks for the entry, too, would say the same, and cost MongoDB twice as much: what is looked up by
+    nothing but its `_id` needs no plan.
+    """
+    written = {"$cond": [{"$lt": ["$entry", row["entry"]]}, {"$literal": row}, "$$ROOT"]}
+    return UpdateOne({"_id": row["_id"]}, [{"$replaceWith": written}], upsert=True)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from typing import Any
 import bson
 import cramjam
 from bson.codec_options import CodecOptions
+from pydantic_core import from_json
 
 from chassis.entry import JOURNAL_PLACES, Change, Checkpoint, Entry, Outgoing, Past, Progress
 
@@ -66,6 +67,19 @@ def _past_of(raw: Raw | None) -> Past | None:
     return Past(since=raw["since"], ends=dict(raw["ends"])) if raw else None
 
 
+def raw_document(change: Change, partition: int) -> Raw:
+    """A document as its collection has it."""
+    return {
+        "_id": change.key.partition("/")[2],
+        "partition": partition,
+        "entry": change.entry,
+        "alarm": change.alarm,
+        "calling": change.calling,
+        "trace": change.trace,
+        "body": from_json(change.body),
+    }
+
+
 def raw_entry(entry: Entry) -> Raw:
     return {
         "_id": place_of(entry.partition, entry.number),
@@ -75,7 +89,7 @@ def raw_entry(entry: Entry) -> Raw:
         "content": _packed(
             {
                 "changes": [[c.key, c.body, c.alarm, c.calling, c.trace] for c in entry.changes],
-                "outbox": [[r.topic, r.partition, r.key, r.value, [list(h) for h in r.headers]] for r in entry.outbox],
+                "outbox": [[r.topic, r.partition, r.key, r.value, r.headers] for r in entry.outbox],
             }
         ),
     }

@@ -41,6 +41,7 @@ class Trouble:
         """Count and log what there was; said last, for a batch may be folded anew in smaller portions."""
         for tell in self._later:
             tell()
+        self._later.clear()  # each of them knows all of this
 
     def bury(self, record: Received, reasons: Sequence[Reason], now: datetime, trace: str = "") -> None:
         """The record becomes a dead letter, and is remembered until somebody retries or drops it."""

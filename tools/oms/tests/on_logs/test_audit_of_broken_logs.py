@@ -1,5 +1,6 @@
 """Each kind of damage, done to a log that was whole, is found, and named by the place where it shows."""
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -145,6 +146,19 @@ async def test_takes_a_capture_that_is_told_again_for_one(whole: Stage, checks: 
     found = checks(said_once_more(whole.log, record_of(whole, PaymentCaptured, "web:2")))
 
     assert "money" not in found
+
+
+async def test_takes_a_capture_for_one_that_a_version_tells_again_which_does_not_name_it(
+    whole: Stage, checks: Checks
+) -> None:
+    captured = record_of(whole, PaymentCaptured, "web:2")
+    name = b',"capture_id":"%s"' % json.loads(captured.value or b"")["capture_id"].encode()
+    nameless = replace(captured, value=(captured.value or b"").replace(name, b""))
+    log_of_before = [nameless if record == captured else record for record in whole.log]
+
+    assert nameless != captured
+    assert "money" not in checks(said_once_more(whole.log, captured, name, b""))
+    assert "money" not in checks(said_once_more(log_of_before, nameless, b"}", name + b"}"))
 
 
 async def test_finds_a_capture_of_too_little(whole: Stage, checks: Checks) -> None:

@@ -1,8 +1,11 @@
 """Shows that the simulator can fail: each bug planted in the engine or in a service is found by an early seed."""
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
+import chassis.mongo
+import chassis.reading
 import payment.decide
 import pytest
 import shipping.decide
@@ -12,13 +15,19 @@ from chassis.inmemory import MemoryFeed
 from chassis.mongo import MongoStore
 from chassis.partition import Partition
 from chassis.tail import Tail
-from contracts.payment import PaymentVoided, VoidPayment
+from contracts.message import Reason
+from contracts.payment import PaymentCaptured, PaymentVoided, VoidPayment
 from contracts.shipping import ShipmentCancelled
+from contracts.wire import Envelope, Received, Unreadable
 from oms.simulate.database import Collection
 from oms.simulate.game import play
 from oms.simulate.plan import plan_of
+from order.definition import Policy
+from order.interpreter import Turn
+from order.saga import DEFINITIONS
+from order.state import Order
 from payment.state import Payment
-from pymongo import ReplaceOne
+from pymongo import UpdateOne
 from shipping.state import Shipment
 
 MOST_SEEDS = 150
@@ -74,12 +83,10 @@ def goes_on_where_kafka_says(patch: pytest.MonkeyPatch) -> None:
 
 
 def writes_documents_over_newer_ones(patch: pytest.MonkeyPatch) -> None:
-    right = MongoStore._write_unless_newer
+    def unguarded(row: Mapping[str, Any]) -> UpdateOne:
+        return UpdateOne({"_id": row["_id"]}, [{"$replaceWith": {"$literal": row}}], upsert=True)
 
-    async def write(collection: Any, writes: list[ReplaceOne[Any]]) -> None:  # noqa: ANN401 - a Motor collection
-        await right(collection, [ReplaceOne({"_id": it._filter["_id"]}, it._doc, upsert=True) for it in writes])
-
-    patch.setattr(MongoStore, "_write_unless_newer", staticmethod(write))
+    patch.setattr(chassis.mongo, "_guarded", unguarded)
 
 
 def writes_a_checkpoint_whoever_owns_the_partition(patch: pytest.MonkeyPatch) -> None:
@@ -128,6 +135,39 @@ def charges_anew_after_a_time_out(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Call, "same_again", property(lambda self: self.anew.model_copy(update={"tries": self.tries + 1})))
 
 
+def takes_the_definition_that_new_orders_begin_with(patch: pytest.MonkeyPatch) -> None:
+    right = Turn.__init__
+
+    def begin(self: Turn, order: Order, policy: Policy, now: datetime) -> None:
+        right(self, order, policy, now)
+        self._definition = DEFINITIONS[policy.definition]
+
+    patch.setattr(Turn, "__init__", begin)
+
+
+def takes_the_newest_definition(patch: pytest.MonkeyPatch) -> None:
+    """The audit, which replays with the same saga, takes it, too."""
+    right = Turn.__init__
+
+    def begin(self: Turn, order: Order, policy: Policy, now: datetime) -> None:
+        right(self, order, policy, now)
+        self._definition = DEFINITIONS[max(DEFINITIONS)]
+
+    patch.setattr(Turn, "__init__", begin)
+
+
+def refuses_what_an_older_version_did_not_name(patch: pytest.MonkeyPatch) -> None:
+    right = chassis.reading.decode
+
+    def decode(record: Received) -> Envelope:
+        envelope = right(record)
+        if isinstance(envelope.message, PaymentCaptured) and not envelope.message.capture_id:
+            raise Unreadable((Reason(path="capture_id", code="missing", message="which capture is it?"),))
+        return envelope
+
+    patch.setattr(chassis.reading, "decode", decode)
+
+
 @pytest.mark.parametrize(
     "mutate",
     [
@@ -141,6 +181,9 @@ def charges_anew_after_a_time_out(patch: pytest.MonkeyPatch) -> None:
         undoes_a_payment_without_a_tombstone,
         undoes_a_shipment_without_a_tombstone,
         charges_anew_after_a_time_out,
+        takes_the_definition_that_new_orders_begin_with,
+        takes_the_newest_definition,
+        refuses_what_an_older_version_did_not_name,
     ],
 )
 def test_a_planted_bug_is_found(

@@ -4,7 +4,8 @@ And an order is captured once at the most, and nothing stays held for one that c
 step of the payment as done, or as undone, what is owed is for people to know.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from contracts.order import OrderCompleted, OrderValidated
 from contracts.payment import (
@@ -18,6 +19,7 @@ from contracts.payment import (
 from oms.audit.finding import Finding
 from oms.history import Ending, History, Logged
 
+M = TypeVar("M", PaymentCaptured, PaymentRefunded)
 STEPS_OF_PAYMENT = frozenset({"authorize", "capture"})
 
 
@@ -38,18 +40,22 @@ def money(history: History) -> Iterator[Finding]:
 
 def captured(history: History) -> list[tuple[Logged, PaymentCaptured]]:
     """The captures, each once: whoever asks again is told again, under the provider's same name for it."""
-    named: dict[object, tuple[Logged, PaymentCaptured]] = {}
-    for logged, message in history.of(PaymentCaptured):
-        named.setdefault(message.capture_id or (message.revision, message.attempt), (logged, message))
-    return list(named.values())
+    return _each_once([*history.of(PaymentCaptured)], lambda message: message.capture_id)
 
 
 def refunded(history: History) -> list[tuple[Logged, PaymentRefunded]]:
     """The refunds, each once."""
-    named: dict[object, tuple[Logged, PaymentRefunded]] = {}
-    for logged, message in history.of(PaymentRefunded):
-        named.setdefault(message.refund_id or (message.revision, message.attempt), (logged, message))
-    return list(named.values())
+    return _each_once([*history.of(PaymentRefunded)], lambda message: message.refund_id)
+
+
+def _each_once(told: list[tuple[Logged, M]], name_of: Callable[[M], str]) -> list[tuple[Logged, M]]:
+    """What moved, as it was told first. Where one version names it and another does not, the attempt is the same."""
+    names = {(m.revision, m.attempt): name_of(m) for _, m in reversed(told) if name_of(m)}
+    each: dict[object, tuple[Logged, M]] = {}
+    for logged, message in told:
+        attempt = (message.revision, message.attempt)
+        each.setdefault(name_of(message) or names.get(attempt, attempt), (logged, message))
+    return list(each.values())
 
 
 def _at_the_end(history: History, revision: int, end: Logged, ending: Ending) -> Iterator[Finding]:

@@ -3,7 +3,6 @@
 import gzip
 import hashlib
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 from chassis.backup import Database, Snapshot
@@ -48,17 +47,13 @@ def _make(directory: Path) -> None:
 
 async def _copy(directory: Path, service: str, spans: Spans, mongo_url: str, progress: Progress) -> Copy:
     """Copy one service's database; `spans` is from where to where its topics go."""
-    async with Database(mongo_url, service) as database:
-        at = datetime.now(UTC)
-        async with database.snapshot() as snapshot:
-            stands = await snapshot.stands()
-            unserved = sorted({number for _, number in spans} - stands.keys())
-            if unserved:
-                raise Unfit(
-                    f"the {service} service never served its partitions {unserved}: there is nothing to back up"
-                )
-            progress.begin(f"backing up {service}", await snapshot.count())
-            files = [await _keep(directory, service, snapshot, name, progress) for name in snapshot.collections]
+    async with Database(mongo_url, service) as database, database.snapshot() as snapshot:
+        stands = await snapshot.stands()
+        unserved = sorted({number for _, number in spans} - stands.keys())
+        if unserved:
+            raise Unfit(f"the {service} service never served its partitions {unserved}: there is nothing to back up")
+        progress.begin(f"backing up {service}", await snapshot.count())
+        files = [await _keep(directory, service, snapshot, name, progress) for name in snapshot.collections]
     earliest = {number: {topic: start for (topic, n), (start, _) in spans.items() if n == number} for number in stands}
     parts = {
         number: Part(
@@ -66,7 +61,7 @@ async def _copy(directory: Path, service: str, spans: Spans, mongo_url: str, pro
         )
         for number, stand in sorted(stands.items())
     }
-    return Copy(at=at, partitions=parts, files=tuple(files))
+    return Copy(at=snapshot.at, partitions=parts, files=tuple(files))
 
 
 async def _keep(directory: Path, service: str, snapshot: Snapshot, collection: str, progress: Progress) -> Kept:

@@ -167,14 +167,15 @@ class Breaker:
         return node
 
     async def _primary(self) -> Node:
-        async def leads() -> bool:
-            return await self._stack.mongo.primary() is not None
+        primary: Node | None = None
 
-        if not await until(leads, PRIMARY_WITHIN_S):
+        async def leads() -> bool:
+            nonlocal primary
+            primary = await self._stack.mongo.primary()
+            return primary is not None
+
+        if not await until(leads, PRIMARY_WITHIN_S) or primary is None:
             raise Unbroken(f"MongoDB had no primary for {PRIMARY_WITHIN_S:.0f} s")
-        primary = await self._stack.mongo.primary()
-        if primary is None:
-            raise Unbroken("MongoDB lost its primary before it could be broken")
         return primary
 
 

@@ -44,9 +44,10 @@ def simulate(
 
     The real engine, the real services and the real saga run in this process, without Kafka or MongoDB. Processes are
     struck at any await of the engine: they crash, freeze and wake as zombies, or go on beside their successors;
-    requests and answers are lost, late or repeated; primaries fail; clocks jump. Then all is set right, every order
-    must end, and the audit must be clean. All of it follows from the seed: one that fails does so every time, and is
-    shrunk to the fewest faults and orders. Ends with status 1 if anything was found.
+    requests and answers are lost, late or repeated; primaries fail; clocks jump; old and new versions of a service run
+    side by side. Then all is set right, every order must end, and the audit must be clean. All of it follows from the
+    seed: one that fails does so every time, and is shrunk to the fewest faults and orders. Ends with status 1 if
+    anything was found.
     """
     if seed is not None:
         outcome = play(plan_of(seed))
@@ -119,7 +120,7 @@ def _outcome_as_json(outcome: Outcome, smallest: Outcome | None) -> dict[str, ob
             {"check": found.check, "place": found.place, "about": found.about, "what": found.what}
             for found in outcome.findings
         ],
-        "records": outcome.records,
+        "records": len(outcome.log),
         "virtual_s": outcome.passed_s,
         "fingerprint": outcome.fingerprint,
         "story": outcome.story,
@@ -137,6 +138,8 @@ def _show(series: Series) -> None:
     much = f"{series.records:,} records, {series.virtual_s / 3600:.1f} virtual hours"
     SHOWN.print(f"{speed}; {much}", highlight=False, soft_wrap=True)
     SHOWN.print(f"Processes were struck in {len(series.struck)} places of the engine.", highlight=False)
+    began = ", ".join(f"{orders:,} with {number}" for number, orders in sorted(series.began.items()))
+    SHOWN.print(f"By the saga's definition, orders began: {began}.", highlight=False)
     if not series.failing:
         SHOWN.print("[green]Nothing was lost, doubled, oversold or stuck.[/green]")
     for number, findings in sorted(series.failing.items())[:MOST_SHOWN]:

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from chassis.inmemory import as_stored
-from pymongo import ReplaceOne
+from pymongo import InsertOne, UpdateOne
 from pymongo.errors import AutoReconnect, BulkWriteError, DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 
@@ -178,33 +178,39 @@ class Collection:
 
         await self._ask(request)
 
-    async def bulk_write(self, writes: Sequence[ReplaceOne[Raw]], *, ordered: bool) -> None:
+    async def bulk_write(self, writes: Sequence[InsertOne[Raw] | UpdateOne], *, ordered: bool) -> None:
         if ordered:
             raise NotImplementedError
+        numbered = [*enumerate(writes)]
+        half = len(numbered) // 2
         errors: list[Raw] = []
 
         def request(reply: Reply) -> None:
             # Not at one stroke: others may come in between, and a crash may leave the rest undone.
-            half = len(writes) // 2
-            self._replace(writes[:half], errors)
+            self._perform(numbered[:half], errors)
             asyncio.get_running_loop().call_later(self._line.latency_s(), self._database.serve, finish, reply)
 
         def finish(reply: Reply) -> None:
-            self._replace(writes[len(writes) // 2 :], errors)
+            self._perform(numbered[half:], errors)
             self._database.confirm(reply, None)
 
         await self._ask(request)
         if errors:
             raise BulkWriteError({"writeErrors": errors})
 
-    def _replace(self, writes: Sequence[ReplaceOne[Raw]], errors: list[Raw]) -> None:
+    def _perform(self, writes: Sequence[tuple[int, InsertOne[Raw] | UpdateOne]], errors: list[Raw]) -> None:
         rows = self._rows()
-        for number, write in enumerate(writes):
-            query, replacement = write._filter, write._doc  # noqa: SLF001 - pymongo has no other way to ask what it is
-            if _may_replace(rows, query, upsert=True):
-                self._database.write(rows, query["_id"], _stored(replacement))
-            else:
+        for number, write in writes:
+            # pymongo has no other way to ask what a write is.
+            if isinstance(write, UpdateOne):
+                id_ = write._filter["_id"]  # noqa: SLF001
+                row = _replacement(rows.get(id_), write._doc)  # noqa: SLF001
+                if row is not None:
+                    self._database.write(rows, id_, _stored(row))
+            elif write._doc["_id"] in rows:  # noqa: SLF001
                 errors.append({"index": number, "code": DUPLICATE_KEY})
+            else:
+                self._database.write(rows, write._doc["_id"], _stored(write._doc))  # noqa: SLF001
 
     async def update_one(self, query: Raw, update: Raw) -> "Updated":
         updated: Updated = await self._ask(lambda reply: self._update(query, update, reply, Updated))
@@ -242,6 +248,18 @@ def _may_replace(rows: Rows, query: Raw, *, upsert: bool) -> bool:
     """Whether a replacement finds what it is to replace, or nothing that is in its way."""
     there = rows.get(query["_id"])
     return upsert if there is None else matches(there, query)
+
+
+def _replacement(there: Raw | None, pipeline: Any) -> Raw | None:  # noqa: ANN401 - pymongo takes many sorts of them
+    """What an upsert with this pipeline puts in the place of what is there; None if that stays."""
+    match pipeline:
+        case [{"$replaceWith": {"$cond": [{"$lt": [str(field), bound]}, {"$literal": dict(row)}, "$$ROOT"]}}]:
+            is_lower = there is None or there[field.removeprefix("$")] < bound
+            return row if is_lower else None
+        case [{"$replaceWith": {"$literal": dict(row)}}]:
+            return row
+        case _:
+            raise NotImplementedError(pipeline)
 
 
 def _put(rows: Rows, id_: object, row: Raw | None) -> None:

@@ -2,9 +2,10 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, NoReturn
 
@@ -17,8 +18,10 @@ from chassis.parking import Parked
 from chassis.service import Service
 from chassis.virtual_time import VirtualTimeLoop
 from contracts.message import Message
+from contracts.order import OrderValidated
 from contracts.topics import TOPIC_OF
 from contracts.wire import Envelope, encode
+from order.state import Order
 from payment.state import Payment
 from shipping.state import Shipment
 
@@ -26,12 +29,14 @@ from oms.audit.auditor import Auditor
 from oms.audit.finding import Finding
 from oms.audit.stored import compare_order, compare_stock, key_of_stock, parked
 from oms.auditing import REMEMBERED
+from oms.history import History
 from oms.log import Record
 from oms.simulate import shop
 from oms.simulate.database import Database
 from oms.simulate.outside import PARTIES, check_money, check_parcels
 from oms.simulate.plan import FAULTS_UNTIL_S, PARTITIONS, Blackout, Fault, Plan
 from oms.simulate.process import STOP_WITHIN_S, Seat, World
+from oms.simulate.versions import all_known, check_definition
 
 QUIET_S = 15.0
 """When nothing was written for so long and nobody waits for anything, it is over."""
@@ -49,20 +54,29 @@ class Outcome:
     plan: Plan
     findings: list[Finding]
     orders: int
-    records: int
-    fingerprint: str
-    """Of all records on all topics: what is alike in this went alike."""
+    log: list[Record] = field(repr=False)
+    """All records of all topics."""
     passed_s: float
     """How long it took, in virtual time."""
     struck: set[str]
     """Where in the code processes were struck."""
+    began: Counter[int]
+    """How many orders began with each of the saga's definitions."""
     story: list[str]
     """What happened, in order."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Of all records on all topics: what is alike in this went alike."""
+        digest = sha256()
+        for it in self.log:
+            digest.update(repr(it).encode())
+        return digest.hexdigest()
 
 
 def play(plan: Plan) -> Outcome:
     """Play the plan: the same plan comes to the same, always."""
-    with _ring_of(JOURNAL_PLACES), asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+    with _ring_of(JOURNAL_PLACES), all_known(), asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         return runner.run(_Game(plan).play())
 
 
@@ -72,6 +86,7 @@ class _Game:
         self._chance = random.Random(plan.seed)  # noqa: S311 - nothing secret
         self._story: list[str] = []
         self._findings: list[Finding] = []
+        self._began: Counter[int] = Counter()
         self._parties = {service: build() for service, build in PARTIES.items()}
         self._world = World(self._chance, PARTITIONS, self._parties, self._tell)
 
@@ -89,25 +104,21 @@ class _Game:
             self._begin(loop)
             await self._settle(loop)
             await self._stop()
-        self._judge()
+        log = [
+            Record(it.topic, it.partition, it.offset, it.timestamp, it.key, it.value, it.headers)
+            for it in self._world.topics.everything()
+        ]
+        self._judge(log)
         return Outcome(
             plan=self._plan,
             findings=sorted(self._findings),
             orders=len(self._plan.placings),
-            records=self._world.topics.written,
-            fingerprint=self._fingerprint(),
+            log=log,
             passed_s=loop.time(),
             struck=self._world.struck,
+            began=self._began,
             story=self._story,
         )
-
-    def _fingerprint(self) -> str:
-        digest = sha256()
-        for it in self._world.topics.everything():
-            digest.update(
-                repr((it.topic, it.partition, it.offset, it.timestamp, it.key, it.value, it.headers)).encode()
-            )
-        return digest.hexdigest()
 
     def _processes(self) -> Iterator[Any]:
         for seat in self._seats.values():
@@ -196,11 +207,11 @@ class _Game:
 
     # Judging.
 
-    def _judge(self) -> None:
+    def _judge(self, log: Iterable[Record]) -> None:
         if self._findings:
             return
         stored = {name: _documents(service, self._world.database(name)) for name, service in shop.SERVICES.items()}
-        known = self._audit(stored)
+        known = self._audit(log, stored)
         for name, documents in stored.items():
             for place, what in self._world.database(name).set_back:
                 self._findings.append(Finding("store", f"{name}/{place}", "", what))
@@ -213,15 +224,16 @@ class _Game:
         self._findings += check_money(self._parties["payment"], _of(Payment, stored["payment"]))
         self._findings += check_parcels(self._parties["shipping"], _of(Shipment, stored["shipping"]))
 
-    def _audit(self, stored: Mapping[str, Mapping[str, Document]]) -> set[str]:
+    def _audit(self, log: Iterable[Record], stored: Mapping[str, Mapping[str, Document]]) -> set[str]:
         """Do as `oms audit` does, and say which orders there are on the log."""
         known: set[str] = set()
         with Auditor(shop.POLICY, PARTITIONS) as auditor:
-            for it in self._world.topics.everything():
-                auditor.take(Record(it.topic, it.partition, it.offset, it.timestamp, it.key, it.value, it.headers))
+            for record in log:
+                auditor.take(record)
             for judged in auditor.judge():
                 known.add(judged.history.order_id)
                 self._findings += compare_order(judged, stored, auditor.replayer)
+                self._check_definition(judged.history, stored["order"])
             verdict = auditor.conclude()
         self._findings += verdict.findings
         for one in verdict.waiting:
@@ -229,6 +241,12 @@ class _Game:
         for level in (level for book in verdict.books for level in book.levels.values()):
             self._findings += compare_stock(level, stored["inventory"].get(key_of_stock(level)))
         return known
+
+    def _check_definition(self, history: History, orders: Mapping[str, Document]) -> None:
+        self._began.update({validated.definition for _, validated in history.of(OrderValidated)})
+        document = orders.get(Order.key_of(history.order_id))
+        if isinstance(document, Order):
+            self._findings += check_definition(history, document)
 
 
 def _of(model: type[D], documents: Mapping[str, Document]) -> list[D]:

@@ -1,6 +1,7 @@
 """What is to happen in one simulation: who orders what, and what goes wrong. All of it follows from the seed."""
 
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -8,6 +9,7 @@ from oms.simulate.line import Mishap
 
 PARTITIONS = 2
 SERVICES = ("order", "inventory", "payment", "fulfillment", "shipping")
+IN_TWO_VERSIONS = ("order", "payment")
 ORDERED_WITHIN_S = 15.0
 """The last order is placed by then."""
 FAULTS_UNTIL_S = 25.0
@@ -15,6 +17,7 @@ FAULTS_UNTIL_S = 25.0
 KINDS_OF_ORDERS = 16
 MOST_ORDERS = 40
 MOST_FAULTS = 8
+MOST_ROLLS = 4
 
 
 class Blow(StrEnum):
@@ -27,6 +30,13 @@ class Blow(StrEnum):
     CLOCK = "has its clock jump"
 
 
+class Roll(StrEnum):
+    """Which version of its service a process makes way for, as a rolling upgrade goes on or is taken back."""
+
+    OLD = "is to hand over to the old version"
+    NEW = "is to hand over to the new version"
+
+
 class Blackout(StrEnum):
     """What may happen to a database."""
 
@@ -37,7 +47,7 @@ class Blackout(StrEnum):
 class Fault:
     """One thing that goes wrong."""
 
-    what: Blow | Mishap | Blackout
+    what: Blow | Roll | Mishap | Blackout
     service: str
     partition: int
     at_s: float
@@ -68,7 +78,7 @@ class Fault:
                 more = f", for {self.lasts_s:.3f} s and {self.wakes_s:.3f} s"
             case Blow.SPLIT:
                 more = f", for {self.wakes_s:.3f} s"
-            case Blow.HAND_OVER:
+            case Blow.HAND_OVER | Roll():
                 more = ""
         where = ", in a new place" if self.anew else ""
         return f"{when}, {self.requests} requests and {self.moments} moments later{where}: {self.what}{more}"
@@ -118,7 +128,7 @@ def plan_of(seed: int) -> Plan:
     return Plan(
         seed=seed,
         placings=tuple(_placing(number, chance) for number in range(chance.randint(4, MOST_ORDERS))),
-        faults=tuple(_fault(chance) for _ in range(chance.randint(0, MOST_FAULTS))),
+        faults=(*_faults(chance), *_rolling_upgrades(chance)),
     )
 
 
@@ -134,12 +144,23 @@ def _placing(number: int, chance: random.Random) -> Placing:
     )
 
 
-def _fault(chance: random.Random) -> Fault:
-    what = chance.choice((*Blow, *Blow, *Mishap, *Blackout))
+def _faults(chance: random.Random) -> Iterator[Fault]:
+    for _ in range(chance.randint(0, MOST_FAULTS)):
+        yield _fault(chance, chance.choice((*Blow, *Blow, *Mishap, *Blackout)), chance.choice(SERVICES))
+
+
+def _rolling_upgrades(chance: random.Random) -> Iterator[Fault]:
+    """Of each service one, in part or in full, forth and back, or none."""
+    for service in IN_TWO_VERSIONS:
+        for _ in range(chance.choice((0, 0, 1, 2, MOST_ROLLS))):
+            yield _fault(chance, chance.choice((*Roll, Roll.NEW)), service)
+
+
+def _fault(chance: random.Random, what: Blow | Roll | Mishap | Blackout, service: str) -> Fault:
     lasts_s = chance.choice((0.0, 0.1, 1.0, 12.0)) * chance.random()
     return Fault(
         what=what,
-        service=chance.choice(SERVICES),
+        service=service,
         partition=chance.randrange(PARTITIONS),
         at_s=chance.random() ** 2 * FAULTS_UNTIL_S if chance.random() < 0.9 else 0.0,
         requests=int(chance.expovariate(0.15)),

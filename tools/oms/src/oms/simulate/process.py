@@ -21,8 +21,9 @@ from chassis.virtual_time import VirtualClock
 from oms.simulate.database import Client, Database
 from oms.simulate.line import Line, Mishap, Reply, answer_of
 from oms.simulate.outside import Asking, Party
-from oms.simulate.plan import Blow, Fault
+from oms.simulate.plan import Blow, Fault, Roll
 from oms.simulate.shop import LIMITS
+from oms.simulate.versions import VERSIONS
 
 CALLS_AT_ONCE = 4
 STOP_WITHIN_S = 8.0
@@ -33,7 +34,8 @@ Tell = Callable[[str], None]
 class Unread:
     """Stands in for the meters: nobody reads them here, and to keep them takes time."""
 
-    def __getattr__(self, _: str) -> "Unread":
+    def __getattr__(self, name: str) -> "Unread":
+        setattr(self, name, self)  # it is asked for once, and found from then on
         return self
 
     def __call__(self, *_: object) -> "Unread":
@@ -181,6 +183,8 @@ class Seat:
             Blow.FREEZE: self._freeze,
             Blow.SPLIT: self._split,
             Blow.HAND_OVER: self._hand_over,
+            Roll.OLD: self._roll,
+            Roll.NEW: self._roll,
             Blow.CLOCK: self._set_clock,
         }
         blow = blows[fault.what]
@@ -239,6 +243,11 @@ class Seat:
     def _hand_over(self, victim: Process, _: Fault) -> None:
         self._retire(victim)
         victim.task.add_done_callback(lambda _: self._succeed(victim), context=self._outside)
+
+    def _roll(self, victim: Process, fault: Fault) -> None:
+        """From now on, whoever takes over does so in this version."""
+        self._service = VERSIONS[fault.service][fault.what]
+        self._hand_over(victim, fault)
 
     def _retire(self, victim: Process) -> None:
         """The group has taken the partition away."""

@@ -29,6 +29,7 @@ class Played:
     records: int
     passed_s: float
     struck: tuple[str, ...]
+    began: Counter[int]
     findings: tuple[Finding, ...]
 
 
@@ -43,6 +44,8 @@ class Series:
     took_s: float = 0.0
     struck: Counter[str] = field(default_factory=Counter)
     """By place in the engine, in how many seeds a process was struck there."""
+    began: Counter[int] = field(default_factory=Counter)
+    """How many orders began with each of the saga's definitions."""
     failing: dict[int, tuple[Finding, ...]] = field(default_factory=dict)
     """By seed, what was found."""
 
@@ -56,6 +59,7 @@ class Series:
         self.records += played.records
         self.virtual_s += played.passed_s
         self.struck.update(played.struck)
+        self.began.update(played.began)
         if played.findings:
             self.failing[played.seed] = played.findings
 
@@ -71,6 +75,7 @@ class Series:
             "virtual_s": round(self.virtual_s, 1),
             "places_struck": len(self.struck),
             "struck": dict(self.struck.most_common()),
+            "began_with_definition": dict(sorted(self.began.items())),
             "findings": [
                 {"seed": seed, "check": found.check, "place": found.place, "about": found.about, "what": found.what}
                 for seed, findings in sorted(self.failing.items())
@@ -109,11 +114,11 @@ def _batched(seeds: Iterator[int]) -> Iterator[tuple[int, ...]]:
 
 
 def _prepare() -> None:
-    """Make a process ready, and fast: what a simulation makes is freed by counting references, and it makes a lot."""
+    """Make a process ready, and fast: what is left of a simulation is looked for after it, not all the time."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started it ends it
     Thread(target=_end_with_parent, daemon=True).start()
     gc.freeze()
-    gc.set_threshold(100_000, 50, 100)
+    gc.disable()
 
 
 def _end_with_parent() -> None:
@@ -125,7 +130,11 @@ def _end_with_parent() -> None:
 
 
 def _play_some(seeds: tuple[int, ...]) -> list[Played]:
-    return [_play(seed) for seed in seeds]
+    played = []
+    for seed in seeds:
+        played.append(_play(seed))
+        gc.collect()
+    return played
 
 
 def _play(seed: int) -> Played:
@@ -137,8 +146,9 @@ def _play(seed: int) -> Played:
     return Played(
         seed=seed,
         orders=came_of_it.orders,
-        records=came_of_it.records,
+        records=len(came_of_it.log),
         passed_s=came_of_it.passed_s,
         struck=tuple(sorted(came_of_it.struck)),
+        began=came_of_it.began,
         findings=tuple(came_of_it.findings),
     )

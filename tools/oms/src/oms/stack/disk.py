@@ -10,11 +10,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from oms.stack import tether
+from oms.stack.errors import StackError
 from oms.stack.process import Child
 
 MOST_BYTES = 4 * 2**30
 """It is memory, and takes as much of it as is written to it."""
 COMMAND_TIMEOUT_S = 10
+ROOMS = (0, *(2**n for n in range(16, 27)))
+"""Bytes that are left, one after the other: no disk may have less than is on it, and until it is made smaller there may
+be more."""
 NAMESPACES = ("unshare", "--user", "--map-root-user", "--mount")
 
 
@@ -55,9 +59,20 @@ class Disk(Child):
         return [*enter, *tether.command(os.getpid()), *command]
 
     def fill(self) -> None:
-        """Leave no room: the next write that needs any fails."""
-        used = os.statvfs(self._seen_inside)
-        self._resize((used.f_blocks - used.f_bfree) * used.f_frsize)
+        """Leave no room, or as little as can be taken away while others write: soon a write that needs any fails.
+
+        Raises StackError.
+        """
+        why = ""
+        for room in ROOMS:
+            used = os.statvfs(self._seen_inside)
+            try:
+                self._resize((used.f_blocks - used.f_bfree) * used.f_frsize + room)
+            except subprocess.CalledProcessError as refused:
+                why = refused.stderr.decode(errors="replace").strip()
+            else:
+                return
+        raise StackError(f"{self.directory} cannot be made full: {why}")
 
     def clear(self) -> None:
         """Give all the room back."""
