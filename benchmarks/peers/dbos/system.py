@@ -10,6 +10,7 @@ import psycopg
 from dbos import DBOSClient, EnqueueOptions
 from oms.stack.process import Child
 
+from peers.concurrency import each
 from peers.dbos.worker import QUEUE, WORKFLOW
 from peers.peer import Shape, Stored, System, started
 from peers.postgres import Postgres
@@ -50,16 +51,11 @@ class DbosSystem:
         self._url = url
 
     async def complete(self, orders: Sequence[Order]) -> None:
-        waiting = iter(orders)
+        async def place(order: Order) -> None:
+            options = EnqueueOptions(workflow_name=WORKFLOW, queue_name=QUEUE, workflow_id=order["order_id"])
+            await self._client.enqueue_async(options, order)
 
-        async def place() -> None:
-            for order in waiting:
-                options = EnqueueOptions(workflow_name=WORKFLOW, queue_name=QUEUE, workflow_id=order["order_id"])
-                await self._client.enqueue_async(options, order)
-
-        async with asyncio.TaskGroup() as group:
-            for _ in range(PLACED_AT_ONCE):
-                group.create_task(place())
+        await each(orders, PLACED_AT_ONCE, place)
         async with await psycopg.AsyncConnection.connect(self._url, autocommit=True) as store:
             while await _count(store, UNDER_WAY):  # noqa: ASYNC110 - the store does not call us when they are done
                 await asyncio.sleep(LOOK_S)

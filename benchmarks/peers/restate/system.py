@@ -12,6 +12,7 @@ import httpx
 from oms.stack.ports import HOST, accepts, free_port
 from oms.stack.process import Child
 
+from peers.concurrency import each
 from peers.peer import Shape, Stored, System, started
 from peers.restate.server import PINNED, Server, installed
 from peers.restate.worker import HANDLER, SERVICE
@@ -56,16 +57,11 @@ class RestateSystem:
         self._in_flight = shape.in_flight
 
     async def complete(self, orders: Sequence[Order]) -> None:
-        waiting = iter(orders)
+        async def place(order: Order) -> None:
+            url = f"{self._server.ingress_url}/{SERVICE}/{HANDLER}"
+            (await self._client.post(url, json=order)).raise_for_status()
 
-        async def place() -> None:
-            for order in waiting:
-                url = f"{self._server.ingress_url}/{SERVICE}/{HANDLER}"
-                (await self._client.post(url, json=order)).raise_for_status()
-
-        async with asyncio.TaskGroup() as group:
-            for _ in range(self._in_flight):
-                group.create_task(place())
+        await each(orders, self._in_flight, place)
 
     async def stored(self) -> Stored:
         return Stored(await self._count(COMPLETED), await self._count(STEPS))

@@ -14,6 +14,7 @@ from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
+from peers.concurrency import each
 from peers.peer import Shape, Stored, System, Unavailable, started
 from peers.postgres import Postgres
 from peers.saga import Order
@@ -59,27 +60,15 @@ class TemporalSystem:
         self._in_flight = shape.in_flight
 
     async def complete(self, orders: Sequence[Order]) -> None:
-        waiting = iter(orders)
+        async def place(order: Order) -> None:
+            await self._client.execute_workflow(Saga.run, order, id=order["order_id"], task_queue=QUEUE)
 
-        async def place() -> None:
-            for order in waiting:
-                await self._client.execute_workflow(Saga.run, order, id=order["order_id"], task_queue=QUEUE)
-
-        async with asyncio.TaskGroup() as group:
-            for _ in range(self._in_flight):
-                group.create_task(place())
+        await each(orders, self._in_flight, place)
 
     async def stored(self) -> Stored:
         async with await psycopg.AsyncConnection.connect(self._store) as store:
             completed = [str(row[0]) async for row in await store.execute(COMPLETED, [NAMESPACE])]
-        unread = iter(completed)
-
-        async def steps() -> int:
-            return sum([await self._steps(workflow) for workflow in unread])
-
-        async with asyncio.TaskGroup() as group:
-            counts = [group.create_task(steps()) for _ in range(READ_AT_ONCE)]
-        return Stored(len(completed), sum(count.result() for count in counts))
+        return Stored(len(completed), sum(await each(completed, READ_AT_ONCE, self._steps)))
 
     async def _steps(self, workflow: str) -> int:
         history = await self._client.get_workflow_handle(workflow).fetch_history()
