@@ -73,3 +73,11 @@ def test_new_orders_begin_with_the_newest_definition_unless_the_installation_say
         Settings()
     upgrade()
     assert Settings().policy.definition == 2
+
+
+def test_a_definition_in_which_one_message_would_answer_two_steps_is_refused() -> None:
+    *stages, last = FIRST.stages
+    capture, issue = last.steps
+    twice = replace(issue, done=capture.done)
+    with pytest.raises(ValueError, match="only one step can be answered, and in one way, by PaymentCaptured"):
+        Definition((*stages, replace(last, steps=(capture, twice))))

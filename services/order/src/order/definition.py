@@ -1,6 +1,7 @@
 """What a saga is made of: the words that the table in `saga` is written in."""
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -95,6 +96,9 @@ class Undo:
     """
 
 
+Part = Literal["done", "waits", "refused", "undone", "too late", "noted"]
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """One row of the table."""
@@ -110,6 +114,19 @@ class Step:
     skippable: bool = False
     """Whether a person may take it as done though nobody said so: nothing that follows is built on its answer."""
 
+    @property
+    def answers(self) -> Iterator[tuple[type[Message], Part]]:
+        """Each message that belongs to it, and as what."""
+        yield self.done.answer, "done"
+        yield from ((note, "noted") for note in self.notes)
+        if self.waits:
+            yield self.waits.answer, "waits"
+        if self.refused:
+            yield self.refused.answer, "refused"
+        if self.undo:
+            yield self.undo.answer, "undone"
+            yield from ((late, "too late") for late in self.undo.too_late)
+
 
 @dataclass(frozen=True, slots=True)
 class Stage:
@@ -124,14 +141,17 @@ class Stage:
     """What the order comes to when one of the steps fails."""
 
 
-Part = Literal["done", "waits", "refused", "undone", "too late", "noted"]
-
-
 @dataclass(frozen=True)
 class Definition:
     """One version of the saga."""
 
     stages: tuple[Stage, ...]
+
+    def __post_init__(self) -> None:
+        """Raises ValueError where one message would answer twice, and only the last were heard."""
+        answers = Counter(answer.__name__ for step in self.steps.values() for answer, _ in step.answers)
+        if ambiguous := [name for name, count in answers.items() if count > 1]:
+            raise ValueError(f"only one step can be answered, and in one way, by {', '.join(ambiguous)}")
 
     @cached_property
     def steps(self) -> dict[str, Step]:
@@ -145,15 +165,4 @@ class Definition:
     @cached_property
     def answers(self) -> dict[type[Message], tuple[Step, Part]]:
         """Which step a message belongs to, and as what."""
-        found: dict[type[Message], tuple[Step, Part]] = {}
-        for step in self.steps.values():
-            found[step.done.answer] = (step, "done")
-            found |= dict.fromkeys(step.notes, (step, "noted"))
-            if step.waits:
-                found[step.waits.answer] = (step, "waits")
-            if step.refused:
-                found[step.refused.answer] = (step, "refused")
-            if step.undo:
-                found[step.undo.answer] = (step, "undone")
-                found |= dict.fromkeys(step.undo.too_late, (step, "too late"))
-        return found
+        return {answer: (step, part) for step in self.steps.values() for answer, part in step.answers}
