@@ -59,7 +59,7 @@ class Verdict:
     counted: int
     """Messages that are numbered along a link, each counted once."""
     repeated: int
-    """Messages that were published again after a crash."""
+    """Messages that were published again: after a crash, or where Kafka answered too late."""
     books: list[Book]
     dead_letters: Counter[Cause]
     examples: dict[Cause, list[str]]

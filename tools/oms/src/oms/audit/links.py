@@ -108,7 +108,7 @@ class Links:
 
     @property
     def repeated(self) -> int:
-        """Messages that came again after a crash."""
+        """Messages that came again: after a crash, or where Kafka answered too late."""
         return sum(link.repeated for link in self._links.values())
 
 

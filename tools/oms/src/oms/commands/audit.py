@@ -79,7 +79,7 @@ def as_json_of(verdict: Verdict) -> dict[str, object]:
 def show(verdict: Verdict) -> None:
     """The verdict for people."""
     items = sum(len(book.items) for book in verdict.books)
-    again = f", {verdict.repeated:,} of them published again after a crash" if verdict.repeated else ""
+    again = f", {verdict.repeated:,} of them published again" if verdict.repeated else ""
     SHOWN.print(
         f"{verdict.records:,} records on {verdict.links:,} links{again}; {verdict.orders.total():,} orders; "
         f"{items:,} items in stock"
