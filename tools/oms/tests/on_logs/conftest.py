@@ -8,10 +8,6 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import chassis.world
-import fulfillment.decide
-import inventory.decide
-import order.decide
-import payment.decide
 import pytest
 import shipping.decide
 from chassis.decision import Decision, Document, Documents, Input, Retry
@@ -23,20 +19,16 @@ from chassis.virtual_time import VirtualTimeLoop
 from chassis.world import Process, World
 from contracts.inventory import ReceiveStock
 from contracts.message import Currency, Message, SkuQuantity
-from contracts.topics import TOPIC_OF, topics_read_by
-from fulfillment.state import Fulfillment
-from inventory.state import Book, LedgerEntry, Movement, Reservation, Stock
+from contracts.topics import TOPIC_OF
+from fulfillment.decide import SimulatedPickers
 from oms.audit.auditor import Auditor, Judged, Verdict
 from oms.log import Record
 from oms.replay import Replayer
+from oms.simulate.shop import Deadlines, services
 from order.definition import Policy
 from order.sourcing import Routes
-from order.state import Order
-from order.validation import salvage
 from payment.gateway import Simulator as Provider
-from payment.state import Payment
 from shipping.gateway import Simulator as Carrier
-from shipping.state import Shipment
 
 PARTITIONS = 2
 POLICY = Policy(
@@ -61,51 +53,19 @@ QUIET_S = 150.0
 """When nothing has been written for so long, nothing is under way but what waits for hours."""
 RETRY = Retry(timedelta(seconds=1), timedelta(minutes=1))
 NO_TIME = timedelta(0)
-SERVICES = (
-    Service(
-        name="order",
-        topics=topics_read_by("order"),
-        documents=(Order,),
-        needs=order.decide.needs,
-        decide=order.decide.decider(POLICY),
-        salvage=salvage,
-    ),
-    Service(
-        name="inventory",
-        topics=topics_read_by("inventory"),
-        documents=(Book, Stock, Reservation, Movement, LedgerEntry),
-        needs=inventory.decide.needs,
-        decide=inventory.decide.decider(inventory.decide.Policy(backorder_queue_max_orders=100)),
-    ),
-    Service(
-        name="payment",
-        topics=topics_read_by("payment"),
-        documents=(Payment,),
-        needs=payment.decide.needs,
-        decide=payment.decide.decider(RETRY),
-        gateway=Provider(slow=NO_TIME, capture_failures=2),
-    ),
-    Service(
-        name="fulfillment",
-        topics=topics_read_by("fulfillment"),
-        documents=(Fulfillment,),
-        needs=fulfillment.decide.needs,
-        decide=fulfillment.decide.decider(
-            fulfillment.decide.SimulatedPickers(timedelta(seconds=20), timedelta(seconds=10))
-        ),
-    ),
-    Service(
-        name="shipping",
-        topics=topics_read_by("shipping"),
-        documents=(Shipment,),
-        needs=shipping.decide.needs,
-        decide=shipping.decide.decider(shipping.decide.Policy(RETRY, timedelta(minutes=1), timedelta(minutes=1))),
-        gateway=Carrier("GB", Currency("GBP"), slow=NO_TIME),
-    ),
+WIRED = services(
+    Deadlines(
+        order=POLICY,
+        payment=RETRY,
+        fulfillment=SimulatedPickers(timedelta(seconds=20), timedelta(seconds=10)),
+        shipping=shipping.decide.Policy(RETRY, timedelta(minutes=1), timedelta(minutes=1)),
+    )
 )
-
-
-BY_NAME = {service.name: service for service in SERVICES}
+BY_NAME = WIRED | {
+    "payment": replace(WIRED["payment"], gateway=Provider(slow=NO_TIME, capture_failures=2)),
+    "shipping": replace(WIRED["shipping"], gateway=Carrier("GB", Currency("GBP"), slow=NO_TIME)),
+}
+SERVICES = tuple(BY_NAME.values())
 Backup = tuple[MemoryStore, datetime]
 
 
@@ -169,7 +129,7 @@ class Stage:
             for process in self._processes.pop(name):
                 process.crash()
         for name, backup in backups.items():
-            topics = topics_read_by(name)
+            topics = BY_NAME[name].topics
             ends = {n: {topic: self.world.topics.end(topic, n) for topic in topics} for n in range(PARTITIONS)}
             self.world.store(BY_NAME[name]).restore(*backup, ends)
         for name in backups:

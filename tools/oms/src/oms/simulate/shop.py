@@ -1,6 +1,7 @@
 """The shop that is simulated: its services as they are wired, with deadlines of seconds; its stock; what is ordered."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import timedelta
 
 import fulfillment.decide
@@ -44,15 +45,27 @@ LIMITS = Limits(
     checkpoint_interval_s=2.0,
     call_timeout_s=5.0,
 )
-SERVICES = {
-    service.name: service
-    for service in (
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """What is decided by the clock in each service."""
+
+    order: Policy
+    payment: Retry
+    fulfillment: fulfillment.decide.SimulatedPickers
+    shipping: shipping.decide.Policy
+
+
+def services(deadlines: Deadlines) -> dict[str, Service]:
+    """All five by their names, as they are wired, but that they call nobody outside and look nothing up."""
+    wired = (
         Service(
             name="order",
             topics=topics_read_by("order"),
             documents=(Order,),
             needs=order.decide.needs,
-            decide=order.decide.decider(POLICY),
+            decide=order.decide.decider(deadlines.order),
             salvage=salvage,
         ),
         Service(
@@ -67,27 +80,34 @@ SERVICES = {
             topics=topics_read_by("payment"),
             documents=(Payment,),
             needs=payment.decide.needs,
-            decide=payment.decide.decider(RETRY),
+            decide=payment.decide.decider(deadlines.payment),
         ),
         Service(
             name="fulfillment",
             topics=topics_read_by("fulfillment"),
             documents=(Fulfillment,),
             needs=fulfillment.decide.needs,
-            decide=fulfillment.decide.decider(
-                fulfillment.decide.SimulatedPickers(timedelta(seconds=2), timedelta(seconds=1))
-            ),
+            decide=fulfillment.decide.decider(deadlines.fulfillment),
         ),
         Service(
             name="shipping",
             topics=topics_read_by("shipping"),
             documents=(Shipment,),
             needs=shipping.decide.needs,
-            decide=shipping.decide.decider(shipping.decide.Policy(RETRY, timedelta(seconds=3), timedelta(seconds=5))),
+            decide=shipping.decide.decider(deadlines.shipping),
         ),
     )
-}
+    return {service.name: service for service in wired}
 
+
+SERVICES = services(
+    Deadlines(
+        order=POLICY,
+        payment=RETRY,
+        fulfillment=fulfillment.decide.SimulatedPickers(timedelta(seconds=2), timedelta(seconds=1)),
+        shipping=shipping.decide.Policy(RETRY, timedelta(seconds=3), timedelta(seconds=5)),
+    )
+)
 ORDERS: tuple[dict[str, object], ...] = (
     {},
     {"units": 3, "skus": ("MUG", "TEA")},
