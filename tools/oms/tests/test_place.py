@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from contracts.message import Message, Reason
-from contracts.order import CancelOrder, OrderCompleted, OrderPlaced, OrderValidated, PlacementRefused
+from contracts.order import CancelOrder, OrderCompleted, OrderConfirmed, OrderPlaced, OrderValidated, PlacementRefused
 from contracts.wire import decode
 from oms import orders_file, sending
 from oms.log import Record
@@ -126,6 +126,17 @@ async def test_follows_each_order_to_its_end(pen: Write) -> None:
     assert tally.open == ["web:1"]
     assert tally.see(pen(completed("web:1")).record)
     assert tally.open == []
+    assert tally.states == {"completed": 1}
+
+
+async def test_an_event_that_comes_again_after_later_ones_changes_nothing(pen: Write) -> None:
+    """As when a process that had lost its partition unknown to itself still publishes what its successor has."""
+    _, _, tally = await sent_of(AN_ORDER)
+    confirmed = pen(OrderConfirmed(order_id="web:1", revision=1, allocations=())).record
+
+    assert tally.see(confirmed)
+    assert tally.see(pen(completed("web:1")).record)
+    assert not tally.see(confirmed)
     assert tally.states == {"completed": 1}
 
 

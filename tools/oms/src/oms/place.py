@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from contracts.message import Message
 from contracts.order import OrderEvent, OrderPlaced, OrderValidated, PlacementRefused
 from contracts.topics import BY_NAME, TOPIC_OF
-from contracts.wire import Unreadable, decode
+from contracts.wire import Unreadable, decode, link_of
 
 from oms.history import STATE_AFTER
 from oms.log import LogReader, Record
@@ -42,6 +42,8 @@ class Tally:
     """By order, or by message where a line does not say which order it is."""
     sent: dict[str, str] = field(default_factory=dict)
     """By id of the message, the order."""
+    _heard: dict[tuple[str, int, str], int] = field(default_factory=dict)
+    """By topic partition and source, the last number that was heard."""
 
     def placed(self, line: Line, message_id: str) -> None:
         order = line.order_id or message_id
@@ -53,6 +55,8 @@ class Tally:
         if record.topic not in BY_NAME:
             order = self.sent.get(dict(record.headers).get("ce_id", b"").decode(errors="replace"))
             return order is not None and self._is_now(order, "dead letter")
+        if self._is_echo(record):
+            return False
         try:
             message = decode(record).message
         except Unreadable:
@@ -64,6 +68,22 @@ class Tally:
             return self.state[message.order_id] == "placed" and self._is_now(message.order_id, "refused")
         state = STATE_AFTER.get(type(message))
         return state is not None and self._is_now(message.order_id, state)
+
+    def _is_echo(self, record: Record) -> bool:
+        """Whether it was heard before: what is published again may come after what was said later."""
+        link = link_of(record)
+        if link is None:
+            return False
+        source, number = link
+        where = record.topic, record.partition, source
+        is_echo = number <= self._heard.get(where, 0)
+        if not is_echo:
+            self._heard[where] = number
+        return is_echo
+
+    def afresh(self) -> "Tally":
+        """The same tally for who reads everything from the beginning."""
+        return Tally(self.state, self.sent)
 
     def _is_now(self, order: str, state: str) -> bool:
         self.state[order] = state
@@ -144,6 +164,7 @@ async def follow(
 
 
 async def _look_back(brokers: str, tally: Tally) -> None:
+    tally = tally.afresh()
     async with LogReader(brokers) as log:
         async for records in log.read(await log.spans([EVENTS])):
             for record in records:
