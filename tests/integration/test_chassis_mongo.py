@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -18,6 +20,8 @@ from contracts.message import Moment, SkuQuantity
 from motor.motor_asyncio import AsyncIOMotorClient
 from oms.fleet import Addresses
 from oms.stack.ports import HOST, free_port
+from pymongo.errors import AutoReconnect
+from pymongo.synchronous.pool import Pool
 
 pytestmark = pytest.mark.integration
 
@@ -177,6 +181,33 @@ async def test_a_document_that_is_not_new_after_all_is_written_where_the_store_h
     await store.checkpoint(through(owner, 6), thought_new)
     found = {basket.id: basket.amount for basket in await store.find(Basket, {})}
     assert found == {"new": 1, "late": 5, "early": 6}
+
+
+async def test_a_checkpoint_whose_first_attempt_reaches_nobody_writes_all_of_its_documents(
+    store: MongoStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PyMongo tries again by itself, and did so with the new documents only when known ones were in the same bulk."""
+    owner = await store.recover(0, "w")
+    await store.checkpoint(through(owner, 1), [change(Basket(id="known", amount=1), 1)])
+    checkout, attempts = Pool.checkout, count()
+
+    def fail_once(self: Pool, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - whatever PyMongo passes
+        if next(attempts) == 0:
+            raise AutoReconnect("nobody is there at the moment")
+        return checkout(self, *args, **options)
+
+    monkeypatch.setattr(Pool, "checkout", fail_once)
+    changes = [
+        replace(change(Basket(id="new", amount=2), 2), is_first=True),
+        change(Basket(id="known", amount=2), 2),
+    ]
+    await store.checkpoint(through(owner, 2), changes)
+    loaded = await store.load(["basket/new", "basket/known"])
+    assert {key: stored.document for key, stored in loaded.items()} == {
+        "basket/new": Basket(id="new", amount=2),
+        "basket/known": Basket(id="known", amount=2),
+    }
+    assert next(attempts) > 1
 
 
 async def test_who_was_overtaken_by_a_new_owner_writes_no_checkpoint(store: MongoStore) -> None:

@@ -212,18 +212,21 @@ class MongoStore:
     async def _write_unless_newer(
         collection: AsyncIOMotorCollection, partition: int, changes: Sequence[Change]
     ) -> None:
-        rows = [raw_document(change, partition) for change in changes]
-        writes = [
-            InsertOne(row) if change.is_first else _guarded(row) for row, change in zip(rows, changes, strict=True)
-        ]
-        try:
-            await collection.bulk_write(writes, ordered=False)
-        except BulkWriteError as error:
-            problems = error.details["writeErrors"]
-            if error.details.get("writeConcernErrors") or any(one["code"] != DUPLICATE_KEY for one in problems):
-                raise
-            # What was thought to be new is there: an earlier checkpoint did not come to its end, or a new owner came.
-            await collection.bulk_write([_guarded(rows[one["index"]]) for one in problems], ordered=False)
+        # Never both sorts of writes in one bulk: where its first attempt reaches nobody, PyMongo 4.20 tries again with
+        # the first sort, forgets the other, and says that all was done.
+        new = [raw_document(change, partition) for change in changes if change.is_first]
+        known = [raw_document(change, partition) for change in changes if not change.is_first]
+        if new:
+            try:
+                await collection.bulk_write([*map(InsertOne, new)], ordered=False)
+            except BulkWriteError as error:
+                problems = error.details["writeErrors"]
+                if error.details.get("writeConcernErrors") or any(one["code"] != DUPLICATE_KEY for one in problems):
+                    raise
+                # Not new after all: an earlier checkpoint did not come to its end, or a new owner came.
+                known += [new[one["index"]] for one in problems]
+        if known:
+            await collection.bulk_write([*map(_guarded, known)], ordered=False)
 
     # Reading for the APIs.
 

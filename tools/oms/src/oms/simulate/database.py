@@ -179,7 +179,7 @@ class Collection:
         await self._ask(request)
 
     async def bulk_write(self, writes: Sequence[InsertOne[Raw] | UpdateOne], *, ordered: bool) -> None:
-        if ordered:
+        if ordered or len(set(map(type, writes))) > 1:  # PyMongo loses some where it tries a mixed bulk again
             raise NotImplementedError
         numbered = [*enumerate(writes)]
         half = len(numbered) // 2
