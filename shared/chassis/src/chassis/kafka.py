@@ -67,7 +67,7 @@ class KafkaLog:
             enable_idempotence=True,
             max_batch_size=BATCH_BYTES,
             max_request_size=LARGEST_RECORD_BYTES,
-            compression_type="lz4",
+            compression_type="zstd",
         )
         try:
             await producer.start()

@@ -232,7 +232,7 @@ async def run(service: str, *, has_storage: bool) -> None:
         enable_idempotence=True,
         max_batch_size=BATCH_BYTES,
         max_request_size=LARGEST_RECORD_BYTES,
-        compression_type="lz4",
+        compression_type="zstd",
     )
     database = connect(settings.mongo_url).get_database(service, write_concern=WriteConcern(w="majority", j=True))
     journal = database["journal"] if has_storage else None
