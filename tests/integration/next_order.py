@@ -4,17 +4,20 @@ from dataclasses import replace
 
 import contracts.fulfillment
 import order.commands
-from contracts.shipping import ShipmentDelivered
+from contracts.shipping import CancelShipment, ShipmentCancelled, ShipmentDelivered, ShipmentDispatched
 from contracts.topics import TOPIC_OF
 from order.commands import create_shipment
-from order.definition import Do, Done, Step
+from order.definition import Definition, Do, Done, Step, Undo
 from order.main import main
 from order.saga import DEFINITIONS, FIRST
 
 NUMBER = 2
 NOTE = "with our compliments"
 
-*BEFORE, LAST = FIRST.stages
+*BEFORE, SHIPPING, LAST = FIRST.stages
+(SHIP,) = SHIPPING.steps
+DISPATCHED = replace(SHIP, undo=Undo(CancelShipment, ShipmentCancelled, too_late=(ShipmentDispatched,)))
+"""A message answers one step: that a parcel was delivered is for the new one to hear."""
 DELIVER = Step(
     "deliver",
     Do(create_shipment, within=lambda policy: policy.forward_again_after),
@@ -22,7 +25,9 @@ DELIVER = Step(
     skippable=True,
 )
 """The carrier is reminded, and the order is complete only when the customer has it."""
-SECOND = replace(FIRST, stages=(*BEFORE, replace(LAST, steps=(*LAST.steps, DELIVER))))
+SECOND = Definition(
+    (*BEFORE, replace(SHIPPING, steps=(DISPATCHED,)), replace(LAST, steps=(*LAST.steps, DELIVER))),
+)
 
 
 class FulfillOrder(contracts.fulfillment.FulfillOrder):
