@@ -120,8 +120,7 @@ async def test_the_same_entry_may_be_written_twice_by_its_writer_only(store: Mon
 
 async def test_a_zombie_is_fenced_however_long_it_slept(store: MongoStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its next number was taken, checkpointed, and its place taken again a whole round of the journal later."""
-    for module in ("mongo", "raw"):
-        monkeypatch.setattr(f"chassis.{module}.JOURNAL_PLACES", 8)
+    monkeypatch.setattr("chassis.entry.JOURNAL_PLACES", 8)
     zombie = await store.recover(0, "zombie")
     owner = await store.recover(0, "w")
     for number in range(1, 20):

@@ -21,6 +21,16 @@ no other. So a writer that slept through any number of entries finds its place t
 could not promise: there, the number that it would take may be free again. It must never change."""
 
 
+def place_in_ring(number: int) -> int:
+    """The place that an entry takes in the journal of its partition."""
+    return number % JOURNAL_PLACES
+
+
+def replaced_by(number: int) -> int:
+    """The number of the one entry that an entry may replace."""
+    return number - JOURNAL_PLACES
+
+
 @dataclass(frozen=True, slots=True)
 class Outgoing:
     """A record that is to be published, as it will be on Kafka."""

@@ -16,7 +16,6 @@ from contracts.wire import Headers
 
 from chassis.decision import Document
 from chassis.entry import (
-    JOURNAL_PLACES,
     Change,
     Checkpoint,
     Entry,
@@ -27,6 +26,8 @@ from chassis.entry import (
     Recovered,
     Stored,
     begun_anew,
+    place_in_ring,
+    replaced_by,
 )
 from chassis.kafka import home_of
 from chassis.kinds import kinds_of
@@ -269,9 +270,9 @@ class MemoryStore:
 
     async def append(self, entry: Entry) -> None:
         await self._interrupt("append")
-        place = (entry.partition, entry.number % JOURNAL_PLACES)
+        place = (entry.partition, place_in_ring(entry.number))
         held = self._data.journal.get(place)
-        if held is None or held.number == entry.number - JOURNAL_PLACES:
+        if held is None or held.number == replaced_by(entry.number):
             self._data.journal[place] = entry
         elif (held.number, held.writer) != (entry.number, entry.writer):
             raise Fenced(f"entry {entry.number} of partition {entry.partition} is somebody else's")
@@ -319,7 +320,7 @@ class MemoryStore:
             entries = [entry for entry in backup.journal(partition) if entry.number > checkpoint.number]
             begun, entries_then = begun_anew(checkpoint, entries, f"{epoch:x}", Past(since, ends[partition]))
             data.checkpoints[partition] = replace(begun, epoch=epoch)
-            data.journal.update({(partition, entry.number % JOURNAL_PLACES): entry for entry in entries_then})
+            data.journal.update({(partition, place_in_ring(entry.number)): entry for entry in entries_then})
 
     # What a test looks at.
 

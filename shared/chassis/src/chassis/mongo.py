@@ -28,7 +28,6 @@ from pymongo.read_concern import ReadConcern
 from chassis.census import OPEN, questions
 from chassis.decision import D
 from chassis.entry import (
-    JOURNAL_PLACES,
     Change,
     Checkpoint,
     Entry,
@@ -36,6 +35,7 @@ from chassis.entry import (
     Progress,
     Recovered,
     Stored,
+    replaced_by,
 )
 from chassis.kinds import STUCK, kinds_of
 from chassis.parking import Parked
@@ -117,7 +117,7 @@ class MongoStore:
         """Write the entry into its place; see `chassis.ports.Store`."""
         written = raw_entry(entry)
         # The upsert of a writer that comes too late does not match and fails on the key: that is the fence.
-        predecessor = {"_id": written["_id"], "number": entry.number - JOURNAL_PLACES}
+        predecessor = {"_id": written["_id"], "number": replaced_by(entry.number)}
         while True:
             try:
                 await self._journal.replace_one(predecessor, written, upsert=True)

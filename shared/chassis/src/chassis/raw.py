@@ -9,7 +9,7 @@ import cramjam
 from bson.codec_options import CodecOptions
 from pydantic_core import from_json
 
-from chassis.entry import JOURNAL_PLACES, Change, Checkpoint, Entry, Outgoing, Past, Progress
+from chassis.entry import Change, Checkpoint, Entry, Outgoing, Past, Progress, place_in_ring
 
 Raw = Mapping[str, Any]
 
@@ -20,7 +20,7 @@ PACKING = -1
 
 def place_of(partition: int, number: int) -> str:
     """The `_id` of an entry in the journal."""
-    return f"{partition}/{number % JOURNAL_PLACES:03d}"
+    return f"{partition}/{place_in_ring(number):03d}"
 
 
 def raw_progress(progress: Progress) -> Raw:

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import replace
 from time import perf_counter
 
-from chassis.entry import JOURNAL_PLACES, Entry, Fenced, Outgoing, Progress, Recovered
+from chassis.entry import Entry, Fenced, Outgoing, Progress, Recovered, replaced_by
 from chassis.memory import Memory
 from chassis.ports import Feed, Log, Store
 from chassis.telemetry import Meters, logger
@@ -86,7 +86,7 @@ class Tail:
 
     def _needs_checkpoint(self, entry: Entry) -> bool:
         """Whether there is no place for the entry, or too much is held in memory, until a checkpoint is written."""
-        is_full = entry.number - self._base.number > JOURNAL_PLACES
+        is_full = replaced_by(entry.number) > self._base.number
         return is_full or self._memory.unsaved_bytes >= MOST_UNSAVED_BYTES
 
     def complete(self) -> None:

@@ -10,7 +10,7 @@ from hashlib import sha256
 from typing import Any, NoReturn
 
 import structlog
-from chassis import entry, mongo, raw, tail
+from chassis import entry
 from chassis.decision import D, Document
 from chassis.entry import Outgoing
 from chassis.kafka import home_of
@@ -274,13 +274,11 @@ def _is_of_the_line(bug: BaseException | None) -> bool:
 def _ring_of(places: int) -> Iterator[None]:
     """Make journals so short; in reality their length must never change, and so is no setting."""
     usual = entry.JOURNAL_PLACES
-    for module in (mongo, raw, tail):
-        vars(module).update(JOURNAL_PLACES=places)
+    vars(entry).update(JOURNAL_PLACES=places)
     try:
         yield
     finally:
-        for module in (mongo, raw, tail):
-            vars(module).update(JOURNAL_PLACES=usual)
+        vars(entry).update(JOURNAL_PLACES=usual)
 
 
 @contextmanager
