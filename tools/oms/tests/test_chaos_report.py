@@ -48,6 +48,15 @@ def test_is_clean_only_if_nothing_was_found_and_nothing_was_too_slow() -> None:
     assert [one.as_json()["ok"] for one in (fine, lost, slow)] == [True, False, False]
 
 
+def test_what_could_not_be_tried_is_told_and_is_not_a_fault_of_the_system() -> None:
+    tried = report(killed(2.5))
+    tried.untried.append("disk after 40 s: the node was not elected")
+
+    assert tried.is_clean
+    assert tried.as_json()["untried"] == ["disk after 40 s: the node was not elected"]
+    assert "## What could not be tried\n\n- disk after 40 s: the node was not elected\n" in tried.as_markdown()
+
+
 def test_the_page_says_what_was_done_and_what_was_found() -> None:
     page = report(killed(2.5, 3.25), killed(None))
     page.orders = Counter(completed=1200, rejected=3)

@@ -14,7 +14,7 @@ from oms.stack.mongo import Node
 from oms.stack.process import Child, until
 from oms.system import System
 
-PRIMARY_WITHIN_S = 30.0
+PRIMARY_WITHIN_S = 60.0
 FULL_WITHIN_S = 70.0
 
 

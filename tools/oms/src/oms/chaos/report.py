@@ -65,6 +65,8 @@ class Report:
     """What must not be, however slow the machine is."""
     too_slow: list[str] = field(default_factory=list)
     """Where recovery took longer than it may."""
+    untried: list[str] = field(default_factory=list)
+    """Which faults could not be brought about, and why; nothing was learnt from them, and nothing is wrong."""
 
     @property
     def is_clean(self) -> bool:
@@ -89,6 +91,7 @@ class Report:
             "rate_per_s": self.rate,
             "session_timeout_s": self.session_timeout_s,
             "skipped": self.skipped,
+            "untried": self.untried,
             "orders": dict(self.orders),
             "drained_s": round(self.drained_s, 1),
             "recovery": {
@@ -155,6 +158,11 @@ class Report:
         yield ""
         if self.skipped:
             yield from _table("not tried", "because", self.skipped.items())
+            yield ""
+        if self.untried:
+            yield "## What could not be tried"
+            yield ""
+            yield from (f"- {untried}" for untried in self.untried)
             yield ""
         yield "## What was done"
         yield ""

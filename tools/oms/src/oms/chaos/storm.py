@@ -118,14 +118,17 @@ class Storm:
         outcomes = await asyncio.gather(*map(breaker.commit, round_.faults), return_exceptions=True)
         for fault, outcome in zip(round_.faults, outcomes, strict=True):
             if isinstance(outcome, Unbroken):
-                self._find(f"{fault} could not be tried: {outcome}")
+                self.report.untried.append(f"{fault} after {broke - begun:.0f} s: {outcome}")
+                self._look(f"not tried: {fault}: {outcome}")
             elif isinstance(outcome, BaseException) and not isinstance(outcome, StackError):
                 raise outcome
             elif isinstance(outcome, BaseException):
                 self._find(f"{fault}: {str(outcome).splitlines()[0]}")
+        tried = [one for one, outcome in zip(round_.faults, outcomes, strict=True) if not isinstance(outcome, Unbroken)]
         since = max((outcome for outcome in outcomes if isinstance(outcome, float)), default=broke)
         await self._revive(breaker)
-        self.report.broken.append(await self._recovery(round_.faults, parts, begun, broke, since, watch))
+        if tried:
+            self.report.broken.append(await self._recovery(tuple(tried), parts, begun, broke, since, watch))
 
     async def _recovery(
         self, faults: tuple[Fault, ...], parts: list[Part], begun: float, broke: float, since: float, watch: Watch

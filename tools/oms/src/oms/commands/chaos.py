@@ -79,6 +79,8 @@ def _show(report: Report) -> None:
     SHOWN.print(table)
     for kind, why in report.skipped.items():
         SHOWN.print(f"not tried: {kind}: {escape(why)}")
+    for untried in report.untried:
+        SHOWN.print(f"could not be tried: {escape(untried)}", highlight=False, soft_wrap=True)
     ends = ", ".join(f"{count:,} {state}" for state, count in report.orders.most_common())
     SHOWN.print(f"{report.orders.total():,} orders: {ends}; drained in {report.drained_s:.1f} s")
     if not report.findings:
