@@ -10,7 +10,8 @@ from typing import Annotated, Self
 from chassis.body import AsJson
 from chassis.ports import Publisher, Reader
 from chassis.problem import Problem
-from chassis.repairs_api import LOOK_EVERY_S, Asked, Limit, RepairId, WaitS, Wish
+from chassis.repairs_api import LOOK_EVERY_S, Limit, RepairId, WaitS, Wish
+from chassis.repairs_shown import Asked
 from contracts.message import OrderId, Reason
 from contracts.order import CompensateOrder, RetryStep, SkipStep, StepName
 from fastapi import APIRouter, Query, Response, status

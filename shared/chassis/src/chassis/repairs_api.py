@@ -4,12 +4,10 @@ Nothing is done here. Each request becomes a message to the partition concerned,
 """
 
 import asyncio
-from base64 import b64encode
-from datetime import datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 from uuid import uuid4
 
-from contracts.message import FromOutside, Name, Reason, Reference
+from contracts.message import FromOutside, Name, Reference
 from contracts.repair import (
     AcceptGap,
     DropDeadLetter,
@@ -21,18 +19,31 @@ from contracts.repair import (
     RetryDeadLetter,
     TopicName,
 )
-from contracts.wire import Received
 from fastapi import APIRouter, Path, Query, Response, status
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from chassis.body import AsJson
 from chassis.dead_letter import CARD_NUMBER, DeadLetter
-from chassis.decision import Document
 from chassis.gap import Gap
 from chassis.parking import Parked
 from chassis.ports import Log, Publisher, Reader, Ward
 from chassis.problem import Problem
 from chassis.repair import Repair
+from chassis.repairs_shown import (
+    Asked,
+    Content,
+    DeadLetterPage,
+    DeadLetterShown,
+    DeadLetterWhole,
+    Gaps,
+    GapShown,
+    ParkedPage,
+    ParkedShown,
+    RepairPage,
+    RepairShown,
+    StuckCount,
+    StuckCounts,
+)
 from chassis.stuck import Stuck
 
 LOOK_EVERY_S = 0.2
@@ -52,130 +63,6 @@ class Wish(FromOutside):
 
 class Acceptance(Loss, Wish):
     """Which gap exactly is accepted, by whom, and why."""
-
-
-class Asked(BaseModel):
-    """The request is on its way to its partition; what comes of it is seen at `status_url`."""
-
-    repair_id: str
-    status_url: str
-
-
-class StuckCount(BaseModel):
-    """How much is stuck for one reason."""
-
-    what: str
-    """`parked`, `dead_letter`, `gap`, or what else the service counts as stuck, such as a `saga`."""
-    why: str
-    count: int
-    since: datetime
-    """Since when the oldest is."""
-
-
-class StuckCounts(BaseModel):
-    stuck: list[StuckCount]
-
-
-class WaitingRecord(BaseModel):
-    """A record that waits for its order to be released; it is on its topic."""
-
-    topic: str
-    offset: int
-    timestamp_ms: int
-
-
-class ParkedShown(BaseModel):
-    """What waits because deciding on a message of it failed."""
-
-    place: str
-    """The order, or the key that its messages share."""
-    partition: int
-    since: datetime
-    why: str
-    reason: str
-    times: int
-    """How often it failed in a row."""
-    waiting: list[WaitingRecord]
-    """The record that failed, and what came after it, in order."""
-
-
-class ParkedPage(BaseModel):
-    parked: list[ParkedShown]
-    next: str | None = None
-    """The cursor of the next page; absent on the last one."""
-
-
-class DeadLetterShown(BaseModel):
-    """A record that could not be handled, and waits for somebody to retry or drop it."""
-
-    id: str
-    topic: str
-    partition: int
-    offset: int
-    since: datetime
-    about: str
-    """What it belongs to, as far as that can be told: mostly an order."""
-    reasons: tuple[Reason, ...]
-    times: int
-    """How often it could not be handled."""
-
-
-class Content(BaseModel):
-    """A record as it is on its topic. Bytes that are no text are in base64, and `encoding` says so."""
-
-    encoding: str
-    key: str | None
-    value: str | None
-    headers: list[tuple[str, str | None]]
-
-
-class DeadLetterWhole(DeadLetterShown):
-    """The same, with what it says."""
-
-    content: Content | None
-    """Absent if it holds card data, or if its topic does not have it any more."""
-
-
-class DeadLetterPage(BaseModel):
-    dead_letters: list[DeadLetterShown]
-    next: str | None = None
-    """The cursor of the next page; absent on the last one."""
-
-
-class GapShown(BaseModel):
-    """Where a partition stands still, and what exactly is missing there."""
-
-    partition: int
-    since: datetime
-    topic: str
-    source: str
-    """The source on whose link numbers are missing; empty if it is the topic that lacks records."""
-    first: int
-    last: int
-    text: str
-
-
-class Gaps(BaseModel):
-    gaps: list[GapShown]
-
-
-class RepairShown(BaseModel):
-    """A request for a repair that was dealt with."""
-
-    repair_id: str
-    at: datetime
-    request: str
-    about: str
-    by: str
-    reason: str
-    outcome: str
-    """`done` or `refused`."""
-    detail: str
-    partition: int
-
-
-class RepairPage(BaseModel):
-    repairs: list[RepairShown]
 
 
 Limit = Annotated[int, Query(ge=1, le=200)]
@@ -245,32 +132,19 @@ def _parked(routes: APIRouter, reader: Reader, desk: _Desk) -> None:
         """What is parked because deciding on a message of it failed, in the order of its ids."""
         found = await reader.find(Parked, {"open": True, "id": {"$gt": cursor}}, limit=limit + 1)
         page = found[:limit]
-        return ParkedPage(parked=[_parked_shown(one) for one in page], next=page[-1].id if len(found) > limit else None)
+        shown = [ParkedShown.of(one) for one in page]
+        return ParkedPage(parked=shown, next=page[-1].id if len(found) > limit else None)
 
     @routes.get("/parked/{place:path}")
     async def parked_at(place: Place) -> ParkedShown:
         """One parked order, or whatever else shares a key."""
-        return _parked_shown(await desk.find(Parked, place))
+        return ParkedShown.of(await desk.find(Parked, place))
 
     @routes.post("/parked/{place:path}/release", status_code=status.HTTP_202_ACCEPTED)
     async def release(place: Place, wish: Annotated[Wish, AsJson], response: Response) -> Asked:
         """Ask for it to go on, with all that has waited, in order. What fails again is parked again."""
         found = await desk.find(Parked, place)
         return await desk.ask(ReleaseParked, wish, found.partition, response, place=found.id)
-
-
-def _parked_shown(parked: Parked) -> ParkedShown:
-    return ParkedShown(
-        place=parked.id,
-        partition=parked.partition,
-        since=parked.since,
-        why=parked.why,
-        reason=parked.reason,
-        times=parked.times,
-        waiting=[
-            WaitingRecord(topic=one.topic, offset=one.offset, timestamp_ms=one.timestamp) for one in parked.records
-        ],
-    )
 
 
 def _dead_letters(routes: APIRouter, reader: Reader, log: Log, desk: _Desk) -> None:
@@ -282,7 +156,7 @@ def _dead_letters(routes: APIRouter, reader: Reader, log: Log, desk: _Desk) -> N
             where["topic"] = topic
         found = await reader.find(DeadLetter, where, limit=limit + 1)
         page = found[:limit]
-        shown = [DeadLetterShown(**_fields(letter)) for letter in page]
+        shown = [DeadLetterShown.of(letter) for letter in page]
         return DeadLetterPage(dead_letters=shown, next=page[-1].id if len(found) > limit else None)
 
     @routes.get(DEAD_LETTER)
@@ -291,7 +165,9 @@ def _dead_letters(routes: APIRouter, reader: Reader, log: Log, desk: _Desk) -> N
         letter = await desk.find(DeadLetter, f"{topic}/{partition}/{offset}")
         is_card_data = any(reason.code == CARD_NUMBER for reason in letter.reasons)
         record = None if is_card_data else await log.read(topic, partition, offset)
-        return DeadLetterWhole(**_fields(letter), content=_content(record) if record else None)
+        shown = DeadLetterWhole.of(letter)
+        shown.content = Content.of(record) if record else None
+        return shown
 
     @routes.post(f"{DEAD_LETTER}/retry", status_code=status.HTTP_202_ACCEPTED)
     async def retry(
@@ -318,33 +194,17 @@ def _dead_letters(routes: APIRouter, reader: Reader, log: Log, desk: _Desk) -> N
         return await desk.ask(DropDeadLetter, wish, partition, response, topic=letter.topic, offset=letter.offset)
 
 
-def _fields(document: Document) -> dict[str, Any]:
-    return {name: getattr(document, name) for name in DeadLetterShown.model_fields}
-
-
-def _content(record: Received) -> Content:
-    raw = [record.key, record.value, *(value for _, value in record.headers)]
-    try:
-        texts = [None if part is None else part.decode() for part in raw]
-        encoding = "utf-8"
-    except UnicodeDecodeError:
-        texts = [None if part is None else b64encode(part).decode() for part in raw]
-        encoding = "base64"
-    names = [name for name, _ in record.headers]
-    return Content(encoding=encoding, key=texts[0], value=texts[1], headers=[*zip(names, texts[2:], strict=True)])
-
-
 def _gaps(routes: APIRouter, reader: Reader, desk: _Desk) -> None:
     @routes.get("/gaps")
     async def gaps() -> Gaps:
         """The partitions that stand still because something is missing, and what."""
         found = await reader.find(Gap, {"open": True}, sort=(("partition", 1),), limit=1000)
-        return Gaps(gaps=[_gap_shown(gap) for gap in found])
+        return Gaps(gaps=[GapShown.of(gap) for gap in found])
 
     @routes.get("/gaps/{partition}")
     async def gap(partition: PartitionNumber) -> GapShown:
         """Where one partition stands still."""
-        return _gap_shown(await desk.find(Gap, str(partition)))
+        return GapShown.of(await desk.find(Gap, str(partition)))
 
     @routes.post("/gaps/{partition}/accept", status_code=status.HTTP_202_ACCEPTED)
     async def accept(
@@ -357,24 +217,12 @@ def _gaps(routes: APIRouter, reader: Reader, desk: _Desk) -> None:
         return await desk.ask(AcceptGap, acceptance, partition, response)
 
 
-def _gap_shown(gap: Gap) -> GapShown:
-    return GapShown(
-        partition=gap.partition,
-        since=gap.since,
-        topic=gap.topic,
-        source=gap.source,
-        first=gap.first,
-        last=gap.last,
-        text=gap.text,
-    )
-
-
 def _repairs(routes: APIRouter, reader: Reader) -> None:
     @routes.get("/repairs")
     async def repairs(limit: Limit = 50) -> RepairPage:
         """What people asked for, and what came of it, the latest first."""
         found = await reader.find(Repair, {}, sort=(("at", -1), ("id", 1)), limit=limit)
-        return RepairPage(repairs=[_repair_shown(one) for one in found])
+        return RepairPage(repairs=[RepairShown.of(one) for one in found])
 
     @routes.get("/repairs/{repair_id:path}")
     async def repair(repair_id: RepairId, wait_s: WaitS = 0) -> RepairShown:
@@ -386,9 +234,4 @@ def _repairs(routes: APIRouter, reader: Reader) -> None:
                 detail = "What came of a request is readable about a second after it was carried out."
                 raise Problem(404, "Unknown repair", detail)
             await asyncio.sleep(LOOK_EVERY_S)
-        return _repair_shown(found)
-
-
-def _repair_shown(repair: Repair) -> RepairShown:
-    names = set(RepairShown.model_fields) - {"repair_id"}
-    return RepairShown(repair_id=repair.id, **{name: getattr(repair, name) for name in names})
+        return RepairShown.of(found)
