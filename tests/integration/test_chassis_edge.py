@@ -15,9 +15,10 @@ from chassis.clock import WallClock
 from chassis.decision import Decision, Document, Documents, Input
 from chassis.edge import Edge
 from chassis.kafka import KafkaLog, KafkaPublisher
+from chassis.limits import Limits
 from chassis.mongo import MongoStore, connect
 from chassis.parking import Parked
-from chassis.partition import Limits, Partition
+from chassis.partition import Partition
 from chassis.ports import Feed
 from chassis.service import Service
 from chassis.settings import ChassisSettings

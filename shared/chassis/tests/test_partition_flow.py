@@ -57,13 +57,13 @@ async def test_memory_is_bounded_and_never_drops_what_is_not_saved(toys: SimpleN
         for order_id in orders:
             world.send(toys.ask(order_id, f"round {round_}"))
         await asyncio.sleep(1.5)
-    assert len(process.partition._memory) == 150
+    assert len(process.partition._held.memory) == 150
     blocked = False
     await asyncio.sleep(3)
     world.send(toys.ask(orders[0], "after"))
     await asyncio.sleep(3)
-    process.partition._memory.shrink()
-    assert len(process.partition._memory) <= 10
+    process.partition._held.memory.shrink()
+    assert len(process.partition._held.memory) <= 10
     for order_id in orders[1:]:
         assert world.read(toys.counter, toys.Tally, order_id).heard == ("round 0", "round 1", "round 2")
     assert process.count("throughline_checkpoint_failures_total") > 0
@@ -91,7 +91,7 @@ async def test_a_checkpoint_that_is_broken_off_every_time_gets_there_all_the_sam
     await asyncio.sleep(60)
     assert process.count("throughline_checkpoint_failures_total") > 0
     assert all(world.read(toys.counter, toys.Tally, order_id) for order_id in orders)
-    assert process.partition._memory.unsaved_bytes == 0
+    assert process.partition._held.memory.unsaved_bytes == 0
     assert process.steps.count("claim") == 1
 
 
@@ -108,12 +108,12 @@ async def test_deciding_waits_while_too_much_is_not_in_the_store(toys: SimpleNam
     for order_id in orders:
         world.send(toys.ask(order_id, "heavy 2"))
     await asyncio.sleep(60)
-    assert process.partition._memory.unsaved_bytes <= MOST_UNSAVED_BYTES + MOST_BYTES
+    assert process.partition._held.memory.unsaved_bytes <= MOST_UNSAVED_BYTES + MOST_BYTES
     assert sum(len(entry.changes) for entry in world.store(toys.counter).journal(0)) < len(orders)
     blocked = False
     await asyncio.sleep(60)
     assert all(world.read(toys.counter, toys.Tally, order_id) for order_id in orders)
-    assert process.partition._memory.unsaved_bytes == 0
+    assert process.partition._held.memory.unsaved_bytes == 0
     assert process.steps.count("claim") == 1
 
 
@@ -131,7 +131,7 @@ async def test_a_document_that_was_dropped_is_loaded_with_its_pending_call(toys:
     for order_id in others:
         await asyncio.sleep(1.5)
         world.send(toys.ask(order_id, "once"))
-    assert f"tally/{caller}" not in process.partition._memory
+    assert f"tally/{caller}" not in process.partition._held.memory
     await asyncio.sleep(5)
     assert world.read(counter, toys.Tally, caller).heard == ("call bank", "answered yes")
 

@@ -7,57 +7,33 @@ records, answers, alarms ─▶ fold decide ─▶ insert the entry ─▶ publi
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from time import perf_counter
 
 from contracts.topics import BY_NAME, REPAIRS
 from contracts.wire import Received
 
-from chassis.alarms import Alarms
-from chassis.calls import Calls
 from chassis.decision import AlarmRang
-from chassis.entry import Change, Fenced, Recovered, Stored
+from chassis.entry import Fenced
 from chassis.fold import Fold, Folded, Start, Unfit
 from chassis.gap import Gap
+from chassis.held import Held
 from chassis.inbox import Inbox, Taken
-from chassis.kinds import kinds_of
-from chassis.memory import Memory
-from chassis.parking import Parked
+from chassis.limits import Limits
 from chassis.past import Chronicle, Time
 from chassis.ports import Clock, Feed, Log, PositionLost, Store
 from chassis.reliving import Reliving
 from chassis.service import Service
-from chassis.showing import Showing
-from chassis.tail import Tail
 from chassis.telemetry import Meters, logger
-from chassis.under_way import UnderWay
 
 RETRY_S = 1.0
 MOST_SLEEP_S = 30.0
 """A clock may be set while we sleep: we look at it at least so often."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What bounds a partition; see the settings of the same names."""
-
-    batch_max_messages: int
-    inbox_max_messages: int
-    under_way_max_documents: int
-    documents_in_memory: int
-    checkpoint_interval_s: float
-    call_timeout_s: float
-
-
 class Partition:
     """Serves one partition for as long as this instance owns it."""
 
-    _memory: Memory
-    _alarms: Alarms
-    _under_way: UnderWay
-    _calls: Calls
-    _tail: Tail
-    _showing: Showing
+    _held: Held
 
     def __init__(
         self,
@@ -83,14 +59,12 @@ class Partition:
         self._slots = slots
         self._limits = limits
         self._meters = meters
-        self._models = kinds_of(service.documents)
         self._logger = logger(partition=number)
         self._stopping = asyncio.Event()
         self._inbox = Inbox(feed, clock, service.topics, limits.inbox_max_messages)
         self._intake: Inbox | Reliving = self._inbox
         """What records wait in: the inbox, or the past that is lived a second time."""
         self._time = Time(clock)
-        self._parked: set[str] = set()
         self._gap: Gap | None = None
         """The last gap, if the partition is not known to be past it."""
         self._positions: Mapping[str, int] = {}
@@ -164,40 +138,28 @@ class Partition:
         self._inbox.close()
         self._intake = self._inbox
         recovered = await self._store.recover(self.number, self._writer)
-        self._memory = Memory(self._limits.documents_in_memory)
-        self._alarms = Alarms()
-        self._under_way = UnderWay(self._limits.under_way_max_documents)
-        self._parked = set(recovered.parked)
-        self._showing = Showing(self._service.view, self.number)
-        self._calls = Calls(
-            self._service.gateway,
-            self._time,
-            self._slots,
-            self._limits.call_timeout_s,
-            self._inbox.answer,
-            self._meters,
-        )
-        self._tail = Tail(
+        self._held = held = Held(
             recovered,
-            self._memory,
+            self._service,
+            self._writer,
             store=self._store,
             log=self._log,
             feed=self._feed,
-            checkpoint_interval_s=self._limits.checkpoint_interval_s,
+            time=self._time,
+            slots=self._slots,
+            answer=self._inbox.answer,
+            limits=self._limits,
             meters=self._meters,
         )
-        # Names the owner and the epoch, so that a zombie of this very process is not taken for its successor.
-        self._signature = f"{self._writer}/{recovered.checkpoint.epoch}"
-        self._source = f"{self._service.name}/{self.number}@{recovered.checkpoint.incarnation}"
         past = recovered.checkpoint.past
-        if past is None or past.is_through(self._tail.progress.positions):
+        if past is None or past.is_through(held.tail.progress.positions):
             past = None
             self._time.flow()
         else:
             self._time.stand(past.since)
-        await self._remember_all(recovered)
-        self._gap = await self._known(gap)
-        self._positions = self._tail.progress.positions
+        await held.remember_all(recovered)
+        self._gap = await held.known(gap)
+        self._positions = held.tail.progress.positions
         topics = (REPAIRS.name,) if gap is not None else self._service.topics
         ends = await self._feed.start_at(self._positions, topics)
         self._missed = {topic: end for topic, end in ends.items() if not BY_NAME[topic].open}
@@ -207,59 +169,25 @@ class Partition:
             self.state = "reliving"
             most = self._limits.inbox_max_messages
             chronicle = Chronicle(self._feed, self._service.topics, past, self._positions, most)
-            self._intake = Reliving(chronicle, self._time, self._alarms, self._calls, self._inbox)
+            self._intake = Reliving(chronicle, self._time, held.alarms, held.calls, self._inbox)
         self._logger.info(
-            "recovered", entry=self._tail.head, republishing=len(recovered.entries), epoch=recovered.checkpoint.epoch
+            "recovered", entry=held.tail.head, republishing=len(recovered.entries), epoch=recovered.checkpoint.epoch
         )
-
-    async def _known(self, gap: Gap | None) -> Gap | None:
-        """The gap as it is remembered, with since when; without one, the last that is not known to be passed."""
-        key = Gap.key_of(str(self.number))
-        stored = self._memory.get(key) if key in self._memory else (await self._store.load([key])).get(key)
-        known = stored.document if stored else None
-        if isinstance(known, Gap) and known.open and (gap is None or gap.loss == known.loss):
-            return known
-        return gap
-
-    async def _remember_all(self, recovered: Recovered) -> None:
-        """Alarms and calls of what is stored, overtaken by what is journaled since."""
-        calling = set(recovered.calling)
-        for key, when in recovered.alarms:
-            self._alarms.set(key, when)
-        for entry in recovered.entries:
-            for change in entry.changes:
-                document = self._models[change.key.split("/", 1)[0]].model_validate_json(change.body)
-                self._remember(Stored(document, change.trace), change)
-                calling.discard(change.key)
-        if calling:
-            stored = await self._store.load(calling)
-            self._memory.learn(calling, stored)
-            for key, one in stored.items():
-                self._calls.want(key, one)
-
-    def _remember(self, stored: Stored, change: Change) -> None:
-        """Take in a committed change. It may not have been shown before a crash, so it is shown in any case."""
-        self._memory.commit(stored, change)
-        self._alarms.set(change.key, change.alarm)
-        self._under_way.see(stored.document, self._time.last)
-        self._calls.want(change.key, stored)
-        self._showing.add({change.key: stored.document})
-        if isinstance(stored.document, Parked):
-            (self._parked.add if stored.document.open else self._parked.discard)(stored.document.id)
 
     async def _serve(self) -> Gap | None:
         """Serve until stopped, or until a message is missing: then, what is missing. None if it must be begun anew."""
         async with asyncio.TaskGroup() as group:
-            calls = group.create_task(self._calls.run() if self.state != "gap" else self._stopping.wait())
-            publishing = group.create_task(self._tail.publish())
-            checkpoints = group.create_task(self._tail.checkpoint_often())
-            showing = group.create_task(self._showing.run())
+            held = self._held
+            calls = group.create_task(held.calls.run() if self.state != "gap" else self._stopping.wait())
+            publishing = group.create_task(held.tail.publish())
+            checkpoints = group.create_task(held.tail.checkpoint_often())
+            showing = group.create_task(held.showing.run())
             gap = await self._decide_all()
             calls.cancel()
-            self._tail.complete()
+            held.tail.complete()
             await publishing
             await checkpoints
-            await self._showing.finish()
+            await held.showing.finish()
             showing.cancel()
         return gap
 
@@ -293,11 +221,11 @@ class Partition:
 
     async def _commit(self, folded: Folded) -> None:
         if folded.entry is not None:
-            await self._tail.append(folded.entry, folded.progress)
+            await self._held.tail.append(folded.entry, folded.progress)
             for change in folded.entry.changes:
-                self._remember(folded.stored[change.key], change)
+                self._held.remember(folded.stored[change.key], change)
         else:
-            self._tail.progress = folded.progress
+            self._held.tail.progress = folded.progress
         self._positions = folded.progress.positions
 
     async def _note_gap(self) -> None:
@@ -311,21 +239,22 @@ class Partition:
 
     def _is_past_gap(self) -> bool:
         """Whether the partition stands still no longer."""
-        if self._gap is None or not self._gap.is_passed(self._tail.progress):
+        if self._gap is None or not self._gap.is_passed(self._held.tail.progress):
             return False
         self._gap = None
         return self.state == "gap"
 
     async def _take(self, most: int) -> list[Taken]:
         """The next inputs, at least one unless the partition is stopping; alarms that are due come first."""
+        alarms, under_way = self._held.alarms, self._held.under_way
         while not self._stopping.is_set():
             now = self._time.now()
-            rung = [AlarmRang(key) for key in self._alarms.due(now, most)] if self._has_caught_up() else []
+            rung = [AlarmRang(key) for key in alarms.due(now, most)] if self._has_caught_up() else []
             self._meters.alarms.inc(len(rung))
-            if taken := self._inbox.take(rung, most, self._under_way.room(now)):
+            if taken := self._inbox.take(rung, most, under_way.room(now)):
                 return taken
-            alarm = self._alarms.next() if self._has_caught_up() else None
-            moments = [when for when in (alarm, self._under_way.next_room()) if when is not None]
+            alarm = alarms.next() if self._has_caught_up() else None
+            moments = [when for when in (alarm, under_way.next_room()) if when is not None]
             wait_s = (min(moments) - now).total_seconds() if moments else None
             await self._inbox.wait(None if wait_s is None else min(MOST_SLEEP_S, max(0.0, wait_s)))
         return []
@@ -342,18 +271,19 @@ class Partition:
 
     async def _fold(self, taken: Sequence[Taken], unfit: Unfit | None = None) -> Folded:
         begun = perf_counter()
-        self._memory.shrink()
+        held = self._held
+        held.memory.shrink()
         start = Start(
-            progress=self._tail.progress,
-            journaled=self._tail.journaled,
-            source=self._source,
-            number=self._tail.head + 1,
-            writer=self._signature,
+            progress=held.tail.progress,
+            journaled=held.tail.journaled,
+            source=held.source,
+            number=held.tail.head + 1,
+            writer=held.signature,
             now=self._time.now(),
             gap=self._gap,
             stands_still=self.state == "gap",
         )
-        fold = Fold(self._service, self.number, self._log, self._store, self._memory, self._parked, self._meters)
+        fold = Fold(self._service, self.number, self._log, self._store, held.memory, held.parked, self._meters)
         folded = await fold.run(taken, start, unfit)
         self._meters.batch.observe(len(taken))
         self._meters.decide_s.observe(perf_counter() - begun)
@@ -363,10 +293,11 @@ class Partition:
         """Set the gauges of this partition."""
         label = str(self.number)
         self._meters.waiting.labels(label).set(len(self._inbox))
-        self._meters.parked.labels(label).set(len(self._parked))
+        if self.state not in {"recovering", "stopped"}:
+            self._meters.parked.labels(label).set(len(self._held.parked))
         if self.state == "running":
-            self._meters.alarms_set.labels(label).set(len(self._alarms))
-            self._meters.documents.labels(label).set(len(self._memory))
+            self._meters.alarms_set.labels(label).set(len(self._held.alarms))
+            self._meters.documents.labels(label).set(len(self._held.memory))
 
 
 def _only(group: BaseExceptionGroup[PositionLost]) -> PositionLost:

@@ -18,8 +18,9 @@ from chassis.clock import WallClock
 from chassis.edge import Edge
 from chassis.http import create_app
 from chassis.kafka import KafkaLog, KafkaPublisher
+from chassis.limits import Limits
 from chassis.mongo import MongoStore, connect
-from chassis.partition import Limits, Partition
+from chassis.partition import Partition
 from chassis.ports import Feed, Publisher, Reader, Unavailable, Ward
 from chassis.repairs_api import repairs_router
 from chassis.service import Service

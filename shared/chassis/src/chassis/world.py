@@ -11,7 +11,8 @@ from contracts.wire import Envelope, encode
 from chassis.decision import Call, D, Document
 from chassis.entry import Outgoing
 from chassis.inmemory import MemoryFeed, MemoryLog, MemoryStore, MemoryTopics
-from chassis.partition import Limits, Partition
+from chassis.limits import Limits
+from chassis.partition import Partition
 from chassis.service import Gateway, Service, View
 from chassis.telemetry import Meters
 from chassis.virtual_time import VirtualClock

@@ -10,7 +10,7 @@ import order.decide
 import payment.decide
 import shipping.decide
 from chassis.decision import Retry
-from chassis.partition import Limits
+from chassis.limits import Limits
 from chassis.service import Service
 from contracts.inventory import ReceiveStock
 from contracts.message import SkuQuantity

@@ -1,0 +1,15 @@
+"""How much a partition takes on."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What bounds a partition; see the settings of the same names."""
+
+    batch_max_messages: int
+    inbox_max_messages: int
+    under_way_max_documents: int
+    documents_in_memory: int
+    checkpoint_interval_s: float
+    call_timeout_s: float
