@@ -116,19 +116,24 @@ class Storm:
         broke = time()
         parts = [part for fault in round_.faults for part in watch.active(_concerned(fault), broke)]
         outcomes = await asyncio.gather(*map(breaker.commit, round_.faults), return_exceptions=True)
+        tried: list[Fault] = []
         for fault, outcome in zip(round_.faults, outcomes, strict=True):
             if isinstance(outcome, Unbroken):
                 self.report.untried.append(f"{fault} after {broke - begun:.0f} s: {outcome}")
                 self._look(f"not tried: {fault}: {outcome}")
-            elif isinstance(outcome, BaseException) and not isinstance(outcome, StackError):
+                continue
+            tried.append(fault)
+            if isinstance(outcome, BaseException) and not isinstance(outcome, StackError):
                 raise outcome
-            elif isinstance(outcome, BaseException):
+            if isinstance(outcome, BaseException):
                 self._find(f"{fault}: {str(outcome).splitlines()[0]}")
-        tried = [one for one, outcome in zip(round_.faults, outcomes, strict=True) if not isinstance(outcome, Unbroken)]
         since = max((outcome for outcome in outcomes if isinstance(outcome, float)), default=broke)
         await self._revive(breaker)
         if tried:
-            self.report.broken.append(await self._recovery(tuple(tried), parts, begun, broke, since, watch))
+            broken = await self._recovery(tuple(tried), parts, begun, broke, since, watch)
+            self.report.broken.append(broken)
+            if len(round_.faults) == 1:  # what was tried in vain beside it may have held it up
+                self._judge(broken)
 
     async def _recovery(
         self, faults: tuple[Fault, ...], parts: list[Part], begun: float, broke: float, since: float, watch: Watch
@@ -141,11 +146,16 @@ class Storm:
         names = " and ".join(map(str, faults))
         if still:
             self._find(f"{names}: {', '.join(still)} did not move again within {RECOVERED_WITHIN_S:.0f} s")
-        elif len(faults) == 1 and (limit_s := LIMITS_S.get(faults[0].kind)) and last - since > limit_s:
-            self.report.too_slow.append(f"{names}: orders moved again after {last - since:.1f} s, not {limit_s:.0f} s")
         recovered = "not recovered" if recovered_s is None else f"recovered after {recovered_s:.2f} s"
         self._look(f"{broken.at_s:6.0f} s  {names}: {recovered}, longest pause {broken.pause_s:.2f} s")
         return broken
+
+    def _judge(self, broken: Broken) -> None:
+        """Whether recovery from a fault that came alone took longer than it may."""
+        fault, recovered_s = broken.faults[0], broken.recovered_s
+        limit_s = LIMITS_S.get(fault.kind)
+        if limit_s is not None and recovered_s is not None and recovered_s > limit_s:
+            self.report.too_slow.append(f"{fault}: orders moved again after {recovered_s:.1f} s, not {limit_s:.0f} s")
 
     async def _revive(self, breaker: Breaker) -> None:
         """What ended though nobody ended it is found, and started again."""
