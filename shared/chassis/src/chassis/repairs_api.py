@@ -165,9 +165,7 @@ def _dead_letters(routes: APIRouter, reader: Reader, log: Log, desk: _Desk) -> N
         letter = await desk.find(DeadLetter, f"{topic}/{partition}/{offset}")
         is_card_data = any(reason.code == CARD_NUMBER for reason in letter.reasons)
         record = None if is_card_data else await log.read(topic, partition, offset)
-        shown = DeadLetterWhole.of(letter)
-        shown.content = Content.of(record) if record else None
-        return shown
+        return DeadLetterWhole.of(letter, content=Content.of(record) if record else None)
 
     @routes.post(f"{DEAD_LETTER}/retry", status_code=status.HTTP_202_ACCEPTED)
     async def retry(

@@ -94,8 +94,9 @@ class DeadLetterShown(BaseModel):
     """How often it could not be handled."""
 
     @classmethod
-    def of(cls, letter: DeadLetter) -> Self:
-        return cls(**{name: getattr(letter, name) for name in DeadLetterShown.model_fields})
+    def of(cls, letter: DeadLetter, **more: object) -> Self:
+        """With `more` for the fields that a shape has beside these."""
+        return cls.model_validate({name: getattr(letter, name) for name in DeadLetterShown.model_fields} | more)
 
 
 class Content(BaseModel):
@@ -122,7 +123,7 @@ class Content(BaseModel):
 class DeadLetterWhole(DeadLetterShown):
     """The same, with what it says."""
 
-    content: Content | None = None
+    content: Content | None
     """Absent if it holds card data, or if its topic does not have it any more."""
 
 
@@ -146,15 +147,7 @@ class GapShown(BaseModel):
 
     @classmethod
     def of(cls, gap: Gap) -> Self:
-        return cls(
-            partition=gap.partition,
-            since=gap.since,
-            topic=gap.topic,
-            source=gap.source,
-            first=gap.first,
-            last=gap.last,
-            text=gap.text,
-        )
+        return cls(**{name: getattr(gap, name) for name in cls.model_fields})
 
 
 class Gaps(BaseModel):
