@@ -110,10 +110,12 @@ def unanswered(availability: Availability, redis: Redis) -> Iterator[None]:
     redis.pause()
     for patience in patiences:
         patience._within_s = SHORT_S
-    yield
-    for patience in patiences:
-        patience._within_s = LONG_S
-    redis.resume()
+    try:
+        yield
+    finally:
+        for patience in patiences:
+            patience._within_s = LONG_S
+        redis.resume()
 
 
 def rested(patience: view.Patience) -> None:
