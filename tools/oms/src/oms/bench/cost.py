@@ -66,7 +66,7 @@ class Reading:
     def cost(self, since: "Reading", orders: int) -> Cost:
         """What each of so many orders cost between the two."""
         return Cost(
-            {name: value * 1e6 for name, value in _each(since.cpu_s, self.cpu_s, orders).items()},
+            cpu_us(since.cpu_s, self.cpu_s, orders),
             _each(since.topic_bytes, self.topic_bytes, orders),
             _each(since.journal_bytes, self.journal_bytes, orders),
         )
@@ -76,6 +76,16 @@ def cpu_s(side: Side) -> dict[str, float]:
     """Processor time by process so far; all instances of a service together."""
     used = {name: sum(_cpu_s(_process(child)) for child in children) for name, children in side.processes.items()}
     return {**used, BENCH: _cpu_s(psutil.Process())}
+
+
+def cpu_us(before: Mapping[str, float], after: Mapping[str, float], orders: int) -> dict[str, float]:
+    """Processor time by process that each of so many orders took between the two."""
+    return {name: value * 1e6 for name, value in _each(before, after, orders).items()}
+
+
+def without_bench(cpu_us: Mapping[str, float]) -> float:
+    """Of everything on the machine that is ours, without the bench itself."""
+    return sum(us for name, us in cpu_us.items() if name != BENCH)
 
 
 def rss_mb(side: Side) -> dict[str, float]:

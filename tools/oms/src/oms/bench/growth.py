@@ -10,7 +10,7 @@ from oms.bench.arena import Arena, Kind, Side, start_all
 from oms.bench.figures import Percentiles, significant
 from oms.bench.latency import latency_at
 from oms.bench.orders import Assortment, stock
-from oms.bench.throughput import complete, letters
+from oms.bench.throughput import WARM, WARM_UP, complete, letters
 from oms.bench.watch import watching
 from oms.sending import Sender, letter
 
@@ -28,16 +28,25 @@ class Age:
 
     orders: int
     orders_per_s: float
+    cpu_us: Mapping[str, float]
+    """What each of the last orders took, by process."""
     rate_per_s: float
     latency: Percentiles
     rss_mb: Mapping[str, float]
     recovery_s: float
     """From the SIGKILL of all services, which are started again at once, until an order is completed again."""
 
+    @property
+    def cpu_us_per_order(self) -> float:
+        """Of everything on the machine that is ours, without the bench itself."""
+        return cost.without_bench(self.cpu_us)
+
     def as_json(self) -> dict[str, object]:
         return {
             "orders": self.orders,
             "orders_per_s": significant(self.orders_per_s),
+            "cpu_us_per_order_in_all": significant(self.cpu_us_per_order),
+            "cpu_us_per_order": {name: significant(us) for name, us in self.cpu_us.items()},
             "latency_rate_per_s": significant(self.rate_per_s),
             "p50_ms": significant(self.latency.p50_ms),
             "p99_ms": significant(self.latency.p99_ms),
@@ -56,12 +65,15 @@ async def grow(
     async with arena.side(Kind.SERVICES, {}) as side:
         brokers = side.addresses.kafka
         await stock(brokers, assortment.plenty())
+        await complete(brokers, letters(assortment, WARM, WARM_UP))
         for size in sorted(set(sizes)):
-            orders_per_s = 0.0
+            orders_per_s, cpu_us = 0.0, {}
             while there < size:
                 say(f"growing: {there:,} of {size:,} orders")
                 backlog = [letter(order) for order in islice(orders, min(AT_ONCE, size - there))]
+                before = cost.cpu_s(side)
                 orders_per_s = await complete(brokers, backlog)
+                cpu_us = cost.cpu_us(before, cost.cpu_s(side), len(backlog))
                 there += len(backlog)
             rate = LOAD * orders_per_s
             say(f"{size:,} orders: latency at {rate:.0f} orders/s")
@@ -69,7 +81,7 @@ async def grow(
             latency = await latency_at(brokers, assortment, f"steady-{size}", rate, seconds)
             say(f"{size:,} orders: killing all services")
             recovery_s = await _recovery_s(side, assortment, f"killed-{size}", rate)
-            ages.append(Age(size, orders_per_s, rate, latency, memory, recovery_s))
+            ages.append(Age(size, orders_per_s, cpu_us, rate, latency, memory, recovery_s))
     return ages
 
 

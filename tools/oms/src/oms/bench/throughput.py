@@ -84,7 +84,7 @@ class Runs:
     @property
     def cpu_us_per_order(self) -> Figure:
         """Of everything on the machine that is ours, without the bench itself."""
-        return Figure.of(sum(us for name, us in run.cost.cpu_us.items() if name != cost.BENCH) for run in self.runs)
+        return Figure.of(cost.without_bench(run.cost.cpu_us) for run in self.runs)
 
     @property
     def rss_mb(self) -> dict[str, float]:

@@ -112,11 +112,16 @@ def _show_cost(report: Report) -> None:
 
 def _show_growth(report: Report) -> None:
     if report.growth:
-        table = Table("orders", "orders/s", "p50", "p99", "memory of order", "recovery", box=None)
+        table = Table("orders", "orders/s", "CPU an order", "p50", "p99", "memory of order", "recovery", box=None)
         for age in report.growth:
-            times = (f"{ms:.0f} ms" for ms in (age.latency.p50_ms, age.latency.p99_ms))
-            memory, recovery = f"{age.rss_mb['order']:.0f} MB", f"{age.recovery_s:.1f} s"
-            table.add_row(f"{age.orders:,}", f"{age.orders_per_s:.0f}", *times, memory, recovery)
+            table.add_row(
+                f"{age.orders:,}",
+                f"{age.orders_per_s:.0f}",
+                f"{age.cpu_us_per_order:.0f} µs",
+                *(f"{ms:.0f} ms" for ms in (age.latency.p50_ms, age.latency.p99_ms)),
+                f"{age.rss_mb['order']:.0f} MB",
+                f"{age.recovery_s:.1f} s",
+            )
         SHOWN.print(table)
 
 
