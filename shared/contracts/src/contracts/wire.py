@@ -255,26 +255,31 @@ def refuse_ambiguous(body: bytes | bytearray) -> None:
 
     Raises Unreadable, also where the body is no JSON at all.
     """
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        read = dict(pairs)
-        if len(read) != len(pairs):
-            counted = Counter(name for name, _ in pairs)
-            twice = next(name for name, count in counted.items() if count > 1)
-            path = twice[:100].encode(errors="replace").decode()
-            _unreadable(path, "duplicate_key", "this field stands twice in the same object")
-        return read
-
-    def no_constant(name: str) -> NoReturn:
-        _unreadable("", "malformed_json", f"{name} is no JSON number")
-
     try:
-        # Numbers are left as they are written: how large one may be is for its field to say.
-        json.loads(body.decode(), object_pairs_hook=unique, parse_constant=no_constant, parse_int=str, parse_float=str)
+        STRICT.decode(body.decode())
     except ValueError as error:
         _unreadable("", "malformed_json", f"the body is no JSON: {error}")
     except RecursionError:
         _unreadable("", "malformed_json", "the body is nested too deeply")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    read = dict(pairs)
+    if len(read) != len(pairs):
+        counted = Counter(name for name, _ in pairs)
+        twice = next(name for name, count in counted.items() if count > 1)
+        path = twice[:100].encode(errors="replace").decode()
+        _unreadable(path, "duplicate_key", "this field stands twice in the same object")
+    return read
+
+
+def _no_constant(name: str) -> NoReturn:
+    _unreadable("", "malformed_json", f"{name} is no JSON number")
+
+
+# Numbers are left as they are written: how large one may be is for its field to say.
+STRICT = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant, parse_int=str, parse_float=str)
+"""Made once: to make it takes as long as to read a small body with it."""
 
 
 def path_of(location: Iterable[str | int]) -> str:
