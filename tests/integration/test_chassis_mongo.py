@@ -9,6 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from chassis.alarms import FOR_EVER
 from chassis.decision import Call, Document
 from chassis.entry import Change, Checkpoint, Entry, Fenced, Outgoing, Progress, Recovered
 from chassis.mongo import MongoStore, connect
@@ -157,8 +158,23 @@ async def test_documents_come_back_as_they_were_without_any_loss(store: MongoSto
     assert {key: stored.document for key, stored in loaded.items()} == {basket.key: basket}
     assert loaded[basket.key].trace == "00-trace"
     assert await store.get(Basket, basket.id) == basket
-    again = await store.recover(0, "w")
-    assert (again.alarms, again.calling) == (((basket.key, NOON),), (basket.key,))
+    assert (await store.recover(0, "w")).calling == (basket.key,)
+    assert await store.alarms(0, None, NOON + timedelta(days=1)) == [(basket.key, NOON)]
+
+
+async def test_alarms_are_read_from_one_moment_to_before_another(store: MongoStore) -> None:
+    owner = await store.recover(0, "w")
+    minutes = [NOON + timedelta(minutes=number) for number in range(4)]
+    late = [Basket(id=str(number), alarm=when) for number, when in enumerate(minutes)]
+    await store.checkpoint(through(owner, 1), [change(basket, 1) for basket in (*late, Basket(id="none"))])
+
+    def rings(*numbers: int) -> list[tuple[str, datetime]]:
+        return [(late[number].key, minutes[number]) for number in numbers]
+
+    assert sorted(await store.alarms(0, None, minutes[2])) == rings(0, 1)
+    assert sorted(await store.alarms(0, minutes[1], minutes[3])) == rings(1, 2)
+    assert sorted(await store.alarms(0, minutes[3], FOR_EVER)) == rings(3)
+    assert await store.alarms(1, None, FOR_EVER) == []
 
 
 async def test_a_checkpoint_never_puts_an_older_document_over_a_newer_one(store: MongoStore) -> None:

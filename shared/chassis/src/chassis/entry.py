@@ -183,8 +183,6 @@ class Recovered:
     checkpoint: Checkpoint
     entries: tuple[Entry, ...]
     """The entries after the checkpoint, without a gap."""
-    alarms: tuple[tuple[str, datetime], ...]
-    """Keys of stored documents, and when they want to be woken."""
     calling: tuple[str, ...]
     """Keys of stored documents whose calls are pending."""
     parked: tuple[str, ...]

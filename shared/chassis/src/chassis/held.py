@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import datetime
 
-from chassis.alarms import Alarms
+from chassis.alarms import AHEAD, FOR_EVER, Alarms
 from chassis.calls import Calls
 from chassis.decision import CallAnswered
 from chassis.entry import Change, Recovered, Stored
@@ -17,8 +18,12 @@ from chassis.ports import Feed, Log, Store
 from chassis.service import Service
 from chassis.showing import Showing
 from chassis.tail import Tail
-from chassis.telemetry import Meters
+from chassis.telemetry import Meters, logger
 from chassis.under_way import UnderWay
+
+RETRY_S = 1.0
+MOST_SLEEP_S = 30.0
+"""A clock may be set while we sleep: we look at it at least so often."""
 
 
 class Held:
@@ -60,6 +65,9 @@ class Held:
             checkpoint_interval_s=limits.checkpoint_interval_s,
             meters=meters,
         )
+        past = checkpoint.past
+        self.past = past if past is not None and not past.is_through(self.tail.progress.positions) else None
+        """What is still to be lived a second time, if it was restored."""
         self._number = checkpoint.partition
         self._models = kinds_of(service.documents)
         self._store = store
@@ -68,7 +76,9 @@ class Held:
     async def remember_all(self, recovered: Recovered) -> None:
         """Alarms and calls of what is stored, overtaken by what is journaled since."""
         calling = set(recovered.calling)
-        for key, when in recovered.alarms:
+        # Where time leaps from record to record, it leaps over any horizon.
+        self.alarms.until = self._time.now() + AHEAD if self.past is None else FOR_EVER
+        for key, when in await self._store.alarms(self._number, None, self.alarms.until):
             self.alarms.set(key, when)
         for entry in recovered.entries:
             for change in entry.changes:
@@ -90,6 +100,33 @@ class Held:
         self.showing.add({change.key: stored.document})
         if isinstance(stored.document, Parked):
             (self.parked.add if stored.document.open else self.parked.discard)(stored.document.id)
+
+    async def look_ahead(self, wake: Callable[[], None]) -> None:
+        """Take in, before their time comes, alarms that were too far ahead to be held; until cancelled."""
+        while True:
+            early_s = (self.alarms.until - AHEAD / 2 - self._time.now()).total_seconds()
+            if early_s > 0:
+                await asyncio.sleep(min(early_s, MOST_SLEEP_S))
+            else:
+                await self._look_until(self._time.now() + AHEAD)
+                wake()
+
+    async def _look_until(self, until: datetime) -> None:
+        # First of all, what changes from now on is held. What changed before is unsaved, or the store says so. What it
+        # says may be overtaken by the time that we hear it; then the alarm rings in vain.
+        since, self.alarms.until = self.alarms.until, until
+        for change in self.memory.unsaved():
+            self.alarms.set(change.key, change.alarm)
+        while True:
+            try:
+                found = await self._store.alarms(self._number, since, until)
+            except Exception as failed:  # noqa: BLE001 - whatever it is, an alarm must not be forgotten
+                logger(partition=self._number).error("alarms were not read; trying again", reason=repr(failed))
+                await asyncio.sleep(RETRY_S)
+            else:
+                break
+        for key, when in found:
+            self.alarms.learn(key, when)
 
     async def known(self, gap: Gap | None) -> Gap | None:
         """The gap as it is remembered, with since when; without one, the last that is not known to be passed."""

@@ -263,10 +263,17 @@ class MemoryStore:
         return Recovered(
             checkpoint,
             tuple(entries),
-            alarms=tuple((change.key, as_stored(change.alarm)) for change in saved if change.alarm is not None),
             calling=tuple(change.key for change in saved if change.calling),
             parked=tuple(document.id for document in documents if isinstance(document, Parked) and document.open),
         )
+
+    async def alarms(self, partition: int, since: datetime | None, until: datetime) -> Sequence[tuple[str, datetime]]:
+        await self._interrupt("alarms")
+        saved = [saved.change for saved in self._data.documents.values() if saved.partition == partition]
+        waiting = [(change.key, as_stored(change.alarm)) for change in saved if change.alarm is not None]
+        found = [(key, when) for key, when in waiting if (since is None or since <= when) and when < until]
+        await self._interrupt("read the alarms")
+        return found
 
     async def append(self, entry: Entry) -> None:
         await self._interrupt("append")

@@ -168,16 +168,22 @@ class MongoStore:
             if entry.number != number:
                 lacking = f"the journal of partition {partition} lacks entry {number}"
                 raise RuntimeError(f"{lacking}: it was changed from outside, or not restored")
-        alarms, calling = [], []
+        calling = []
         for kind in self._models:
-            collection = self._database[kind]
-            waiting = collection.find({"partition": partition, "alarm": {"$type": "date"}}, {"alarm": 1})
-            alarms += [(f"{kind}/{raw['_id']}", raw["alarm"]) async for raw in waiting]
-            pending = collection.find({"partition": partition, "calling": True}, {"_id": 1})
+            pending = self._database[kind].find({"partition": partition, "calling": True}, {"_id": 1})
             calling += [f"{kind}/{raw['_id']}" async for raw in pending]
         still_parked = {"partition": partition, **OPEN}
         parked = [raw["_id"] async for raw in self._database[Parked.kind].find(still_parked, {"_id": 1})]
-        return Recovered(checkpoint, tuple(entries), tuple(alarms), tuple(calling), tuple(parked))
+        return Recovered(checkpoint, tuple(entries), tuple(calling), tuple(parked))
+
+    async def alarms(self, partition: int, since: datetime | None, until: datetime) -> Sequence[tuple[str, datetime]]:
+        """Who wants to be woken between the two; see `chassis.ports.Store`."""
+        rings = {"$type": "date", "$lt": until} | ({"$gte": since} if since is not None else {})
+        found: list[tuple[str, datetime]] = []
+        for kind in self._models:
+            waiting = self._database[kind].find({"partition": partition, "alarm": rings}, {"alarm": 1})
+            found += [(f"{kind}/{raw['_id']}", raw["alarm"]) async for raw in waiting]
+        return found
 
     # Documents.
 

@@ -151,9 +151,8 @@ class Partition:
             limits=self._limits,
             meters=self._meters,
         )
-        past = recovered.checkpoint.past
-        if past is None or past.is_through(held.tail.progress.positions):
-            past = None
+        past = held.past
+        if past is None:
             self._time.flow()
         else:
             self._time.stand(past.since)
@@ -182,6 +181,7 @@ class Partition:
             publishing = group.create_task(held.tail.publish())
             checkpoints = group.create_task(held.tail.checkpoint_often())
             showing = group.create_task(held.showing.run())
+            ahead = group.create_task(held.look_ahead(self._inbox.wake))
             gap = await self._decide_all()
             calls.cancel()
             held.tail.complete()
@@ -189,6 +189,7 @@ class Partition:
             await checkpoints
             await held.showing.finish()
             showing.cancel()
+            ahead.cancel()
         return gap
 
     # Deciding and journaling.

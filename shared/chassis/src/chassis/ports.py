@@ -25,6 +25,13 @@ class Store(Protocol):
     async def recover(self, partition: int, writer: str, /) -> Recovered:
         """Take the partition over, so that no earlier owner can write a checkpoint any more, and read its state."""
 
+    async def alarms(
+        self, partition: int, since: datetime | None, until: datetime, /
+    ) -> Sequence[tuple[str, datetime]]:
+        """The keys of the partition's documents that want to be woken from `since` on, None being ever, and before
+        `until`, and when; as they were at the last checkpoint.
+        """
+
     async def append(self, entry: Entry, /) -> None:
         """Write an entry for good (majority, journaled), in the place of the entry JOURNAL_PLACES before it.
 

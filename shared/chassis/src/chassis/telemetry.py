@@ -46,7 +46,9 @@ class Meters:
             stuck,
             registry=r,
         )
-        self.alarms_set = Gauge("throughline_alarms_set", "Alarms that wait to ring", ["partition"], registry=r)
+        self.alarms_set = Gauge(
+            "throughline_alarms_set", "Alarms that ring in the next minutes", ["partition"], registry=r
+        )
         self.documents = Gauge("throughline_documents_in_memory", "Documents in memory", ["partition"], registry=r)
         self.waiting = Gauge(
             "throughline_inbox_messages", "Records that wait to be decided on", ["partition"], registry=r
