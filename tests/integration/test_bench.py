@@ -11,17 +11,20 @@ import pytest
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
 
-ORDERS, REPEATS = 1500, 2
+ORDERS, REPEATS, RATE = 1500, 2, 20
 LEAST_OF_FLOOR = 0.22
 """By processor time, which noise hardly moves: 0.30 to 0.37 where nothing else runs. It fails when an order has come to
 cost half as much again."""
 SERVICES = {"order", "inventory", "payment", "fulfillment", "shipping"}
 
 
-async def test_the_services_are_measured_beside_a_floor(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_the_services_are_measured_beside_a_floor_and_their_apis_by_themselves(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     bench = await asyncio.create_subprocess_exec(
         Path(sys.executable).with_name("oms"),
-        *("bench", "--orders", str(ORDERS), "--repeats", str(REPEATS), "--parts", "none", "--json"),
+        *("bench", "--orders", str(ORDERS), "--repeats", str(REPEATS), "--json"),
+        *("--parts", "latency,api", "--rate", str(RATE), "--seconds", "3"),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -38,4 +41,13 @@ async def test_the_services_are_measured_beside_a_floor(capsys: pytest.CaptureFi
     assert report["rss_mb"].keys() >= SERVICES
     services, floor = (report["throughput"]["ordinary_orders"][side] for side in ("services", "floor"))
     assert len(services["orders_per_s"]["all"]) == len(floor["orders_per_s"]["all"]) == REPEATS
+    for side in ("latency", "floor_latency"):
+        (at_rate,) = report[side]
+        assert (at_rate["rate_per_s"], at_rate["count"]) == (RATE, RATE * 3 * REPEATS)
+        assert at_rate["p99_ms"]["least"] > 0
+    asked = {name: of for name, of in report["api"].items() if name != "rate_per_s"}
+    assert all((of["count"], of["refused"]) == (RATE * 3 * REPEATS, 0) for of in asked.values()), asked
+    assert report["front_door"]["post"]["count"] > ORDERS
+    assert report["front_door"]["posts_per_s"]["least"] > RATE
+    assert report["front_door"]["availability"]["count"] > 0
     assert report["ratios"]["ordinary_orders"]["cpu_us_per_order_floor_to_services"]["median"] >= LEAST_OF_FLOOR

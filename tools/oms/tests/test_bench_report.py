@@ -1,9 +1,11 @@
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 from oms.bench.arena import Kind
 from oms.bench.cost import BENCH, Cost
 from oms.bench.figures import Percentiles, Repeated
+from oms.bench.growth import Age
 from oms.bench.latency import Steady
 from oms.bench.orders import spread
 from oms.bench.report import HOT, ORDINARY, SCALED, Report
@@ -69,7 +71,18 @@ def test_what_everybody_asks_for_stands_at_the_top() -> None:
 def test_what_was_not_measured_is_not_made_up() -> None:
     top = Report(ordinary()).as_json()
 
-    assert (top["p50_ms"], top["p99_ms"], top["api"], top["latency"]) == (None, None, None, [])
+    assert (top["p50_ms"], top["p99_ms"], top["api"], top["front_door"]) == (None, None, None, None)
+    assert (top["latency"], top["floor_latency"], top["growth"]) == ([], [], [])
+
+
+def test_what_an_order_costs_as_they_pile_up_is_without_the_bench_itself() -> None:
+    cpu_us = {"order": 1300.0, "Kafka": 200.0, BENCH: 77.0}
+    age = Age(10_000, 400.0, cpu_us, 200.0, Percentiles(100, 1.0, 2.0, 3.0), {"order": 150.0}, 4.5)
+
+    (shown,) = cast("list[dict[str, object]]", Report(ordinary(), growth=[age]).as_json()["growth"])
+
+    assert shown["cpu_us_per_order_in_all"] == 1500.0
+    assert shown["cpu_us_per_order"] == cpu_us
 
 
 def test_without_the_floor_that_has_no_storage_nothing_is_said_of_storage() -> None:

@@ -7,11 +7,13 @@ are asked for.
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from itertools import islice
 from time import time
+from typing import Any
 
-import httpx
+import aiohttp
 from contracts.order import OrderPlaced
 
 from oms.bench.arena import Side
@@ -47,26 +49,35 @@ class _Asking:
     """One go at it."""
 
     side: Side
-    http: httpx.AsyncClient
+    http: aiohttp.ClientSession
     times_ms: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     refused: Counter[str] = field(default_factory=Counter)
 
     async def post(self, order: OrderPlaced, due: float) -> None:
-        body = order.model_dump_json()
-        headers = {"content-type": "application/json"}
-        await self._ask(POST, due, "POST", f"{self.side.url('order')}/orders", content=body, headers=headers)
+        await self._ask(POST, due, self.http.post(f"{self.side.url('order')}/orders", **posting(order)))
 
     async def get(self, order: OrderPlaced, due: float) -> None:
-        await self._ask(GET, due, "GET", f"{self.side.url('order')}/orders/{order.order_id}")
+        await self._ask(GET, due, self.http.get(f"{self.side.url('order')}/orders/{order.order_id}"))
 
     async def available(self, order: OrderPlaced, due: float) -> None:
-        items = {"sku": [line.sku for line in order.lines], "location": LOCATIONS[0]}
-        await self._ask(AVAILABILITY, due, "GET", f"{self.side.url('inventory')}/availability", params=items)
+        url = f"{self.side.url('inventory')}/availability"
+        await self._ask(AVAILABILITY, due, self.http.get(url, params=items_of(order)))
 
-    async def _ask(self, name: str, due: float, method: str, url: str, **how: object) -> None:
-        answer = await self.http.request(method, url, **how)  # type: ignore[arg-type] # passed on as it came
+    async def _ask(self, name: str, due: float, asked: AbstractAsyncContextManager[aiohttp.ClientResponse]) -> None:
+        async with asked as answer:
+            await answer.read()
         self.times_ms[name].append((time() - due) * 1000)
-        self.refused[name] += not answer.is_success
+        self.refused[name] += not answer.ok
+
+
+def posting(order: OrderPlaced) -> dict[str, Any]:
+    """How an order is posted."""
+    return {"data": order.model_dump_json().encode(), "headers": {"content-type": "application/json"}}
+
+
+def items_of(order: OrderPlaced) -> list[tuple[str, str]]:
+    """The query for the items of an order, in one location."""
+    return [("location", LOCATIONS[0]), *(("sku", line.sku) for line in order.lines)]
 
 
 async def ask(
@@ -78,10 +89,11 @@ async def ask(
     for number in range(repeats):
         say(f"run {number + 1} of {repeats}: {rate:.0f} requests/s of each kind for {seconds:.0f} s")
         orders = [*islice(assortment.orders(f"http-{number}"), max(1, int(rate * seconds)))]
-        limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
         async with (
             watching(side.addresses.kafka) as watch,
-            httpx.AsyncClient(timeout=TIMEOUT_S, limits=limits) as http,
+            aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=CONNECTIONS), timeout=aiohttp.ClientTimeout(TIMEOUT_S)
+            ) as http,
         ):
             asking = _Asking(side, http)
             await _ask_all(asking, orders, rate)

@@ -10,7 +10,7 @@ from itertools import count
 from pathlib import Path
 
 from aiokafka.admin import AIOKafkaAdminClient
-from contracts.topics import TOPICS
+from contracts.topics import PARTITIONS, TOPICS
 from pymongo import AsyncMongoClient
 from redis.asyncio import Redis
 
@@ -63,8 +63,9 @@ class Side:
 class Arena:
     """Lets one side run at a time, each time on topics and databases that are new."""
 
-    def __init__(self, stack: LocalStack) -> None:
+    def __init__(self, stack: LocalStack, partitions: int = PARTITIONS) -> None:
         self._stack = stack
+        self._partitions = partitions
         self._addresses = Addresses.of(stack)
         self._runs = count(1)
 
@@ -104,7 +105,7 @@ class Arena:
                     raise StackError("Kafka does not delete its topics")
         finally:
             await admin.close()
-        await create_topics(self._addresses.kafka)
+        await create_topics(self._addresses.kafka, self._partitions)
         async with AsyncMongoClient[dict[str, object]](self._addresses.mongo) as mongo:
             for database in set(await mongo.list_database_names()) - KEPT_DATABASES:
                 await mongo.drop_database(database)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from contracts.topics import PARTITIONS, TOPICS
+from contracts.topics import TOPICS
 from pymongo import AsyncMongoClient
 
 from oms.bench.arena import Side
@@ -115,7 +115,10 @@ def _on_disk(data: Path) -> dict[str, float]:
     """Bytes of each topic's segments; a topic that was deleted leaves directories of other names for a while."""
     return {
         topic.name: sum(
-            log.stat().st_size for number in range(PARTITIONS) for log in data.glob(f"{topic.name}-{number}/*.log")
+            log.stat().st_size
+            for partition in data.glob(f"{topic.name}-*")
+            if partition.name.removeprefix(f"{topic.name}-").isdecimal()
+            for log in partition.glob("*.log")
         )
         for topic in TOPICS
     }

@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from contracts.topics import PARTITIONS
+
 from oms.bench.api import Answered
 from oms.bench.arena import Kind
 from oms.bench.figures import Figure
+from oms.bench.front_door import FrontDoor
 from oms.bench.growth import Age
 from oms.bench.latency import Steady
 from oms.bench.throughput import Runs
@@ -25,8 +28,12 @@ class Report:
     """What was measured, all of it on the run that reports it."""
 
     runs: Sequence[Runs]
+    partitions: int = PARTITIONS
     latency: Sequence[Steady] = ()
+    floor_latency: Sequence[Steady] = ()
+    """The floor's, at the same rates."""
     api: Answered | None = None
+    front_door: FrontDoor | None = None
     growth: Sequence[Age] = ()
     idle_cpu_percent: dict[str, float] = field(default_factory=dict)
     """Of one core, by process, with nothing to do."""
@@ -76,6 +83,7 @@ class Report:
         services, half = self.services, self.half_load
         return {
             "orders": services.orders,
+            "partitions": self.partitions,
             "lines_per_order": services.contestant.assortment.lines_per_order,
             "orders_per_s": round(services.orders_per_s.median, 1),
             "latency_rate_per_s": half and round(half.rate_per_s, 1),
@@ -92,6 +100,8 @@ class Report:
                 group: {name: runs.as_json() for name, runs in sides.items()} for group, sides in self.groups().items()
             },
             "latency": [steady.as_json() for steady in self.latency],
+            "floor_latency": [steady.as_json() for steady in self.floor_latency],
             "api": self.api and self.api.as_json(),
+            "front_door": self.front_door and self.front_door.as_json(),
             "growth": [age.as_json() for age in self.growth],
         }

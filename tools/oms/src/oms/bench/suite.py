@@ -5,7 +5,9 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from oms.bench import api, cost, growth, latency
+from contracts.topics import PARTITIONS
+
+from oms.bench import api, cost, front_door, growth, latency
 from oms.bench.arena import Arena, Kind
 from oms.bench.orders import from_file, hot, spread, stock
 from oms.bench.report import ALL_SKUS, HOT, ONE_SKU, ORDINARY, REAL, SCALED, Report
@@ -44,14 +46,17 @@ class Wanted:
     parts: Collection[str] = PARTS
     growth: Sequence[int] = ()
     """How many orders there are each time that it is measured how the services grow old."""
+    partitions: int = PARTITIONS
 
 
 async def bench(wanted: Wanted, say: Say) -> Report:
     """Run everything on free ports, and measure. Raises StackError, Unreachable, Stalled, Missold and NoOrders."""
     contestants = contestants_of(wanted)
     async with LocalStack(Ports.free()) as stack:
-        arena = Arena(stack)
-        report = Report(await contest(arena, contestants, wanted.orders, wanted.repeats, say))
+        arena = Arena(stack, wanted.partitions)
+        report = Report(
+            await contest(arena, contestants, wanted.orders, wanted.repeats, say), partitions=wanted.partitions
+        )
         if {LATENCY, API} & set(wanted.parts):
             await _measure_steadily(arena, wanted, report, say)
         if wanted.growth:
@@ -100,3 +105,11 @@ async def _measure_steadily(arena: Arena, wanted: Wanted, report: Report, say: S
         report.idle_cpu_percent = {
             name: round((after[name] - before[name]) / IDLE_S * 100, 2) for name in (*SERVICES, "Kafka", "MongoDB")
         }
+        if API in wanted.parts:
+            report.front_door = await front_door.knock(side, ordinary, wanted.seconds, wanted.repeats, say)
+    if LATENCY in wanted.parts:
+        async with arena.side(Kind.FLOOR, {}) as floor:
+            await complete(floor.addresses.kafka, letters(ordinary, WARM, WARM_UP))
+            report.floor_latency = await latency.latencies(
+                floor, ordinary, rates, wanted.seconds, wanted.repeats, lambda said: say(f"{said}, the floor")
+            )

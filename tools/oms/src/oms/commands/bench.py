@@ -5,16 +5,19 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from contracts.topics import PARTITIONS
 from rich.markup import escape
 from rich.table import Table
 
+from oms.bench.figures import Figure, Repeated
+from oms.bench.front_door import READS_PER_S
 from oms.bench.orders import NoOrders
 from oms.bench.report import Report
 from oms.bench.sold import Missold
 from oms.bench.suite import PARTS, Wanted
 from oms.bench.suite import bench as measure
 from oms.bench.watch import Stalled
-from oms.commands import NOTES, SHOWN, Json, print_json, said_plainly
+from oms.commands import NOTES, SHOWN, Json, Partitions, print_json, said_plainly
 from oms.commands.demo import HERE
 from oms.connection import Unreachable
 from oms.stack.errors import StackError
@@ -30,6 +33,7 @@ def bench(
     ] = None,
     seconds: Annotated[float, typer.Option(min=1, max=3600, help="How long latency is measured at each rate.")] = 15,
     repeats: Annotated[int, typer.Option(min=1, max=100, help="How often everything is measured.")] = 3,
+    partitions: Partitions = PARTITIONS,
     parts: Annotated[
         str,
         typer.Option(metavar="PART,PART", help=f"What is measured beside the throughput: {', '.join(PARTS)}, or none."),
@@ -49,8 +53,15 @@ def bench(
     compared takes turns, again and again; each figure is the median, with the least and the most.
     """
     with said_plainly(StackError, Unreachable, Stalled, Missold, NoOrders), NOTES.status("starting") as status:
-        wanted = Wanted(orders, lines, repeats, seconds, orders_file, rate, _parts(parts), growth or ())
-        result = asyncio.run(measure(wanted, lambda said: status.update(escape(said))))
+
+        def say(said: str) -> None:
+            """On a terminal in the one line that says what is going on; in a log, each on its own."""
+            status.update(escape(said))
+            if not NOTES.is_terminal:
+                NOTES.print(escape(said), highlight=False, soft_wrap=True)
+
+        wanted = Wanted(orders, lines, repeats, seconds, orders_file, rate, _parts(parts), growth or (), partitions)
+        result = asyncio.run(measure(wanted, say))
     if as_json:
         print_json(result.as_json())
     else:
@@ -82,8 +93,12 @@ def _show(report: Report) -> None:
 
 def _show_times(report: Report) -> None:
     rows = {f"{steady.rate_per_s:.0f} orders/s": steady.times for steady in report.latency}
+    rows |= {f"{steady.rate_per_s:.0f} orders/s, floor": steady.times for steady in report.floor_latency}
     if report.api is not None:
         rows |= {f"{name}, {report.api.rate_per_s:.0f}/s": times for name, times in report.api.times.items()}
+    if (door := report.front_door) is not None:
+        rows[f"POST /orders by itself, {Figure.of(door.posts_per_s).shown()}/s"] = Repeated(door.posts)
+        rows[f"GET /availability by itself, {READS_PER_S}/s"] = Repeated(door.availability)
     if rows:
         table = Table("latency", "p50", "p99", "p99.9", box=None)
         for name, times in rows.items():

@@ -8,7 +8,7 @@ from aiokafka.errors import KafkaError
 from contracts.topics import PARTITIONS
 
 from oms import setup as making
-from oms.commands import NOTES, Brokers, Json, print_json, said_plainly
+from oms.commands import NOTES, Brokers, Json, Partitions, print_json, said_plainly
 from oms.connection import Unreachable
 from oms.connection import brokers as find_brokers
 
@@ -16,9 +16,7 @@ from oms.connection import brokers as find_brokers
 def setup(
     *,
     brokers: Brokers = None,
-    partitions: Annotated[
-        int, typer.Option(min=1, max=1024, help="Partitions of every topic; chosen once, it cannot be changed later.")
-    ] = PARTITIONS,
+    partitions: Partitions = PARTITIONS,
     replicas: Annotated[int, typer.Option(min=1, max=16, help="Replicas of every partition.")] = 1,
     mongo_host: Annotated[
         str | None, typer.Option(help="A single mongod, HOST:PORT, to make a replica set of, where it is none yet.")

@@ -7,10 +7,11 @@ from typing import Annotated, Any
 import httpx
 import psutil
 import typer
+from contracts.topics import PARTITIONS
 from rich.markup import escape
 from rich.table import Table
 
-from oms.commands import NOTES, SHOWN, Json, print_json, said_plainly
+from oms.commands import NOTES, SHOWN, Json, Partitions, print_json, said_plainly
 from oms.commands.repairs import moment, show_list
 from oms.connection import Unreachable
 from oms.desk import Declined, Desk, Shown
@@ -37,6 +38,7 @@ def up(
     brokers: Annotated[str | None, typer.Option(help="Use this Kafka; needs --mongo and --redis, too.")] = None,
     mongo: Annotated[str | None, typer.Option(help="Use this MongoDB (a replica set).")] = None,
     redis: Annotated[str | None, typer.Option(help="Use this Redis.")] = None,
+    partitions: Partitions = PARTITIONS,
     kafka_port: Annotated[int, typer.Option(envvar="THROUGHLINE_KAFKA_PORT", help="Kafka's port; 0: any.")] = 19092,
     mongo_port: Annotated[int, typer.Option(envvar="THROUGHLINE_MONGO_PORT", help="MongoDB's port; 0: any.")] = 19017,
     redis_port: Annotated[int, typer.Option(envvar="THROUGHLINE_REDIS_PORT", help="Redis's port; 0: any.")] = 19379,
@@ -62,6 +64,7 @@ def up(
             http_port=http_port,
             scale=read_scale(scale or []),
             engines=Addresses(brokers, mongo, redis) if brokers and mongo and redis else None,
+            partitions=partitions,
         )
         with NOTES.status("starting") as status:
             running = asyncio.run(start_detached(plan, status.update))
