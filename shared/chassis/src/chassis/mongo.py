@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection
@@ -44,6 +45,7 @@ from chassis.raw import CODEC, Raw, checkpoint_of, entry_of, place_of, raw_docum
 from chassis.service import Index, Service
 from chassis.stuck import Count
 from chassis.telemetry import logger
+from chassis.together import Together
 
 RESTORING = "restoring"
 """What a checkpoint has for as long as what it stands for is not all there."""
@@ -82,6 +84,7 @@ class MongoStore:
         # so that the primary's newest is always good, also while a new primary does not know yet what is majority.
         self._journal = self._database.get_collection("journal", read_concern=ReadConcern("majority"))
         self._checkpoints = self._database["checkpoints"]
+        self._lookups = {kind: Together(partial(self._look_up, self._database[kind])) for kind in self._models}
 
     async def prepare(self) -> None:
         """Create the indexes that are not there yet. Raises Unavailable when MongoDB does not answer."""
@@ -239,8 +242,16 @@ class MongoStore:
     async def get(self, model: type[D], id: str) -> D | None:  # noqa: A002 - it is the field's name
         """One document; see `chassis.ports.Reader`."""
         with _saying_unavailable():
-            raw = await self._database[model.kind].find_one({"_id": id}, {"body": 1})
+            raw = await self._lookups[model.kind].get(id)
         return model.model_validate(raw["body"], strict=False) if raw else None
+
+    @staticmethod
+    async def _look_up(collection: AsyncIOMotorCollection, ids: Collection[str]) -> Mapping[str, Raw]:
+        if len(ids) == 1:  # for whom Motor has a shorter way
+            one = await collection.find_one({"_id": {"$in": list(ids)}}, {"body": 1})
+            return {one["_id"]: one} if one is not None else {}
+        found = await collection.find({"_id": {"$in": list(ids)}}, {"body": 1}).to_list(None)
+        return {raw["_id"]: raw for raw in found}
 
     async def find(
         self,
