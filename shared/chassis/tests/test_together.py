@@ -25,15 +25,27 @@ class Shelf:
         return {key: key.upper() for key in keys if key != "unknown"}
 
 
-async def test_the_first_who_ask_wait_for_nobody_and_the_others_are_answered_by_the_next_lookup() -> None:
-    shelf = Shelf()
-    together = Together(shelf.look_up)
+async def busy(shelf: Shelf, together: Together[str]) -> list[asyncio.Task[str | None]]:
+    """As many lookups under way as there may be."""
     first = []
     for number in range(AT_ONCE):
         first.append(asyncio.create_task(together.get(f"first {number}")))
         await shelf.begun.acquire()
-    more = [asyncio.create_task(together.get(key)) for key in ("b", "unknown", "a", "b")]
+    return first
+
+
+async def asking(together: Together[str], *keys: str) -> list[asyncio.Task[str | None]]:
+    """They ask, and wait for a lookup to end."""
+    some = [asyncio.create_task(together.get(key)) for key in keys]
     await asyncio.sleep(0)
+    return some
+
+
+async def test_the_first_who_ask_wait_for_nobody_and_the_others_are_answered_by_the_next_lookup() -> None:
+    shelf = Shelf()
+    together = Together(shelf.look_up)
+    first = await busy(shelf, together)
+    more = await asking(together, "b", "unknown", "a", "b")
 
     shelf.go.set()
 
@@ -46,26 +58,47 @@ async def test_everybody_who_asked_hears_that_a_lookup_failed_and_the_next_is_ma
     shelf = Shelf()
     shelf.fails_with = ConnectionError("away")
     together = Together(shelf.look_up)
-    some = [asyncio.create_task(together.get(key)) for key in ("a", "b")]
-    await shelf.begun.acquire()
+    first = await busy(shelf, together)
+    more = await asking(together, "a", "b")
 
     shelf.go.set()
-    heard = await asyncio.gather(*some, return_exceptions=True)
+    heard = await asyncio.gather(*first, *more, return_exceptions=True)
     shelf.fails_with = None
 
-    assert [str(one) for one in heard] == ["away", "away"]
+    assert [str(one) for one in heard] == ["away"] * (AT_ONCE + 2)
     assert await together.get("c") == "C"
 
 
 async def test_who_asks_no_more_keeps_nobody_else_from_being_answered() -> None:
     shelf = Shelf()
     together = Together(shelf.look_up)
-    gone, there = (asyncio.create_task(together.get("a")) for _ in range(2))
-    await shelf.begun.acquire()
+    first = await busy(shelf, together)
+    gone, there = await asking(together, "a", "a")
 
-    gone.cancel()
+    for one in (first[0], gone):
+        one.cancel()
     shelf.go.set()
 
-    assert await there == "A"
+    async with asyncio.timeout(5):
+        assert await there == "A"
+    for one in (first[0], gone):
+        with pytest.raises(asyncio.CancelledError):
+            await one
+
+
+async def test_nobody_waits_for_ever_for_a_lookup_that_was_cancelled() -> None:
+    shelf = Shelf()
+    together = Together(shelf.look_up)
+    first = await busy(shelf, together)
+    (waiting,) = await asking(together, "a")
+    first[0].cancel()
+    await shelf.begun.acquire()
+
+    (answering,) = together._answering
+    answering.cancel()
+
     with pytest.raises(asyncio.CancelledError):
-        await gone
+        async with asyncio.timeout(5):
+            await waiting
+    shelf.go.set()
+    await asyncio.gather(*first[1:])

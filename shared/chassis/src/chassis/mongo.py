@@ -247,9 +247,10 @@ class MongoStore:
 
     @staticmethod
     async def _look_up(collection: AsyncIOMotorCollection, ids: Collection[str]) -> Mapping[str, Raw]:
-        if len(ids) == 1:  # for whom Motor has a shorter way
-            one = await collection.find_one({"_id": {"$in": list(ids)}}, {"body": 1})
-            return {one["_id"]: one} if one is not None else {}
+        if len(ids) == 1:  # for whom Motor and MongoDB have a shorter way
+            (only,) = ids
+            one = await collection.find_one({"_id": only}, {"body": 1})
+            return {only: one} if one is not None else {}
         found = await collection.find({"_id": {"$in": list(ids)}}, {"body": 1}).to_list(None)
         return {raw["_id"]: raw for raw in found}
 

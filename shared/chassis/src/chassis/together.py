@@ -45,10 +45,13 @@ class Together(Generic[T]):
     async def _answer(self, asked: Collection[tuple[str, asyncio.Future[T | None]]]) -> None:
         try:
             found = await self._found({key for key, _ in asked})
-        except Exception as failed:  # noqa: BLE001 - whatever it is, it concerns everybody who asked
+        except BaseException as failed:
             for _, answer in asked:
-                if not answer.done():
+                if isinstance(failed, Exception) and not answer.done():
                     answer.set_exception(failed)
+                answer.cancel()  # which does nothing to what is answered
+            if not isinstance(failed, Exception):
+                raise
         else:
             for key, answer in asked:
                 if not answer.done():
