@@ -9,14 +9,13 @@ from typing import Any
 
 from chassis.decision import Call, CallAnswered, Unknown
 from chassis.entry import Stored
+from chassis.limits import MOST_SLEEP_S
 from chassis.ports import Clock
 from chassis.service import Gateway
 from chassis.telemetry import Meters, logger
 from chassis.trace import trace_id_of
 
 ALWAYS = datetime.min.replace(tzinfo=UTC)
-MOST_SLEEP_S = 30.0
-"""A clock may be set while we sleep: we look at it at least so often."""
 
 
 class Calls:

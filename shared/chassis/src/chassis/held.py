@@ -10,7 +10,7 @@ from chassis.decision import CallAnswered
 from chassis.entry import Change, Recovered, Stored
 from chassis.gap import Gap
 from chassis.kinds import kinds_of
-from chassis.limits import Limits
+from chassis.limits import MOST_SLEEP_S, Limits
 from chassis.memory import Memory
 from chassis.parking import Parked
 from chassis.past import Time
@@ -22,8 +22,6 @@ from chassis.telemetry import Meters, logger
 from chassis.under_way import UnderWay
 
 RETRY_S = 1.0
-MOST_SLEEP_S = 30.0
-"""A clock may be set while we sleep: we look at it at least so often."""
 
 
 class Held:
@@ -71,6 +69,7 @@ class Held:
         self._number = checkpoint.partition
         self._models = kinds_of(service.documents)
         self._store = store
+        self._meters = meters
         self._time = time
 
     async def remember_all(self, recovered: Recovered) -> None:
@@ -121,6 +120,7 @@ class Held:
             try:
                 found = await self._store.alarms(self._number, since, until)
             except Exception as failed:  # noqa: BLE001 - whatever it is, an alarm must not be forgotten
+                self._meters.alarm_read_failures.inc()
                 logger(partition=self._number).error("alarms were not read; trying again", reason=repr(failed))
                 await asyncio.sleep(RETRY_S)
             else:

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+MOST_SLEEP_S = 30.0
+"""Whoever waits for a moment looks at the clock at least so often: it may be set meanwhile."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:

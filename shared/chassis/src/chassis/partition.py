@@ -18,7 +18,7 @@ from chassis.fold import Fold, Folded, Start, Unfit
 from chassis.gap import Gap
 from chassis.held import Held
 from chassis.inbox import Inbox, Taken
-from chassis.limits import Limits
+from chassis.limits import MOST_SLEEP_S, Limits
 from chassis.past import Chronicle, Time
 from chassis.ports import Clock, Feed, Log, PositionLost, Store
 from chassis.reliving import Reliving
@@ -26,8 +26,6 @@ from chassis.service import Service
 from chassis.telemetry import Meters, logger
 
 RETRY_S = 1.0
-MOST_SLEEP_S = 30.0
-"""A clock may be set while we sleep: we look at it at least so often."""
 
 
 class Partition:

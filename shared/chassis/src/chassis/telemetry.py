@@ -32,6 +32,9 @@ class Meters:
         self.checkpoint_failures = Counter(
             "throughline_checkpoint_failures", "Checkpoints that were not written", registry=r
         )
+        self.alarm_read_failures = Counter(
+            "throughline_alarm_read_failures", "Times that alarms ahead were not read", registry=r
+        )
         self.forwarded = Counter("throughline_forwarded", "Records sent on to the partition of their key", registry=r)
         self.bugs = Counter("throughline_bugs", "Inputs that made decide raise", registry=r)
         self.alarms = Counter("throughline_alarms_rung", "Alarms that rang", registry=r)
