@@ -13,8 +13,8 @@ pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")
 
 ORDERS, REPEATS, RATE = 1500, 2, 20
 LEAST_OF_FLOOR = 0.22
-"""By processor time, which noise hardly moves: 0.30 to 0.37 where nothing else runs. It fails when an order has come to
-cost half as much again."""
+"""By processor time, which noise hardly moves: 0.29 to 0.37 where nothing else runs. It fails when an order has come to
+cost a third to two thirds more."""
 SERVICES = {"order", "inventory", "payment", "fulfillment", "shipping"}
 
 
@@ -46,7 +46,7 @@ async def test_the_services_are_measured_beside_a_floor_and_their_apis_by_themse
         assert (at_rate["rate_per_s"], at_rate["count"]) == (RATE, RATE * 3 * REPEATS)
         assert at_rate["p99_ms"]["least"] > 0
     asked = {name: of for name, of in report["api"].items() if name != "rate_per_s"}
-    assert {of["count"] for of in asked.values()} == {RATE * 3 * REPEATS}
+    assert {of["count"] + of["refused"] for of in asked.values()} == {RATE * 3 * REPEATS}
     # Where the machine is busy an order may not be readable after three seconds; all else is answered.
     assert [asked[name]["refused"] for name in ("POST /orders", "GET /availability")] == [0, 0]
     assert report["front_door"]["post"]["count"] > ORDERS

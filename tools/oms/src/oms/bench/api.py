@@ -35,7 +35,7 @@ class Answered:
     rate_per_s: float
     times: Mapping[str, Repeated]
     refused: Counter[str]
-    """How many answers of each kind were not what was asked for."""
+    """How many of each kind were not answered by what was asked for, and are not among the times."""
 
     def as_json(self) -> dict[str, object]:
         return {
@@ -64,10 +64,16 @@ class _Asking:
         await self._ask(AVAILABILITY, due, self.http.get(url, params=items_of(order)))
 
     async def _ask(self, name: str, due: float, asked: AbstractAsyncContextManager[aiohttp.ClientResponse]) -> None:
-        async with asked as answer:
-            await answer.read()
-        self.times_ms[name].append((time() - due) * 1000)
-        self.refused[name] += not answer.ok
+        try:
+            async with asked as answer:
+                await answer.read()
+                is_answered = answer.ok
+        except (aiohttp.ClientError, TimeoutError):
+            is_answered = False
+        if is_answered:
+            self.times_ms[name].append((time() - due) * 1000)
+        else:  # which may be quick, or slow for no reason of its own
+            self.refused[name] += 1
 
 
 def posting(order: OrderPlaced) -> dict[str, Any]:
@@ -97,7 +103,7 @@ async def ask(
         ):
             asking = _Asking(side, http)
             await _ask_all(asking, orders, rate)
-            await watch.until(len(orders))
+            await watch.until(len(orders) - asking.refused[POST])
         for name, measured in asking.times_ms.items():
             times[name].append(Percentiles.of(measured))
         refused += asking.refused

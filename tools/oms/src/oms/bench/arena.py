@@ -42,6 +42,7 @@ class Side:
 
     addresses: Addresses
     stack: LocalStack
+    partitions: int
     instances: Mapping[str, Sequence[Child]]
     """By service."""
 
@@ -83,7 +84,7 @@ class Arena:
         children = [child for some in instances.values() for child in some]
         try:
             await start_all(children)
-            yield Side(self._addresses, self._stack, instances)
+            yield Side(self._addresses, self._stack, self._partitions, instances)
         finally:
             async with asyncio.TaskGroup() as group:
                 for child in children:

@@ -83,9 +83,9 @@ def cpu_us(before: Mapping[str, float], after: Mapping[str, float], orders: int)
     return {name: value * 1e6 for name, value in _each(before, after, orders).items()}
 
 
-def without_bench(cpu_us: Mapping[str, float]) -> float:
+def without_bench(spent_us: Mapping[str, float]) -> float:
     """Of everything on the machine that is ours, without the bench itself."""
-    return sum(us for name, us in cpu_us.items() if name != BENCH)
+    return sum(us for name, us in spent_us.items() if name != BENCH)
 
 
 def rss_mb(side: Side) -> dict[str, float]:
