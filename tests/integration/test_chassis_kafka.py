@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaTimeoutError, MessageSizeTooLargeError
+from aiokafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
 from aiokafka.partitioner import DefaultPartitioner, murmur2
 from chassis.entry import Outgoing
 from chassis.kafka import BATCH_BYTES, KafkaLog, home_of
@@ -123,6 +123,31 @@ async def test_many_publish_at_once_and_one_failure_is_nobody_elses(
     assert isinstance(refused, MessageSizeTooLargeError)
     published = {record.value for there in (await read(stack, topic, 20)).values() for record in there}
     assert published == {record.value for record in good}
+
+
+async def test_a_publish_that_its_producer_forgot_ends_when_the_producer_is_replaced(
+    log: KafkaLog, stack: Addresses, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """aiokafka never answers a batch that it meant to send again when another one broke the producer."""
+    begun = asyncio.Event()
+
+    async def forget(*_: object, **__: object) -> "asyncio.Future[None]":
+        begun.set()
+        return asyncio.get_running_loop().create_future()
+
+    record = Outgoing(topic, 0, b"k", b"v", [])
+    with monkeypatch.context() as forgetful:
+        forgetful.setattr(log._producer, "send_batch", forget)
+        forgotten = asyncio.create_task(log.publish([record]))
+        await begun.wait()
+    with pytest.raises(MessageSizeTooLargeError):
+        await log.publish([numbered(topic, 1, size=1_900_000)[0]])
+
+    async with asyncio.timeout(30):
+        with pytest.raises(KafkaError, match="replaced"):
+            await forgotten
+        await log.publish([record])
+    assert [r.value for r in (await read(stack, topic, 1))[0]] == [b"v"]
 
 
 async def test_a_publish_that_was_cancelled_does_not_reorder_the_next(

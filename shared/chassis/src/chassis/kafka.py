@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from typing import Any
 from uuid import uuid4
 
 from aiokafka import AIOKafkaProducer
@@ -43,6 +44,8 @@ class KafkaLog:
         self._client_id = client_id
         self._partitions = 0
         self._producer: AIOKafkaProducer | None = None
+        self._gone = asyncio.Event()
+        """Set when the producer was replaced and is stopped: what it has not answered by then it never will."""
         self._renewing = asyncio.Lock()
         self._stopping: set[asyncio.Task[None]] = set()
 
@@ -97,13 +100,13 @@ class KafkaLog:
         A topic partition gets its next batch when it has acknowledged the one before: were that one refused, a later
         one that is taken all the same would leave a gap on the link.
         """
-        producer = self._running()
+        producer, gone = self._running(), self._gone
         batches = [(where, self._batches(producer, batch)) for where, batch in _by_partition(records).items()]
         try:
             while batches:
                 now = [(where, builder, rest) for where, rest in batches if (builder := next(rest, None)) is not None]
                 sent = [await producer.send_batch(builder, topic, partition=p) for (topic, p), builder, _ in now]
-                await asyncio.gather(*sent)
+                await _answered(sent, gone)
                 batches = [(where, rest) for where, _, rest in now]
         except KafkaTimeoutError:
             raise  # it is still at what it was given before, and goes on with it
@@ -129,8 +132,9 @@ class KafkaLog:
             if self._producer is broken:
                 logger().warning("the producer failed and is replaced")
                 self._producer = await self._connect()
+                gone, self._gone = self._gone, asyncio.Event()
                 # It waits for whatever it can still deliver, which nobody else should wait for.
-                stopping = asyncio.create_task(broken.stop())  # type: ignore[union-attr] # mypy takes the untyped producer for an optional
+                stopping = asyncio.create_task(_stop(broken, gone))
                 self._stopping.add(stopping)
                 stopping.add_done_callback(self._stopping.discard)
 
@@ -179,6 +183,31 @@ class KafkaPublisher:
         record = Outgoing(topic.name, home, key.encode(), value, headers)
         await self._log.send(record, SEND_TIMEOUT_S)
         return message_id
+
+
+async def _stop(producer: AIOKafkaProducer, gone: asyncio.Event) -> None:
+    try:
+        await producer.stop()
+    finally:
+        gone.set()
+
+
+async def _answered(sent: Sequence["asyncio.Future[object]"], gone: asyncio.Event) -> None:
+    """Wait until the producer has answered all of it. Raises KafkaError if it is gone before, and what it raises.
+
+    aiokafka forgets a batch that it means to send again when another one has broken the producer meanwhile.
+    """
+    answers = asyncio.gather(*sent)
+    ended = asyncio.create_task(gone.wait())
+    try:
+        either: set[asyncio.Future[Any]] = {answers, ended}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if not answers.done():
+            raise KafkaError("the producer was replaced before it said what became of this")
+        answers.result()
+    finally:
+        answers.cancel()
+        ended.cancel()
 
 
 def _by_partition(records: Sequence[Outgoing]) -> dict[tuple[str, int], list[Outgoing]]:
