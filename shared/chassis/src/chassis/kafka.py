@@ -44,8 +44,8 @@ class KafkaLog:
         self._client_id = client_id
         self._partitions = 0
         self._producer: AIOKafkaProducer | None = None
-        self._gone = asyncio.Event()
-        """Set when the producer was replaced and is stopped: what it has not answered by then it never will."""
+        self._gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when the producer was replaced and is stopped: what it has not answered by then it never will."""
         self._renewing = asyncio.Lock()
         self._stopping: set[asyncio.Task[None]] = set()
 
@@ -132,7 +132,7 @@ class KafkaLog:
             if self._producer is broken:
                 logger().warning("the producer failed and is replaced")
                 self._producer = await self._connect()
-                gone, self._gone = self._gone, asyncio.Event()
+                gone, self._gone = self._gone, asyncio.get_running_loop().create_future()
                 # It waits for whatever it can still deliver, which nobody else should wait for.
                 stopping = asyncio.create_task(_stop(broken, gone))
                 self._stopping.add(stopping)
@@ -185,29 +185,27 @@ class KafkaPublisher:
         return message_id
 
 
-async def _stop(producer: AIOKafkaProducer, gone: asyncio.Event) -> None:
+async def _stop(producer: AIOKafkaProducer, gone: "asyncio.Future[None]") -> None:
     try:
         await producer.stop()
     finally:
-        gone.set()
+        gone.set_result(None)
 
 
-async def _answered(sent: Sequence["asyncio.Future[object]"], gone: asyncio.Event) -> None:
+async def _answered(sent: Sequence["asyncio.Future[object]"], gone: "asyncio.Future[None]") -> None:
     """Wait until the producer has answered all of it. Raises KafkaError if it is gone before, and what it raises.
 
     aiokafka forgets a batch that it means to send again when another one has broken the producer meanwhile.
     """
     answers = asyncio.gather(*sent)
-    ended = asyncio.create_task(gone.wait())
     try:
-        either: set[asyncio.Future[Any]] = {answers, ended}
+        either: set[asyncio.Future[Any]] = {answers, gone}
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if not answers.done():
             raise KafkaError("the producer was replaced before it said what became of this")
         answers.result()
     finally:
         answers.cancel()
-        ended.cancel()
 
 
 def _by_partition(records: Sequence[Outgoing]) -> dict[tuple[str, int], list[Outgoing]]:
