@@ -61,11 +61,10 @@ async def knock(
             say(f"run {number + 1} of {repeats}: GET /availability, {READS_PER_S} a second for {seconds:.0f} s")
             found.availability.append(await _read(http, side, assortment, seconds))
         await _stop_others(side)
+        await _fill(http, side, map(posting, assortment.orders("filling")))
         for number in range(repeats):
             say(f"run {number + 1} of {repeats}: POST /orders, {POSTS:,} of them, {AT_ONCE} at once")
             ready = map(posting, assortment.orders(f"posted-{number}"))
-            if number == 0:
-                await _fill(http, side, ready)
             times_ms, took_s = await _post(http, side, [*islice(ready, POSTS)])
             found.posts_per_s.append(POSTS / took_s)
             found.posts.append(Percentiles.of(times_ms))
