@@ -64,6 +64,10 @@ class Instance(Child):
                 return False
 
 
+FEW_ARENAS = {"MALLOC_ARENA_MAX": "2"}
+"""As in the image: glibc else gives every thread a heap of its own, and each of those grows for as long as it lives."""
+
+
 class Fleet:
     """All instances of all services.
 
@@ -85,7 +89,7 @@ class Fleet:
         self._logs = logs
         self._first_port = first_port
         self._detached = detached
-        self._environment = {**addresses.as_environment(), **(settings or {})}
+        self._environment = {**FEW_ARENAS, **addresses.as_environment(), **(settings or {})}
         self._brokers = brokers or {}
         self.instances: list[Instance] = []
         for service in SERVICES:
