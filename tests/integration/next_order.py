@@ -7,7 +7,7 @@ import order.commands
 from contracts.shipping import CancelShipment, ShipmentCancelled, ShipmentDelivered, ShipmentDispatched
 from contracts.topics import TOPIC_OF
 from order.commands import create_shipment
-from order.definition import Definition, Do, Done, Step, Undo
+from order.definition import Definition, Do, Done, Skip, Step, Undo
 from order.main import main
 from order.saga import DEFINITIONS, FIRST
 
@@ -22,7 +22,7 @@ DELIVER = Step(
     "deliver",
     Do(create_shipment, within=lambda policy: policy.forward_again_after),
     Done(ShipmentDelivered),
-    skippable=True,
+    skip=Skip(),
 )
 """The carrier is reminded, and the order is complete only when the customer has it."""
 SECOND = Definition(

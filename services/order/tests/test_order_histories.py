@@ -154,6 +154,8 @@ class Participants:
         self.matters: dict[Matter, str] = {}
         """`held`, `waits`, `refused`, `undone`, or `final`: captured, issued; `gone`: dispatched."""
         self.asked: dict[Matter, SagaStep] = {}
+        self.called_off: set[Matter] = set()
+        """What a person has taken as done, so that nobody is to do it any more."""
 
     def obey(self, command: SagaStep, will: str) -> list[SagaStep]:
         """Do it if they will (`do`, `part`, `wait` or `refuse`), and say what is true then."""
@@ -162,10 +164,12 @@ class Participants:
         if isinstance(command, CancelShipment) and state == "gone":
             return [dispatched(command)]
         if undone := UNDONE.get(type(command)):
-            assert state != "final", "what can only go forward was undone"
+            assert state != "final" or matter in self.called_off, "what can only go forward was undone"
             self.matters[matter] = "undone" if state or self.careful else ""
             return [undone(**command.model_dump(), **{"lines": ()} if undone is StockReleased else {})]
         if isinstance(command, IssueStock | CapturePayment):
+            if isinstance(command, CapturePayment) and matter in self.called_off and state != "final":
+                return [PaymentDeclined(order_id=ID, revision=command.revision, attempt=1, code="voided", message="")]
             assert state in {"held", "final"}, "what is not held was captured or issued"
             self.matters[matter] = "final"
             more = {"lines": ()} if isinstance(command, IssueStock) else {"currency": GBP}
@@ -263,6 +267,8 @@ class OrderHistory(RuleBasedStateMachine):
     def hear(self, said: tuple[Message, ...]) -> None:
         self.said += said
         self.commands += [message for message in said if isinstance(message, SagaStep)]
+        if any(isinstance(message, StepSkipped) and not message.is_undo for message in said):
+            self.participants.called_off |= {Matter.of(message) for message in said if isinstance(message, UNDOS)}
 
     @initialize(
         careful=st.booleans(),
@@ -362,7 +368,9 @@ class OrderHistory(RuleBasedStateMachine):
         for message in self.said:
             if isinstance(message, OrderShipped):
                 shipped.add(message.revision)
-            if isinstance(message, UNDOS) and message.revision in shipped:
+            if not isinstance(message, UNDOS) or Matter.of(message) in self.participants.called_off:
+                continue
+            if message.revision in shipped:
                 assert self.participants.matters.get(Matter.of(message)) != "final"
                 assert isinstance(message, ReleaseStock)
 

@@ -149,18 +149,22 @@ def test_what_waits_for_its_turn_to_be_undone_is_not_retried(scene: Scene) -> No
 def test_completes_an_order_whose_capture_a_person_takes_as_done(scene: Scene) -> None:
     scene.go_to("completing")
     scene.hear(StockIssued)
-    skipped, completed = scene.take(skip("capture"))
+    skipped, called_off, completed = scene.take(skip("capture"))
     assert skipped == StepSkipped(repair_id="r-1", revision=1, step="capture", is_undo=False, **WHO)
+    assert called_off == step(VoidPayment)  # who has paid otherwise must not be charged as well
     assert isinstance(completed, OrderCompleted)
     assert completed.captured == 0
-    assert scene.hear(PaymentCaptured) == ()
+    assert scene.hear(PaymentCaptured) == scene.hear(PaymentVoided) == ()
     assert (scene.order.status, scene.order.alarm) == ("completed", None)
 
 
 def test_goes_on_when_a_person_takes_picking_as_done(scene: Scene) -> None:
     scene.go_to("fulfilling")
-    assert kinds(scene.take(skip("fulfill"))) == [StepSkipped, CreateShipment]
-    assert scene.hear(OrderPacked) == ()
+    skipped, called_off, ship = scene.take(skip("fulfill"))
+    assert kinds((skipped, ship)) == [StepSkipped, CreateShipment]
+    assert called_off == step(CancelFulfillment)  # or people would pick it a second time
+    assert scene.hear(OrderPacked) == scene.hear(FulfillmentCancelled) == ()
+    assert scene.order.status == "shipping"
 
 
 def test_takes_every_location_of_a_step_as_done(scene: Scene) -> None:

@@ -510,6 +510,14 @@ def test_an_answer_that_does_not_fit_the_question_is_noted_and_left_to_the_deadl
     assert kinds(scene.after(minutes=2))[0] is VoidPayment
 
 
+def test_a_capture_of_another_amount_does_not_complete_the_order(scene: Scene) -> None:
+    scene.go_to("completing")
+    scene.hear(StockIssued)
+    assert scene.hear(PaymentCaptured, amount=1) == ()
+    assert (scene.order.status, scene.order.captured) == ("completing", 0)
+    assert kinds(scene.after(minutes=1)) == [CapturePayment]
+
+
 # Cancelling.
 
 

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from contracts.fulfillment import FulfillmentFailed, FulfillOrder, Pick
+from contracts.fulfillment import CancelFulfillment, FulfillmentFailed, FulfillOrder, Pick
 from contracts.inventory import IssueStock, StockBackordered, StockRejected, StockReserved
 from contracts.message import Message, Reason, SkuQuantity
 from contracts.order import (
@@ -16,7 +16,14 @@ from contracts.order import (
     OrderShipped,
     OrderValidated,
 )
-from contracts.payment import AuthorizePayment, CapturePayment, PaymentAuthorized, PaymentCaptured, PaymentDeclined
+from contracts.payment import (
+    AuthorizePayment,
+    CapturePayment,
+    PaymentAuthorized,
+    PaymentCaptured,
+    PaymentDeclined,
+    VoidPayment,
+)
 from contracts.shipping import CreateShipment, Parcel, Recipient, ShipmentCreated, ShipmentRefused
 
 from order.sourcing import RESERVE, substitutes
@@ -85,6 +92,17 @@ def issue_stock(order: Order) -> tuple[IssueStock, ...]:
         IssueStock(order_id=order.id, revision=order.revision, attempt=held.attempt, location=held.location)
         for held in order.reservations
     )
+
+
+# Commands that call off what a person has taken as done.
+
+
+def cancel_fulfillment(order: Order) -> tuple[CancelFulfillment, ...]:
+    return (CancelFulfillment(order_id=order.id, revision=order.revision, attempt=1),)
+
+
+def void_payment(order: Order) -> tuple[VoidPayment, ...]:
+    return (VoidPayment(order_id=order.id, revision=order.revision, attempt=1),)
 
 
 # Events.
@@ -164,7 +182,7 @@ def is_partial(answer: StockReserved) -> bool:
     return bool(answer.missing)
 
 
-def amount_is_the_total(order: Order, answer: PaymentAuthorized) -> bool:
+def amount_is_the_total(order: Order, answer: PaymentAuthorized | PaymentCaptured) -> bool:
     return (answer.amount, answer.currency) == (order.content.total, order.content.currency)
 
 

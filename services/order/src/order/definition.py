@@ -96,6 +96,14 @@ class Undo:
     """
 
 
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """How a step is taken as done by a person, who has made sure that it is."""
+
+    called_off: Callable[[Order], tuple[SagaStep, ...]] = lambda _order: ()
+    """What is said then, so that whoever is still at it does not do it as well."""
+
+
 Part = Literal["done", "waits", "refused", "undone", "too late", "noted"]
 
 
@@ -111,8 +119,8 @@ class Step:
     waits: Waits | None = None
     notes: tuple[type[SagaStep], ...] = ()
     """What is told on the way, and only noted."""
-    skippable: bool = False
-    """Whether a person may take it as done though nobody said so: nothing that follows is built on its answer."""
+    skip: Skip | None = None
+    """Whether a person may take it as done though nobody said so: only where nothing is built on its answer."""
 
     @property
     def answers(self) -> Iterator[tuple[type[Message], Part]]:

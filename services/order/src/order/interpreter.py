@@ -101,9 +101,11 @@ class Turn:
         for task in tasks:
             if task.state == "undoing":
                 self._undone(task)
-            else:
-                self._put(task, "done")
-                self._enter_next()
+                continue
+            self._put(task, "done")
+            if (skip := self._definition.steps[task.step].skip) is not None:
+                self.said.extend(skip.called_off(self.order))
+            self._enter_next()
 
     # Going forward.
 

@@ -55,7 +55,7 @@ def _why_not_skip(order: Order, step: str) -> Reason | None:
 
 def is_skippable(order: Order, task: Task) -> bool:
     """Whether a person may take it as done: an undo always, a command where nothing is built on its answer."""
-    return task.state == "undoing" or DEFINITIONS[order.definition].steps[task.step].skippable
+    return task.state == "undoing" or DEFINITIONS[order.definition].steps[task.step].skip is not None
 
 
 def repair(turn: Turn, request: Request) -> None:

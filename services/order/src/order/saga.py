@@ -21,6 +21,7 @@ from order.commands import (
     amount_is_the_total,
     as_told,
     authorize_payment,
+    cancel_fulfillment,
     capture_payment,
     create_shipment,
     declined,
@@ -35,8 +36,9 @@ from order.commands import (
     remember_parcels,
     remember_reserved,
     remember_short,
+    void_payment,
 )
-from order.definition import Definition, Do, Done, Refused, Stage, Step, Undo, Waits
+from order.definition import Definition, Do, Done, Refused, Skip, Stage, Step, Undo, Waits
 from order.sourcing import RESERVE, adds_up, next_question, shortages
 
 FIRST = Definition(
@@ -73,7 +75,7 @@ FIRST = Definition(
                     Refused(FulfillmentFailed, why=as_told),
                     Undo(CancelFulfillment, FulfillmentCancelled),
                     notes=(OrderPicked,),
-                    skippable=True,
+                    skip=Skip(cancel_fulfillment),
                 ),
             ),
         ),
@@ -97,14 +99,14 @@ FIRST = Definition(
                 Step(
                     "capture",
                     Do(capture_payment, within=lambda policy: policy.forward_again_after),
-                    Done(PaymentCaptured, remember=remember_captured),
-                    skippable=True,
+                    Done(PaymentCaptured, fits=amount_is_the_total, remember=remember_captured),
+                    skip=Skip(void_payment),
                 ),
                 Step(
                     "issue",
                     Do(issue_stock, within=lambda policy: policy.forward_again_after),
                     Done(StockIssued),
-                    skippable=True,
+                    skip=Skip(),
                 ),
             ),
             then=order_completed,
