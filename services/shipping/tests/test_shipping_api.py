@@ -138,6 +138,15 @@ async def test_prints_the_label_of_a_parcel(stage: Rehearsal, http: httpx.AsyncC
     assert "parcel 2 of 2 · units: 1" in text
 
 
+async def test_there_is_no_label_before_the_carrier_has_answered_nor_after_it_refused(
+    stage: Rehearsal, http: httpx.AsyncClient
+) -> None:
+    stage.take(create(1))
+    assert (await http.get("/shipments/web:1/labels/TLLEEDS.pdf")).status_code == 404
+    stage.answer(lambda _: Refused(reason=Reason(path="recipient", code="undeliverable", message="nobody goes there")))
+    assert (await http.get("/shipments/web:1/labels/TLLEEDS.pdf")).status_code == 404
+
+
 async def test_prints_no_label_for_a_parcel_that_is_not_to_be_sent(stage: Rehearsal, http: httpx.AsyncClient) -> None:
     stage.take(create(1))
     stage.answer(carry)

@@ -113,7 +113,8 @@ def router(reader: Reader, _: Publisher) -> APIRouter:
 def _label(attempts: list[Shipment], tracking_number: str) -> Label:
     """What stands on the label. Raises Problem when there is no such parcel, or when it is not to be sent any more."""
     for shipment in attempts:
-        for place, (parcel, wanted) in enumerate(zip(shipment.parcels, shipment.wanted, strict=True), 1):
+        # Until the carrier has answered, and where it refused, there are no parcels beside those that were wanted.
+        for place, (parcel, wanted) in enumerate(zip(shipment.parcels, shipment.wanted, strict=False), 1):
             if parcel.tracking_number != tracking_number or shipment.recipient is None:
                 continue
             if shipment.state not in CARRIED:
