@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, suppress
 
 from chassis.ports import Reader
 from chassis.telemetry import logger
+from pydantic import ValidationError
 from redis.exceptions import RedisError
 
 from order.state import Order
@@ -13,13 +14,13 @@ from order.view import CHANGES, CHANNEL, StatusChange, connect
 
 EVERY_ORDER = ""
 MOST_WAITING = 1000
-"""A listener that is slower than its orders misses the oldest of so many changes."""
+"""A listener that is slower than its orders, by so many changes, misses them and is told so."""
 RETRY_S = 1.0
 LOOK_AGAIN_S = 5.0
 """While somebody follows an order: what Redis did not tell is read."""
 
 Changes = asyncio.Queue[StatusChange | None]
-"""The changes as they come; None says that some may be missing from here on, because Redis went away."""
+"""The changes as they come; None says that some may be missing from here on."""
 
 
 class Live:
@@ -62,15 +63,27 @@ class Live:
                     await channel.subscribe(CHANNEL)
                     self._subscribed.set()
                     async for message in channel.listen():
-                        self._hand_out(CHANGES.validate_json(message["data"]))
+                        self._hear_one(message["data"])
             except (RedisError, OSError) as failed:
                 logger().warning("live status: Redis is not heard", reason=repr(failed))
-                for listeners in self._listeners.values():
-                    for changes in listeners:
-                        _offer(changes, None)
+                self._say_that_some_may_be_missing()
             finally:
                 self._subscribed.clear()
             await asyncio.sleep(RETRY_S)
+
+    def _hear_one(self, data: bytes) -> None:
+        try:
+            heard = CHANGES.validate_json(data)
+        except ValidationError as unreadable:  # of a newer version, or of somebody else
+            logger().warning("live status: what Redis told cannot be read", reason=str(unreadable)[:500])
+            self._say_that_some_may_be_missing()
+        else:
+            self._hand_out(heard)
+
+    def _say_that_some_may_be_missing(self) -> None:
+        for listeners in self._listeners.values():
+            for changes in listeners:
+                _offer(changes, None)
 
     def _hand_out(self, heard: tuple[StatusChange, ...]) -> None:
         for change in heard:
@@ -99,5 +112,7 @@ async def changes_of(order: Order, changes: Changes, reader: Reader) -> AsyncIte
 
 def _offer(changes: Changes, change: StatusChange | None) -> None:
     if changes.full():
-        changes.get_nowait()
+        while not changes.empty():  # who hears that some are missing looks for himself at what is true now
+            changes.get_nowait()
+        changes.put_nowait(None)
     changes.put_nowait(change)

@@ -19,7 +19,7 @@ CHANNEL = "throughline:order:status"
 PATIENCE_S = 0.5
 """Nothing waits longer for Redis than this."""
 REST_S = 5.0
-"""For so long nothing is told to a Redis that did not answer, so that it slows nobody down."""
+"""For so long a Redis that did not answer is left alone; what there is to tell it waits."""
 
 
 class StatusChange(Value):
@@ -61,11 +61,15 @@ class StatusView:
         self._rests_until_s = 0.0
 
     async def show(self, documents: Sequence[Document]) -> None:
-        """Raises RedisError or TimeoutError when Redis does not take it at once; then it is left alone for a while."""
+        """Raises RedisError or TimeoutError when Redis does not take it at once; then it is left alone for a while.
+
+        Until then the next call waits: what it is to tell must not be lost.
+        """
         changes = tuple(StatusChange.of(document) for document in documents if isinstance(document, Order))
         clock = asyncio.get_running_loop().time
-        if not changes or clock() < self._rests_until_s:
+        if not changes:
             return
+        await asyncio.sleep(self._rests_until_s - clock())
         try:
             async with asyncio.timeout(PATIENCE_S):
                 await self._redis.publish(CHANNEL, CHANGES.dump_json(changes))
