@@ -32,6 +32,7 @@ from contracts.message import Currency, Message, Reason, SagaStep
 from contracts.order import (
     Allocation,
     CancellationRefused,
+    CancelOrder,
     OrderBackordered,
     OrderCancelled,
     OrderCompleted,
@@ -600,6 +601,19 @@ def test_a_parcel_that_has_left_turns_the_order_forward_again_and_refuses_the_ca
     scene.hear(PaymentCaptured)
     assert kinds(scene.hear(StockIssued)) == [OrderCompleted]
     assert scene.order.alarm is None
+
+
+def test_all_who_asked_for_a_cancellation_hear_that_it_came_too_late(scene: Scene) -> None:
+    scene.go_to("shipping")
+    assert kinds(scene.after(minutes=30)) == [CancelShipment]  # the carrier did not answer in time
+    scene.cancel()
+    scene.take(CancelOrder(order_id=ID, reason="so do I", requested_by="Ben"))
+    scene.cancel()
+    assert scene.order.timeline[-1].source == "Ada"
+    refused = [
+        said for said in scene.hear(ShipmentDispatched, dispatched_at=NOON) if isinstance(said, CancellationRefused)
+    ]
+    assert [said.requested_by for said in refused] == ["Ada", "Ben"]
 
 
 @pytest.mark.parametrize("heard_before", [True, False])

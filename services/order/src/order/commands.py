@@ -168,10 +168,12 @@ def order_undone(order: Order, ending: Ending) -> Message:
     )
 
 
-def cancellation_refused(order: Order, ending: Ending) -> CancellationRefused:
-    """What is told to whoever wanted an order undone that could not be."""
-    return CancellationRefused(
-        order_id=order.id, revision=order.revision, reason=ALREADY_SHIPPED, requested_by=ending.by
+def cancellations_refused(order: Order, ending: Ending) -> tuple[CancellationRefused, ...]:
+    """What is told to all who wanted an order undone that could not be."""
+    asked = (ending.by, *ending.also) if ending.requested else ending.also
+    return tuple(
+        CancellationRefused(order_id=order.id, revision=order.revision, reason=ALREADY_SHIPPED, requested_by=who)
+        for who in dict.fromkeys(asked)
     )
 
 

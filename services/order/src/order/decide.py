@@ -27,6 +27,8 @@ from order.timeline import deadline_passed, happening
 from order.validation import reasons_against
 
 UNKNOWN_ORDER = Reason(path="order_id", code="unknown_order", message="nobody placed such an order")
+MOST_ALSO = 20
+"""So many are remembered who ask for an order to be undone that is being undone already."""
 MOST_EARLIER = 20
 """An order that is placed again and again forgets the oldest of its revisions."""
 
@@ -138,6 +140,8 @@ def _cancel(order: Order | None, request: CancelOrder, policy: Policy, now: date
         turn.turn_back(Ending(status="cancelled", reasons=(reason,), by=request.requested_by, requested=True))
     else:
         turn.remark = f"{request.requested_by}: {request.reason} (it is being undone already)"
+        also = tuple(dict.fromkeys((*order.ending.also, request.requested_by)))[:MOST_ALSO]
+        turn.order = order.but(ending=order.ending.model_copy(update={"also": also}))
     return _decision(turn, happening(now, request, turn.said, turn.remark))
 
 

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from contracts.message import Message, Reason, SagaStep
 
-from order.commands import cancellation_refused, order_undone
+from order.commands import cancellations_refused, order_undone
 from order.definition import Part, Policy, Refused, Stage, Step
 from order.saga import DEFINITIONS
 from order.state import ASKED, HELD, Ending, Happening, Order, Status, Task, TaskState
@@ -235,8 +235,7 @@ class Turn:
         self._put(task, "done")
         self._note(answer)
         self.remark = f"too late to undo: goes on; refused is {ending.by}: {ending.reasons[0].message}"
-        if ending.requested:
-            self.said.append(cancellation_refused(self.order, ending))
+        self.said.extend(cancellations_refused(self.order, ending))
         self.order = self.order.but(ending=None)
         self._enter_next()
 

@@ -118,6 +118,8 @@ class Ending(Value):
     """Who or which step brought it about."""
     requested: bool = False
     """Whether it was a person, who hears of it if it comes to nothing."""
+    also: tuple[str, ...] = ()
+    """Who else has asked for it since, and hears of it, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,7 @@ class Happening:
     heard: str
     """The type of the message, or `Deadline`."""
     source: str
-    """The channel or service that it came from."""
+    """The channel, service or person that it came from."""
     detail: str = ""
     """What matters of it, in a few words."""
     said: tuple[str, ...] = ()

@@ -6,7 +6,7 @@ from datetime import datetime
 from contracts.fulfillment import FulfillmentFailed
 from contracts.inventory import StockRejected
 from contracts.message import Message
-from contracts.order import CancelOrder, OrderPlaced
+from contracts.order import CancelOrder, OrderPlaced, OrderRepair
 from contracts.payment import PaymentDeclined
 from contracts.shipping import ShipmentCreated, ShipmentRefused
 from contracts.topics import TOPIC_OF
@@ -16,14 +16,23 @@ from order.state import Happening, MalformedOrder
 
 def happening(now: datetime, heard: Message, said: Sequence[Message], remark: str = "") -> Happening:
     """What was heard, and what was said in answer; the remark stands in for the usual detail."""
-    kind = OrderPlaced if isinstance(heard, MalformedOrder) else type(heard)
     return Happening(
         at=now,
-        heard=kind.__name__,
-        source=heard.channel if isinstance(heard, OrderPlaced | MalformedOrder) else TOPIC_OF[kind].owner,
+        heard="OrderPlaced" if isinstance(heard, MalformedOrder) else type(heard).__name__,
+        source=_source(heard),
         detail=remark or _detail(heard),
         said=tuple(type(message).__name__ for message in said),
     )
+
+
+def _source(heard: Message) -> str:
+    match heard:
+        case OrderPlaced() | MalformedOrder():
+            return heard.channel
+        case CancelOrder() | OrderRepair():
+            return heard.requested_by
+        case _:
+            return TOPIC_OF[type(heard)].owner
 
 
 def deadline_passed(now: datetime, said: Sequence[Message], remark: str) -> Happening:
