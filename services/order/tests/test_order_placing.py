@@ -102,6 +102,12 @@ def test_all_reasons_are_told_at_once_each_with_its_path(stage: Rehearsal, place
     }
 
 
+def test_a_field_that_is_named_like_a_header_is_told_like_any_other(stage: Rehearsal, placed: Placed) -> None:
+    message = salvaged(json_of(placed(), ce_id="x"))
+    assert message is not None
+    assert codes(stage.take(message)) == {"ce_id": "extra_forbidden"}
+
+
 def test_a_wrong_total_is_told_together_with_what_is_wrong_elsewhere(stage: Rehearsal, placed: Placed) -> None:
     fields = json_of(placed(), total=1)
     fields["billing_address"]["country"] = "XX"

@@ -91,8 +91,13 @@ def salvage(record: Received, reasons: tuple[Reason, ...]) -> MalformedOrder | N
     )
 
 
+OF_THE_BODY = {"extra_forbidden", "duplicate_key"}
+"""What is wrong with a field of the body even where it has the name of a header."""
+
+
 def _is_about_all_of_it(reason: Reason) -> bool:
-    return reason.path.startswith("ce_") or reason.code == TOO_LARGE
+    is_of_a_header = reason.path.startswith("ce_") and reason.code not in OF_THE_BODY
+    return is_of_a_header or reason.code == TOO_LARGE
 
 
 def _says_twice_which_order(body: bytes) -> bool:
