@@ -284,3 +284,13 @@ async def test_shows_what_was_reserved_for_an_order(shelf: Shelf, api: httpx.Asy
     assert (await api.get("/reservations/LYON/web:1/1/1")).json() == every[1]
     assert problem(await api.get("/reservations/LYON/web:1/1/2")) == (404, [])
     assert problem(await api.get("/reservations/LYON/web/1/0")) == (422, ["order_id", "attempt"])
+
+
+async def test_shows_all_that_was_reserved_for_an_order_that_was_placed_often(
+    shelf: Shelf, api: httpx.AsyncClient
+) -> None:
+    shelf.stage.take(*(reserve(1, 9, "refuse").model_copy(update={"revision": revision}) for revision in range(1, 121)))
+
+    every = (await api.get("/reservations", params={"order_id": "web:1"})).json()["reservations"]
+
+    assert sorted(shown["revision"] for shown in every) == list(range(1, 121))

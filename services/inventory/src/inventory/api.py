@@ -163,7 +163,8 @@ def _history(routes: APIRouter, reader: Reader) -> None:
     @routes.get("/reservations")
     async def reservations(order_id: OrderId) -> ReservationsShown:
         """What was asked of every location for an order, and what became of it."""
-        found = await reader.find(Reservation, {"order_id": order_id}, sort=(("asked_at", 1), ("id", 1)))
+        oldest_first = (("asked_at", 1), ("id", 1))
+        found = await reader.find(Reservation, {"order_id": order_id}, sort=oldest_first, limit=1000)
         return ReservationsShown(reservations=[ReservationShown.model_validate(reservation) for reservation in found])
 
     @routes.get("/reservations/{location}/{order_id}/{revision}/{attempt}")

@@ -2,6 +2,7 @@
 
 from chassis.run import run
 from chassis.service import Index, Service
+from chassis.tail import LONGEST_PAUSE_S
 from contracts.topics import topics_read_by
 
 from inventory.api import router
@@ -15,7 +16,7 @@ def main() -> None:
     settings = Settings()
     availability = Availability(
         settings.redis_url,
-        settle_s=2 * settings.checkpoint_interval_s,
+        settle_s=2 * (settings.checkpoint_interval_s + LONGEST_PAUSE_S),
         refresh_s=settings.availability_refresh_s,
     )
     service = Service(
