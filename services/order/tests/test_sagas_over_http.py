@@ -106,6 +106,17 @@ async def test_what_is_asked_for_becomes_a_message(
     assert shelf.published == [asked]
 
 
+@pytest.mark.parametrize("name", ["修理 1", "INC#17?x", "a/b"])
+async def test_a_repair_of_any_name_is_found_where_it_is_said_to_be(
+    http: httpx.AsyncClient, scene: Scene, shelf: Shelf, name: str
+) -> None:
+    scene.go_to("completing")
+    answer = await http.post(f"/sagas/{ID}/retry", json=WISH | {"repair_id": name})
+    scene.take(shelf.published[0])
+    found = await http.get(answer.headers["location"])
+    assert (found.status_code, found.json()["repair_id"]) == (httpx.codes.OK, name)
+
+
 @pytest.mark.parametrize(
     ("action", "lacking", "status"),
     [("retry", "by", 422), ("retry", "reason", 422), ("compensate", "reason", 422), ("skip", "step", 422)],

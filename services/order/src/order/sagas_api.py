@@ -6,6 +6,7 @@ Whether a request fits what the order is by then is decided on the log: here it 
 import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Self
+from urllib.parse import quote
 
 from chassis.body import AsJson
 from chassis.ports import Publisher, Reader
@@ -204,7 +205,7 @@ def _asking(routes: APIRouter, reader: Reader, publisher: Publisher) -> None:
     async def ask(order_id: str, wish: Wish, request: Request, response: Response) -> Asked:
         await _known(reader, order_id)
         await publisher.publish(request)
-        response.headers["Location"] = url = f"/sagas/{order_id}/repairs/{wish.repair_id}"
+        response.headers["Location"] = url = f"/sagas/{order_id}/repairs/{quote(wish.repair_id, safe='')}"
         return Asked(repair_id=wish.repair_id, status_url=url)
 
     @routes.post("/sagas/{order_id}/retry", status_code=status.HTTP_202_ACCEPTED, tags=["repairs"])

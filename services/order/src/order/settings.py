@@ -12,7 +12,7 @@ from order.saga import DEFINITIONS
 from order.sourcing import Routes
 
 Route = Annotated[tuple[Location, ...], Field(min_length=1, max_length=20)]
-Seconds = Annotated[float, Field(gt=0, le=31_536_000)]
+Seconds = Annotated[float, Field(ge=0.001, le=31_536_000)]
 
 
 class Settings(ChassisSettings):

@@ -5,6 +5,7 @@ Nothing is done here. Each request becomes a message to the partition concerned,
 
 import asyncio
 from typing import Annotated, TypeVar
+from urllib.parse import quote
 from uuid import uuid4
 
 from contracts.message import FromOutside, Name, Reference
@@ -108,7 +109,7 @@ class _Desk:
     ) -> Asked:
         fields = {"service": self._service, "partition": partition, **wish.model_dump(), **about}
         await self._publisher.publish(model.model_validate(fields))
-        response.headers["Location"] = url = f"/repairs/{wish.repair_id}"
+        response.headers["Location"] = url = f"/repairs/{quote(wish.repair_id, safe='')}"
         return Asked(repair_id=wish.repair_id, status_url=url)
 
 
