@@ -16,6 +16,7 @@ from chassis.testing import Rehearsal, Shelf
 from contracts.topics import SERVICES as SERVICES_OF_THE_TABLE
 from contracts.topics import TOPICS, topics_read_by
 from fastapi import APIRouter
+from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
@@ -165,3 +166,13 @@ def test_every_setting_says_what_it_means_and_in_which_unit(name: str) -> None:
     for setting, field in settings_of(name).model_fields.items():
         assert meaning_of(field).endswith(".")
         assert unit_of(setting, field)
+
+
+@each_service
+def test_no_span_is_so_short_that_it_comes_to_nothing(name: str) -> None:
+    """Less than half a microsecond is none: an alarm that is set by it rings at once, and for ever."""
+    settings = settings_of(name)
+    spans = {field for field in settings.model_fields if field.endswith("_s")}
+    for span in sorted(spans - {"simulator_slow_s"}):  # which no alarm is set by
+        with pytest.raises(ValidationError, match=span):
+            settings(**{span: 1e-7})

@@ -14,9 +14,9 @@ class Settings(ChassisSettings):
 
     pickers: Literal["simulated", "people"] = "simulated"
     """Who picks and packs: simulated pickers at a fixed pace, or people, who tell through the HTTP API."""
-    pick_after_s: Annotated[float, Field(gt=0, le=86_400)] = 0.05
+    pick_after_s: Annotated[float, Field(ge=0.001, le=86_400)] = 0.05
     """After how long simulated pickers have everything off the shelves."""
-    pack_after_s: Annotated[float, Field(gt=0, le=86_400)] = 0.05
+    pack_after_s: Annotated[float, Field(ge=0.001, le=86_400)] = 0.05
     """After how long from there simulated pickers have everything in parcels."""
 
     @property
