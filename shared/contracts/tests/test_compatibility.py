@@ -67,6 +67,8 @@ NARROWED = {
     ),
     "lines[].quantity: maximum was 100, is 10": sent(lines=lines(quantity=(Annotated[int, Field(ge=1, le=10)], ...))),
     "lines[].price: a required field was added": sent(lines=lines(price=(int, ...))),
+    "unknown fields are now refused": sent(FromOutside),
+    "lines[]: unknown fields are now refused": sent(lines=lines(FromOutside)),
     "the topic was t, is u": sent(topic="u"),
     "the key was order_id, is order_id/at": sent(key="order_id/at"),
     "the message was removed": None,

@@ -96,6 +96,8 @@ class _Meeting:
     def _compare_fields(self, written: Schema, read: Schema, prefix: str) -> Iterator[Change]:
         writes, reads = written["properties"], read["properties"]
         always, needed = set(written.get("required", ())), set(read.get("required", ()))
+        if self._old_writes and _is_closed(read) and not _is_closed(written):
+            yield prefix.rstrip("."), "unknown fields are now refused"
         for name, field in writes.items():
             path = prefix + name
             if name in reads:
@@ -104,7 +106,7 @@ class _Meeting:
                     yield path, self._said("default", field.get("default"), reads[name].get("default"))
             elif self._old_writes:
                 yield path, "the field was removed"
-            elif read.get("additionalProperties") is False:
+            elif _is_closed(read):
                 yield path, "a field was added where unknown fields are refused"
         for name in sorted(needed - always):
             if self._old_writes:
@@ -134,6 +136,11 @@ def _alternatives(node: Schema, root: Schema) -> list[Schema]:
         node = {**node, "enum": [node["const"]]}
         del node["const"]
     return [node]
+
+
+def _is_closed(node: Schema) -> bool:
+    """Whether an object may have no other fields than those that are named."""
+    return node.get("additionalProperties") is False
 
 
 def _types(alternatives: list[Schema]) -> str:
