@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 from uuid import uuid4
@@ -55,6 +56,7 @@ class KafkaLog:
             self._producer = await self._connect()
             cluster = await self._producer.client.fetch_all_metadata()
         except KafkaError as failure:
+            await self.stop()
             raise Unavailable(f"Kafka at {self._brokers}: {failure}") from failure
         counts = {topic.name: len(cluster.partitions_for_topic(topic.name) or ()) for topic in TOPICS}
         if 0 in counts.values() or len(set(counts.values())) != 1:
@@ -92,6 +94,8 @@ class KafkaLog:
             task.cancel()
 
     def partition_of(self, key: str) -> int:
+        if not self._partitions:
+            raise Unavailable("Kafka is not connected yet")
         return home_of(key, self._partitions)
 
     async def publish(self, records: Sequence[Outgoing]) -> None:
@@ -151,6 +155,11 @@ class KafkaLog:
                     record.topic, record.value, record.key, record.partition, headers=list(record.headers)
                 )
         except (KafkaError, TimeoutError) as failure:
+            # A time-out is ours, or says that it is still at it; whatever else reaches us ends the producer's sequence.
+            if isinstance(failure, KafkaError) and not isinstance(failure, KafkaTimeoutError):
+                with suppress(KafkaError, TimeoutError):
+                    async with asyncio.timeout(timeout_s):
+                        await self._renew(producer)
             raise Unavailable("Kafka does not take messages at the moment; try again") from failure
 
 
