@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from types import SimpleNamespace
 
@@ -14,6 +14,8 @@ from chassis.world import Process, World
 from contracts.wire import link_of
 
 TOPICS = ("order.intake", "payment.events")
+NOON_US = 1_767_614_400_000_000
+"""What a channel writes that takes microseconds for milliseconds."""
 
 
 @dataclass
@@ -255,3 +257,49 @@ async def test_does_not_wait_for_what_a_parked_order_asked_the_world(story: Rest
         await story.relived()
 
     assert story.world.read(story.counter, story.toys.Tally, other).heard == ("first",)
+
+
+def date_last_record(story: Restorable, timestamp_ms: int) -> None:
+    """Have the order's last message say that it was written then."""
+    records = story.world.topics._records["order.intake", 0]
+    records[-1] = replace(records[-1], timestamp=timestamp_ms)
+
+
+@pytest.mark.parametrize("timestamp_ms", [NOON_US, -(10**17)])
+async def test_a_record_that_says_no_time_of_our_age_does_not_stop_a_restored_partition(
+    story: Restorable, timestamp_ms: int
+) -> None:
+    counter = story.world.start(story.counter)
+    story.ask("first")
+    await asyncio.sleep(2)
+    backup = story.backup()
+    story.ask("second")
+    date_last_record(story, timestamp_ms)
+    story.ask("third")
+    await asyncio.sleep(2)
+    await counter.stop()
+    story.restore(backup)
+    process = story.world.start(story.counter)
+    await asyncio.sleep(60)
+    assert process.partition.state == "running"
+    assert story.heard() == ("first", "second", "third")
+
+
+async def test_a_channel_whose_clock_is_fast_sets_nobody_elses(story: Restorable) -> None:
+    counter, payer = story.world.start(story.counter), story.world.start(story.toys.payer)
+    story.ask("first")
+    await asyncio.sleep(2)
+    backup = story.backup()
+    story.ask("alarm 600")
+    await asyncio.sleep(2)
+    story.ask("second")
+    date_last_record(story, story.world.topics._records["order.intake", 0][-1].timestamp + 3_000_000)
+    await asyncio.sleep(2)
+    await counter.stop()
+    await payer.stop()
+    story.restore(backup)
+    await story.relived()
+    assert "rang" not in story.heard()
+    story.ask("alarm 5")
+    await asyncio.sleep(60)
+    assert "rang" in story.heard()

@@ -38,8 +38,12 @@ class Time:
         return self.last
 
     def stand(self, moment: datetime) -> None:
-        """Let it be this moment, or the one that it was if that is later, until told otherwise."""
+        """Let it be this moment, or the one that it was if that is later, until told otherwise.
+
+        What is past is never later than now, whatever clock a record was written by.
+        """
         self._stands = True
+        moment = min(moment, self._clock.now())
         self.last = max(self.last, moment + timedelta(microseconds=-moment.microsecond % 1000))
 
     def flow(self) -> None:
@@ -85,7 +89,7 @@ class Chronicle:
         """When the next record was written; None until it is known which one that is."""
         if not self._queues or not all(self._queues.values()):
             return None
-        return datetime.fromtimestamp(self._next().timestamp / 1000, UTC)
+        return _moment_of(self._next())
 
     def _next(self) -> Received:
         return min((queue[0] for queue in self._queues.values()), key=_when)
@@ -115,6 +119,14 @@ class Chronicle:
             self._queues.setdefault(record.topic, deque()).appendleft(record)
 
 
-def _when(record: Received) -> tuple[int, bytes]:
+def _moment_of(record: Received) -> datetime:
+    """When it was written, as its writer says; what says no time of our age is taken at once."""
+    try:
+        return datetime.fromtimestamp(record.timestamp / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return datetime.min.replace(tzinfo=UTC)
+
+
+def _when(record: Received) -> tuple[datetime, bytes]:
     """When it was written; of what was published in the same millisecond, what was decided first comes first."""
-    return record.timestamp, dict(record.headers).get("ce_time") or b""
+    return _moment_of(record), dict(record.headers).get("ce_time") or b""
