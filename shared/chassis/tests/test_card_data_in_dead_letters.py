@@ -1,9 +1,11 @@
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from chassis.dead_letter import dead_letter
+import pytest
+from chassis.dead_letter import DeadLetter, dead_letter
 from contracts.message import Reason
-from contracts.wire import Headers
+from contracts.wire import CARD_NUMBER, Headers, Unreadable, decode
 
 NUMBER = b"4111111111111111"
 
@@ -29,3 +31,16 @@ def test_card_data_is_not_copied_to_the_dead_letters() -> None:
 def test_any_other_body_is_kept_as_it_came() -> None:
     reason = Reason(path="total", code="missing", message="Field required")
     assert dead_letter(Record(), "order", [reason], datetime(2026, 1, 5, tzinfo=UTC)).value == Record.value
+
+
+@pytest.mark.parametrize("wrong_lines", [1, 20, 120])
+def test_card_data_is_found_behind_any_number_of_other_reasons(wrong_lines: int) -> None:
+    lines = [{"sku": "A", "quantity": "two", "unit_price": 1}] * wrong_lines
+    body = json.dumps({"lines": lines, "payment_token": NUMBER.decode()}).encode()
+    headers = (("ce_specversion", b"1.0"), ("ce_type", b"OrderPlaced"), ("ce_id", b"1"), ("ce_source", b"web"))
+    record = Record(value=body, headers=headers)
+    with pytest.raises(Unreadable) as unreadable:
+        decode(record)
+    now = datetime(2026, 1, 5, tzinfo=UTC)
+    assert dead_letter(record, "order", unreadable.value.reasons, now).value is None
+    assert CARD_NUMBER in {reason.code for reason in DeadLetter.of(record, unreadable.value.reasons, now).reasons}

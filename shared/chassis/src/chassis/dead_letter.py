@@ -6,7 +6,7 @@ from datetime import datetime
 
 from contracts.message import Reason
 from contracts.topics import BY_NAME
-from contracts.wire import Received
+from contracts.wire import CARD_NUMBER, Received
 
 from chassis.entry import Outgoing
 from chassis.outbox import cause_of
@@ -14,8 +14,6 @@ from chassis.stuck import Stuck
 
 MOST_BYTES = 1_048_576
 """A longer body is left out of the dead letter, and so are longer headers and keys; the record stays on its topic."""
-CARD_NUMBER = "card_number"
-"""The code of the reason that somebody sent card data: it must not be copied any further."""
 MOST_REASONS = 10
 
 
@@ -45,8 +43,13 @@ class DeadLetter(Stuck):
             topic=record.topic,
             offset=record.offset,
             about=cause_of(record).correlation_id,
-            reasons=tuple(reasons[:MOST_REASONS]),
+            reasons=_first(reasons),
         )
+
+
+def _first(reasons: Sequence[Reason]) -> tuple[Reason, ...]:
+    """The first reasons; that there is card data is one of them, wherever it stood."""
+    return tuple(sorted(reasons, key=lambda reason: reason.code != CARD_NUMBER)[:MOST_REASONS])
 
 
 def dead_letter(

@@ -20,11 +20,12 @@ from contracts.repair import (
     RetryDeadLetter,
     TopicName,
 )
+from contracts.wire import CARD_NUMBER
 from fastapi import APIRouter, Path, Query, Response, status
 from pydantic import Field
 
 from chassis.body import AsJson
-from chassis.dead_letter import CARD_NUMBER, DeadLetter
+from chassis.dead_letter import DeadLetter
 from chassis.gap import Gap
 from chassis.parking import Parked
 from chassis.ports import Log, Publisher, Reader, Ward

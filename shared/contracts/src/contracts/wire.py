@@ -29,6 +29,8 @@ MOST_OPEN_VALUES = 20_000
 of thousands what is wrong with it would take seconds, in which nobody else is served."""
 TOO_LARGE = "too_large"
 """The code of the reason that a body was not looked at."""
+CARD_NUMBER = "card_number"
+"""The code of the reason that somebody sent card data; it is never left out, for others must know not to copy it."""
 MOST_REASONS = 100
 PARTITION = re.compile(rb"([a-z]+)/[0-9]+@[0-9a-z]+")
 NUMBER = re.compile(rb"[0-9]{1,18}")
@@ -300,7 +302,7 @@ def reasons_from(problems: Sequence[Mapping[str, Any]]) -> tuple[Reason, ...]:
     problems = [problem for problem in problems if not _is_echo(problem, problems)]
     reasons = [
         Reason(path=path_of(problem["loc"]), code=_code(problem["type"]), message=problem["msg"][:1000])
-        for problem in problems[:MOST_REASONS]
+        for problem in sorted(problems, key=lambda problem: problem["type"] != CARD_NUMBER)[:MOST_REASONS]
     ]
     if len(problems) > MOST_REASONS:
         left_out = f"and {len(problems) - MOST_REASONS} more fields are wrong"
