@@ -42,10 +42,15 @@ def run(service: Service, settings: ChassisSettings, routes: Routes) -> None:
 
 async def _run(service: Service, settings: ChassisSettings, routes: Routes) -> int:
     asked_to_stop = asyncio.Event()
+    stopping = _Stopping(settings.stop_deadline_s)
+
+    def stop() -> None:
+        asked_to_stop.set()
+        stopping.begin()  # from here on, whatever is being waited for
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, asked_to_stop.set)
-    stopping = _Stopping(settings.stop_deadline_s)
+        loop.add_signal_handler(number, stop)
     async with _serving(service, settings, routes, asked_to_stop):
         # What lives as long as the process need not be looked at by every garbage collection.
         gc.collect()
@@ -67,7 +72,8 @@ class _Stopping:
         self._handle: asyncio.TimerHandle | None = None
 
     def begin(self) -> None:
-        self._handle = asyncio.get_running_loop().call_later(self._deadline_s, self._give_up)
+        if self._handle is None:
+            self._handle = asyncio.get_running_loop().call_later(self._deadline_s, self._give_up)
 
     def done(self) -> None:
         if self._handle is not None:
