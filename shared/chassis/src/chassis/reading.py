@@ -1,5 +1,6 @@
 """From records to what is to be decided on: echoes are dropped, gaps are seen, foreign records are sent on."""
 
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -98,6 +99,10 @@ class Reading:
             envelope = self._decode(record, now)
         except Unreadable as unreadable:
             self._trouble.bury(record, unreadable.reasons, now)
+            return None
+        except Exception as bug:  # noqa: BLE001 - whatever `salvage` raises concerns this record only
+            reason = Reason(path="", code="failed", message=f"{type(bug).__name__}: {bug}"[:500])
+            self._trouble.bury(record, [reason], now, "".join(traceback.format_exception(bug)))
             return None
         return self._route(record, envelope, now)
 
