@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import NoReturn
 
 import pytest
 from chassis.fold import MOST_BYTES
@@ -345,7 +346,7 @@ async def test_offsets_are_told_to_lag_monitors_also_for_messages_that_changed_n
         world.send(toys.ask(order_id, f"ignore {number}"))
     await asyncio.sleep(3)
     assert process.feed.committed == {"order.intake": 5}
-    assert world.store(toys.counter).journal(0) == []
+    assert [(entry.changes, entry.outbox) for entry in world.store(toys.counter).journal(0)] == [((), ())]
     process.crash()
     again = world.start(toys.counter)
     await asyncio.sleep(3)
@@ -361,3 +362,20 @@ async def test_gauges_show_what_a_partition_has(toys: SimpleNamespace, world: Wo
     process.partition.measure()
     gauges = ("parked", "alarms_set", "documents_in_memory", "inbox_messages")
     assert [process.count(f"throughline_{gauge}") for gauge in gauges] == [1, 1, 4, 0]
+
+
+async def test_a_bug_in_reading_what_a_stranger_wrote_concerns_that_record_only(
+    toys: SimpleNamespace, world: World
+) -> None:
+    def salvage(*_: object) -> NoReturn:
+        raise RuntimeError("a bug")
+
+    process = world.start(toys.counter_with(salvage=salvage))
+    sick, healthy = toys.orders_on(world, 0, 2)
+    world.send(toys.ask(sick, "once"), headers={"ce_type": b"Odd"})
+    world.send(toys.ask(healthy, "once"))
+    await asyncio.sleep(3)
+    assert world.read(toys.counter, toys.Tally, healthy).heard == ("once",)
+    [letter] = world.topics.all(toys.LETTERS)
+    assert b"RuntimeError: a bug" in dict(letter.headers)["dead_letter_reasons"]
+    assert process.steps.count("claim") == 1

@@ -49,6 +49,9 @@ class Start:
     now: datetime
     gap: Gap | None = None
     """The last gap of the partition, if it is not known to be passed."""
+    has_written: bool = True
+    """Whether this owner has an entry in the journal. Until then an earlier owner's may still come in: what is passed
+    over may matter once that is known, so that it is passed over by an entry, too, which would be fenced."""
     stands_still: bool = False
     """Whether the partition stands still there, and takes nothing but requests for repairs."""
 
@@ -119,7 +122,7 @@ class Fold:
         weight = sum(len(change.body) for change in changes) + sum(map(weight_of, said))
         if weight > MOST_BYTES and unfit is None:
             raise Unfit(f"what is to be written has {weight} bytes")
-        if changes or said:
+        if changes or said or (not start.has_written and folded.progress != start.journaled):
             made = folded.progress.since(start.journaled)
             folded.entry = Entry(self._partition, start.number, start.writer, made, changes, said)
             folded.stored = self._working.changed

@@ -65,6 +65,8 @@ class Tail:
         self._to_publish.set()
         self._hurry = asyncio.Event()
         """Set when the next checkpoint must not wait any longer."""
+        self.has_written = False
+        """Whether any entry was appended since the recovery."""
         self._is_complete = False
         self._is_all_published = False
 
@@ -78,6 +80,7 @@ class Tail:
         begun = perf_counter()
         await self._store.append(entry)
         self._meters.journal_s.observe(perf_counter() - begun)
+        self.has_written = True
         self.head = entry.number
         self.progress = self.journaled = progress
         self._unpublished.append(entry)
