@@ -202,6 +202,15 @@ async def serves(edge: Edge, partitions: int) -> None:
     assert await until(is_so, 40)
 
 
+async def cut_short(town: Town) -> None:
+    """Remove all records that were asked so far."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=town.stack.kafka)
+    await admin.start()
+    cut = {TopicPartition(town.asked.name, number): RecordsToDelete(-1) for number in range(PARTITIONS)}
+    await admin.delete_records(cut, timeout_ms=10_000)
+    await admin.close()
+
+
 async def test_partitions_move_between_instances_under_load_and_nothing_is_lost_or_doubled(town: Town) -> None:
     one = await town.instance()
     await serves(one, PARTITIONS)
@@ -288,11 +297,7 @@ async def test_a_topic_that_was_cut_short_under_the_journal_is_told_instead_of_p
     await town.hears_all()
     await one.stop()
     await town.send(3)
-    admin = AIOKafkaAdminClient(bootstrap_servers=town.stack.kafka)
-    await admin.start()
-    cut = {TopicPartition(town.asked.name, number): RecordsToDelete(-1) for number in range(PARTITIONS)}
-    await admin.delete_records(cut, timeout_ms=10_000)
-    await admin.close()
+    await cut_short(town)
     two = await town.instance()
 
     async def stands_still() -> bool:
@@ -300,3 +305,23 @@ async def test_a_topic_that_was_cut_short_under_the_journal_is_told_instead_of_p
 
     assert await until(stands_still, 40)
     assert not two.health()[0]
+
+
+async def test_what_is_cut_off_before_an_instance_has_read_it_is_told_instead_of_passed_over(town: Town) -> None:
+    one = await town.instance()
+    await serves(one, PARTITIONS)
+    await town.send(2)
+    await town.hears_all()
+    for feed in one._feeds.values():
+        feed.pause([town.asked.name])  # as it is while there is no room
+    await town.send(3)
+    await cut_short(town)
+    await town.send(1)
+    for feed in one._feeds.values():
+        feed.resume([town.asked.name])
+
+    async def stands_still() -> bool:
+        return {state["state"] for state in one.health()[1]["partitions"].values()} == {"gap"}
+
+    assert await until(stands_still, 40)
+    assert all(len(heard) == 2 for heard in (await town.heard()).values())

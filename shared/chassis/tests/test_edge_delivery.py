@@ -1,13 +1,14 @@
 """What FastStream hands over reaches its partition only if it follows on where the partition reads."""
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import IllegalStateError
-from chassis.edge import Edge
+from chassis.edge import Edge, KafkaFeed
 from chassis.inmemory import Record
 from chassis.settings import ChassisSettings
 from chassis.telemetry import Meters
@@ -18,6 +19,7 @@ class Consumer:
     """Says where it would fetch next, and may do something else before it answers."""
 
     positions: dict[TopicPartition, int]
+    earliest: int = 0
     meanwhile: Callable[[], None] = lambda: None
 
     async def position(self, where: TopicPartition) -> int:
@@ -26,12 +28,21 @@ class Consumer:
             raise IllegalStateError(f"{where} is not assigned")
         return self.positions[where]
 
+    async def beginning_offsets(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        return dict.fromkeys(partitions, self.earliest)
+
 
 @dataclass
 class Reader:
-    """A partition that only notes what it is offered."""
+    """A partition that only notes what it is offered, and whether it is to begin anew."""
 
     offered: list[tuple[int, int]] = field(default_factory=list)
+    begins_anew: bool = False
+
+    def begin_anew(self) -> None:
+        self.begins_anew = True
+
+    def stop(self) -> None: ...
 
     def offer(self, records: Sequence[Record]) -> None:
         self.offered.extend((record.partition, record.offset) for record in records)
@@ -55,6 +66,7 @@ def edge(consumer: Consumer, monkeypatch: pytest.MonkeyPatch) -> Edge:
     made = Edge("order", ("order.intake",), ChassisSettings(), lambda _number, _feed: pytest.fail("none"), Meters())
     monkeypatch.setattr(Edge, "_consumer", consumer)
     made._running = {number: (Reader(), SimpleNamespace()) for number in (0, 1)}  # type: ignore[misc] # a stand-in
+    made._feeds = {number: KafkaFeed(consumer, [where(number)]) for number in (0, 1)}
     return made
 
 
@@ -101,3 +113,30 @@ async def test_nothing_is_opened_while_stopping(edge: Edge) -> None:
     edge._is_stopping = True
     await edge.on_partitions_assigned([where(2)])
     assert set(edge._running) == {0, 1}
+
+
+async def test_a_hole_that_nothing_was_cut_off_in_is_passed_over(edge: Edge) -> None:
+    await edge._deliver(batch((0, 9)))
+    await edge._deliver(batch((0, 11)))  # at 10 there may be the marker of a transaction
+    assert offered(edge, 0) == [(0, 9), (0, 11)]
+
+
+async def test_records_after_those_that_were_cut_off_before_they_were_read_are_not_taken(
+    edge: Edge, consumer: Consumer
+) -> None:
+    await edge._deliver(batch((0, 9), (1, 6)))
+    consumer.earliest = 11
+    await edge._deliver(batch((0, 11)))
+    assert offered(edge, 0) == [(0, 9)]
+    begin = [edge._running[number][0] for number in (0, 1)]
+    assert [isinstance(reader, Reader) and reader.begins_anew for reader in begin] == [True, False]
+
+
+async def test_an_instance_that_waits_for_its_share_of_the_group_is_not_ready(edge: Edge) -> None:
+    async def run() -> None: ...
+
+    edge._assigned = frozenset({where(0), where(1)})
+    edge._running = {number: (reader, asyncio.create_task(run())) for number, (reader, _) in edge._running.items()}
+    await edge.on_partitions_revoked([where(0), where(1)])
+    ready, details = edge.health()
+    assert (ready, details["joined"]) == (False, False)

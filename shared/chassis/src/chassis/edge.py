@@ -55,6 +55,8 @@ class KafkaFeed:
     def __init__(self, consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition]) -> None:
         self._consumer = consumer
         self._partitions = partitions
+        self._reached: dict[TopicPartition, int] = {}
+        """The offset that the next record of each should have, if nothing is missing before it."""
         self._commit: asyncio.Task[None] | None = None
 
     async def start_at(self, positions: Mapping[str, int], topics: Collection[str]) -> Mapping[str, int]:
@@ -69,8 +71,21 @@ class KafkaFeed:
                     raise PositionLost(where.topic, position, earliest[where])
                 position = earliest[where]
             self._consumer.seek(where, position)
+            self._reached[where] = position
         self._consumer.resume(*partitions)
         return {where.topic: end[where] for where in partitions if end[where] > earliest[where]}
+
+    async def reach(self, where: TopicPartition, records: Sequence[ConsumerRecord]) -> bool:
+        """Take note of records that were fetched; whether none was cut off before them.
+
+        Kafka's consumers go to the earliest record that there is when the one that they want is gone, and nobody is
+        told. A hole by itself says nothing: compaction leaves some, and so do transactions.
+        """
+        wanted, self._reached[where] = self._reached.get(where, 0), records[-1].offset + 1
+        if records[0].offset <= wanted:
+            return True
+        earliest: Mapping[TopicPartition, int] = await self._consumer.beginning_offsets([where])
+        return earliest[where] <= wanted
 
     def pause(self, topics: Collection[str]) -> None:
         self._consumer.pause(*self._of(topics))
@@ -104,6 +119,8 @@ class Edge(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no
         self._meters = meters
         self._stop_deadline_s = settings.stop_deadline_s
         self._running: dict[int, tuple[Partition, asyncio.Task[None]]] = {}
+        self._feeds: dict[int, KafkaFeed] = {}
+        """Those of the partitions that run."""
         self._assigned: frozenset[TopicPartition] | None = None
         """None until the group has given us our share, which may be nothing."""
         self._is_stopping = False
@@ -159,8 +176,12 @@ class Edge(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no
             position = await self._position(where)
             serving = self._running.get(where.partition)
             # A feed that was set back since these were fetched stands before them: they come again, in order.
-            if serving is not None and position is not None and position > records[-1].offset:
+            if serving is None or position is None or position <= records[-1].offset:
+                continue
+            if await self._feeds[where.partition].reach(where, records):
                 serving[0].offer(records)
+            else:
+                serving[0].begin_anew()  # from its journal, which finds out what is missing
 
     async def _position(self, where: TopicPartition) -> int | None:
         """The offset that is fetched next; None if the partition is not ours any more."""
@@ -175,6 +196,7 @@ class Edge(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """The group is about to give partitions to somebody else: finish what is begun."""
         await self._close({where.partition for where in revoked})
+        self._assigned = None
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """These are ours now: nothing is delivered before their journals have been read."""
@@ -187,6 +209,7 @@ class Edge(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no
         for number in sorted({where.partition for where in self._assigned}):
             feed = KafkaFeed(consumer, [where for where in self._assigned if where.partition == number])
             partition = self._open(number, feed)
+            self._feeds[number] = feed
             self._running[number] = (partition, asyncio.create_task(partition.run(), name=f"partition {number}"))
         logger().info("assigned", partitions=sorted(self._running))
 
@@ -202,6 +225,7 @@ class Edge(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no
             await asyncio.gather(*late, return_exceptions=True)
         for number in numbers:
             self._running.pop(number, None)
+            self._feeds.pop(number, None)
             self._meters.forget(number)
 
     @property

@@ -59,6 +59,8 @@ class Partition:
         self._meters = meters
         self._logger = logger(partition=number)
         self._stopping = asyncio.Event()
+        self._is_in_doubt = False
+        """Whether the feed has left something out, so that all must be begun anew."""
         self._inbox = Inbox(feed, clock, service.topics, limits.inbox_max_messages)
         self._intake: Inbox | Reliving = self._inbox
         """What records wait in: the inbox, or the past that is lived a second time."""
@@ -78,6 +80,11 @@ class Partition:
     def stop(self) -> None:
         """Ask it to finish what it has begun; `run` returns when that is journaled, published and checkpointed."""
         self._stopping.set()
+        self._inbox.wake()
+
+    def begin_anew(self) -> None:
+        """Have it forget what it has, and go on from its journal: what it reads does not follow on that any more."""
+        self._is_in_doubt = True
         self._inbox.wake()
 
     @property
@@ -133,6 +140,7 @@ class Partition:
     async def _recover(self, gap: Gap | None) -> None:
         """Start from nothing: what is in memory is not to be trusted. With a gap, stand still there."""
         self.state = "recovering"
+        self._is_in_doubt = False
         self._inbox.close()
         self._intake = self._inbox
         recovered = await self._store.recover(self.number, self._writer)
@@ -196,7 +204,7 @@ class Partition:
         """Decide until stopped, until a message is missing, or until the partition must be begun anew."""
         most = size = self._limits.batch_max_messages
         await self._note_gap()
-        while not self._stopping.is_set():
+        while not self._stopping.is_set() and not self._is_in_doubt:
             taken = await (self._intake.take(size) if isinstance(self._intake, Reliving) else self._take(size))
             if not taken:
                 continue
@@ -246,7 +254,7 @@ class Partition:
     async def _take(self, most: int) -> list[Taken]:
         """The next inputs, at least one unless the partition is stopping; alarms that are due come first."""
         alarms, under_way = self._held.alarms, self._held.under_way
-        while not self._stopping.is_set():
+        while not self._stopping.is_set() and not self._is_in_doubt:
             now = self._time.now()
             rung = [AlarmRang(key) for key in alarms.due(now, most)] if self._has_caught_up() else []
             self._meters.alarms.inc(len(rung))
@@ -280,6 +288,7 @@ class Partition:
             writer=held.signature,
             now=self._time.now(),
             gap=self._gap,
+            has_written=held.tail.has_written,
             stands_still=self.state == "gap",
         )
         fold = Fold(self._service, self.number, self._log, self._store, held.memory, held.parked, self._meters)
@@ -291,7 +300,7 @@ class Partition:
     def measure(self) -> None:
         """Set the gauges of this partition."""
         label = str(self.number)
-        self._meters.waiting.labels(label).set(len(self._inbox))
+        self._meters.waiting.labels(label).set(self.waiting)
         if self.state not in {"recovering", "stopped"}:
             self._meters.parked.labels(label).set(len(self._held.parked))
         if self.state == "running":
