@@ -14,6 +14,7 @@ from contracts.fulfillment import FulfillmentCancelled
 from contracts.inventory import StockIssued
 from contracts.message import Message
 from contracts.order import CompensateOrder, RetryStep, SkipStep
+from contracts.topics import TOPIC_OF
 from order import api
 from order.live import Live
 
@@ -104,6 +105,7 @@ async def test_what_is_asked_for_becomes_a_message(
     assert answer.headers["location"] == f"/sagas/{ID}/repairs/r-1"
     assert answer.json() == {"repair_id": "r-1", "status_url": f"/sagas/{ID}/repairs/r-1"}
     assert shelf.published == [asked]
+    assert TOPIC_OF[type(asked)].name == "order.repairs"
 
 
 @pytest.mark.parametrize("name", ["修理 1", "INC#17?x", "a/b"])

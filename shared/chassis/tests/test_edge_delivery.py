@@ -10,6 +10,8 @@ from aiokafka import TopicPartition
 from aiokafka.errors import IllegalStateError
 from chassis.edge import Edge, KafkaFeed
 from chassis.inmemory import Record
+from chassis.partition import Partition
+from chassis.ports import Feed
 from chassis.settings import ChassisSettings
 from chassis.telemetry import Meters
 
@@ -21,6 +23,10 @@ class Consumer:
     positions: dict[TopicPartition, int]
     earliest: int = 0
     meanwhile: Callable[[], None] = lambda: None
+    paused: set[TopicPartition] = field(default_factory=set)
+
+    def pause(self, *partitions: TopicPartition) -> None:
+        self.paused.update(partitions)
 
     async def position(self, where: TopicPartition) -> int:
         self.meanwhile()
@@ -44,12 +50,14 @@ class Reader:
 
     def stop(self) -> None: ...
 
+    async def run(self) -> None: ...
+
     def offer(self, records: Sequence[Record]) -> None:
         self.offered.extend((record.partition, record.offset) for record in records)
 
 
-def where(partition: int) -> TopicPartition:
-    return TopicPartition("order.intake", partition)
+def where(partition: int, topic: str = "order.intake") -> TopicPartition:
+    return TopicPartition(topic, partition)
 
 
 def batch(*places: tuple[int, int]) -> tuple[Record, ...]:
@@ -140,3 +148,21 @@ async def test_an_instance_that_waits_for_its_share_of_the_group_is_not_ready(ed
     await edge.on_partitions_revoked([where(0), where(1)])
     ready, details = edge.health()
     assert (ready, details["joined"]) == (False, False)
+
+
+async def test_a_topic_that_older_instances_do_not_read_makes_nobody_an_owner(
+    consumer: Consumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[int] = []
+
+    def open_partition(number: int, _: Feed) -> Partition:
+        opened.append(number)
+        return Reader()  # type: ignore[return-value] # a stand-in
+
+    upgraded = Edge("order", ("order.intake", "order.repairs"), ChassisSettings(), open_partition, Meters())
+    monkeypatch.setattr(Edge, "_consumer", consumer)
+    # The group gives half of the partitions to the older instance, and all of the topic that it does not read to us.
+    ours = [where(1), where(0, "order.repairs"), where(1, "order.repairs")]
+    await upgraded.on_partitions_assigned(ours)
+    assert opened == [1]
+    assert consumer.paused == set(ours)

@@ -1,10 +1,12 @@
 """What waits in memory is bounded in number and in bytes, and so is what is decided on at once."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
+import pytest
 from chassis.inbox import MOST_TAKEN_BYTES, MOST_WAITING_BYTES, Inbox
 from chassis.inmemory import Record
 from chassis.virtual_time import VirtualClock
+from contracts.topics import topics_read_by
 
 TOPICS = ("order.intake", "payment.events")
 MOST = 100
@@ -28,11 +30,11 @@ class PausedFeed:
     def commit(self, positions: Mapping[str, int]) -> None: ...
 
 
-def opened() -> tuple[Inbox, PausedFeed]:
+def opened(topics: Sequence[str] = TOPICS) -> tuple[Inbox, PausedFeed]:
     feed = PausedFeed()
-    inbox = Inbox(feed, VirtualClock(), TOPICS, MOST)
-    inbox.open(TOPICS)
-    feed.resume(TOPICS)
+    inbox = Inbox(feed, VirtualClock(), topics, MOST)
+    inbox.open(topics)
+    feed.resume(topics)
     return inbox, feed
 
 
@@ -89,3 +91,32 @@ async def test_what_is_put_back_waits_in_its_old_place() -> None:
     inbox.put_back(taken)
     assert inbox.take((), 2, MOST) == taken[:2]
     assert len(inbox) == 3
+
+
+@pytest.mark.parametrize(
+    ("service", "topic"),
+    [("order", "order.repairs"), ("order", "repair.requests"), ("fulfillment", "fulfillment.work")],
+)
+async def test_what_people_say_of_what_was_begun_is_heard_while_there_is_no_room(service: str, topic: str) -> None:
+    inbox, _ = opened(topics_read_by(service))
+    said = records(1, topic=topic)
+    inbox.offer(said)
+    assert inbox.take((), MOST, room=0) == said
+
+
+@pytest.mark.parametrize(("service", "topic"), [("order", "order.intake"), ("inventory", "inventory.movements")])
+async def test_what_is_new_waits_while_there_is_no_room(service: str, topic: str) -> None:
+    inbox, _ = opened(topics_read_by(service))
+    new = records(2, topic=topic)
+    inbox.offer(new)
+    assert inbox.take((), MOST, room=0) == []
+    assert inbox.take((), MOST, room=1) == new[:1]
+
+
+async def test_a_repair_is_heard_while_more_orders_wait_than_are_held() -> None:
+    inbox, feed = opened(topics_read_by("order"))
+    inbox.offer(records(MOST + 1))
+    assert feed.paused == {"order.intake"}
+    repair = records(1, topic="order.repairs")
+    inbox.offer(repair)
+    assert inbox.take((), MOST, room=0) == repair

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from chassis.decision import Document
 from chassis.under_way import PATIENCE, UnderWay
 from chassis.world import LIMITS, World
+from contracts.order import CompensateOrder
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -84,3 +85,18 @@ async def test_a_burst_waits_on_its_topic_while_what_was_begun_goes_on(toys: Sim
     assert process.partition.stalled_s() == 0.0
     await asyncio.sleep(10 * PATIENCE.total_seconds())
     assert checkpoint(0).progress.positions["order.intake"] == len(orders)
+
+
+async def test_a_repair_is_taken_while_a_burst_waits_for_room(toys: SimpleNamespace, world: World) -> None:
+    counter = toys.counter_with(topics=(*toys.counter.topics, "order.repairs"))
+    process = world.start(counter)
+    orders = toys.orders_on(world, 0, LIMITS.inbox_max_messages * 3)
+    for order_id in orders:
+        world.send(toys.ask(order_id, "alarm 3600"))
+    await asyncio.sleep(2)
+    begun = process.partition.positions["order.intake"]
+    world.send(CompensateOrder(repair_id="r-1", order_id=orders[0], reason="alarm never", requested_by="Ben"))
+    await asyncio.sleep(2)
+    assert world.read(counter, toys.Tally, orders[0]).heard == ("alarm 3600", "alarm never")
+    # It has made room for one more.
+    assert begun < process.partition.positions["order.intake"] < len(orders)

@@ -25,6 +25,15 @@ def test_what_comes_from_outside_comes_on_open_topics(topic: Topic) -> None:
     assert {issubclass(model, FromOutside) for model in topic.messages} == {topic.open}
 
 
+def test_only_orders_and_movements_of_stock_begin_something_and_all_else_carries_it_on() -> None:
+    assert {topic.name for topic in TOPICS if topic.begins} == {"order.intake", "inventory.movements"}
+
+
+@each_topic
+def test_what_begins_something_comes_from_outside(topic: Topic) -> None:
+    assert topic.open or not topic.begins
+
+
 @each_topic
 def test_commands_are_heard_by_the_one_whose_name_the_topic_bears(topic: Topic) -> None:
     service, _, what = topic.name.partition(".")

@@ -112,9 +112,13 @@ class Edge(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no
     """Keeps a Partition running for every partition that the group gives to this instance."""
 
     def __init__(
-        self, name: str, topics: Iterable[str], settings: ChassisSettings, open_partition: OpenPartition, meters: Meters
+        self, name: str, topics: Sequence[str], settings: ChassisSettings, open_partition: OpenPartition, meters: Meters
     ) -> None:
         forgive()
+        self._first_topic = topics[0]
+        """Who has a partition of it serves that number. While a version takes over that reads a topic more, the group
+        hands that one out among the new instances alone, and a partition of it may come to one that has no other of its
+        number: two owners would fence each other until the last instance is replaced."""
         self._open = open_partition
         self._meters = meters
         self._stop_deadline_s = settings.stop_deadline_s
@@ -206,7 +210,7 @@ class Edge(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no
         self._assigned = frozenset(assigned)
         if self._assigned:
             consumer.pause(*self._assigned)
-        for number in sorted({where.partition for where in self._assigned}):
+        for number in sorted(where.partition for where in self._assigned if where.topic == self._first_topic):
             feed = KafkaFeed(consumer, [where for where in self._assigned if where.partition == number])
             partition = self._open(number, feed)
             self._feeds[number] = feed

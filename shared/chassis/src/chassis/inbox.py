@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 
-from contracts.topics import BY_NAME, REPAIRS
+from contracts.topics import BY_NAME
 from contracts.wire import Received
 
 from chassis.decision import AlarmRang, CallAnswered
@@ -20,13 +20,9 @@ MOST_TAKEN_BYTES = 1_000_000
 megabyte to be refused, and while a batch is decided on nobody else is served, nor Kafka told that we live."""
 
 
-def _is_outside(topic: str) -> bool:
-    """Whether what is on it begins something new; a repair carries on what was begun."""
-    return BY_NAME[topic].open and topic != REPAIRS.name
-
-
-def _is_from_outside(taken: Taken) -> bool:
-    return not isinstance(taken, AlarmRang | CallAnswered) and _is_outside(taken.topic)
+def _is_new(taken: Taken) -> bool:
+    """Whether it may begin something, and waits until there is room."""
+    return not isinstance(taken, AlarmRang | CallAnswered) and BY_NAME[taken.topic].begins
 
 
 def _bytes_of(taken: Taken) -> int:
@@ -89,7 +85,7 @@ class Lane:
 
 
 class Inbox:
-    """Holds inputs in two lanes: what was begun goes first; from outside only so much is taken as there is room for.
+    """Holds inputs in two lanes: what was begun goes first; of what is new only so much is taken as there is room for.
 
     So a burst of orders waits on its topic, not in memory, and an order that is taken is soon done.
     """
@@ -109,7 +105,7 @@ class Inbox:
         """When inputs began to wait, or some were last decided on."""
 
     def __len__(self) -> int:
-        return len(self._inside) + len(self._outside)
+        return len(self._ongoing) + len(self._new)
 
     def close(self) -> None:
         """Forget everything, and take nothing in: what comes now would not follow on what a recovery will find."""
@@ -123,19 +119,19 @@ class Inbox:
         self._is_open = True
 
     def _lay_lanes(self, topics: Sequence[str]) -> None:
-        self._inside = Lane(self._feed, [name for name in topics if not _is_outside(name)], self._most)
-        self._outside = Lane(self._feed, [name for name in topics if _is_outside(name)], self._most)
+        self._ongoing = Lane(self._feed, [name for name in topics if not BY_NAME[name].begins], self._most)
+        self._new = Lane(self._feed, [name for name in topics if BY_NAME[name].begins], self._most)
 
     def offer(self, records: Sequence[Received]) -> None:
         """Take in records of one topic, in the order of their offsets."""
         if self._is_open and records:  # if it is closed, they come again when the feed is started
             self._arrive()
-            lane = self._outside if _is_from_outside(records[0]) else self._inside
+            lane = self._new if _is_new(records[0]) else self._ongoing
             lane.add(records)
 
     def answer(self, answer: CallAnswered) -> None:
         self._arrive()
-        self._inside.add([answer])
+        self._ongoing.add([answer])
 
     def _arrive(self) -> None:
         if not self._waits():
@@ -144,22 +140,22 @@ class Inbox:
 
     def _waits(self) -> bool:
         """Whether there is anything to decide on; what there is no room for does not count."""
-        return self._begun or bool(len(self._inside)) or (self._has_room and bool(len(self._outside)))
+        return self._begun or bool(len(self._ongoing)) or (self._has_room and bool(len(self._new)))
 
     def take(self, rung: Sequence[AlarmRang], most: int, room: int) -> list[Taken]:
-        """The alarms that rang, and the next inputs: `most` in all, no more than `room` of them from outside."""
+        """The alarms that rang, and the next inputs: `most` in all, no more than `room` of them new."""
         self._woken.clear()
-        inside, left = self._inside.take(most - len(rung))
+        ongoing, left = self._ongoing.take(most - len(rung))
         self._has_room = room > 0
-        outside, _ = self._outside.take(min(most - len(rung) - len(inside), room), left)
-        taken: list[Taken] = [*rung, *inside, *outside]
+        new, _ = self._new.take(min(most - len(rung) - len(ongoing), room), left)
+        taken: list[Taken] = [*rung, *ongoing, *new]
         self._begun = bool(taken)
         return taken
 
     def put_back(self, taken: Sequence[Taken]) -> None:
         """These were taken, and are to be taken again, in smaller portions."""
-        self._inside.put_back([one for one in taken if not _is_from_outside(one)])
-        self._outside.put_back([one for one in taken if _is_from_outside(one)])
+        self._ongoing.put_back([one for one in taken if not _is_new(one)])
+        self._new.put_back([one for one in taken if _is_new(one)])
 
     def decided(self) -> None:
         """What was taken is dealt with."""

@@ -33,7 +33,7 @@ class ChassisSettings(BaseSettings):
     inbox_max_messages: Annotated[int, Field(ge=1, le=100_000)] = 500
     """How many records wait in memory for a partition before its topics are paused."""
     under_way_max_documents: Annotated[int, Field(ge=1, le=1_000_000)] = 500
-    """How many documents of a partition may be under way before it takes no more from outside for the moment."""
+    """How many documents of a partition may be under way before it begins nothing new for the moment."""
     documents_in_memory: Annotated[int, Field(ge=0, le=10_000_000)] = 200
     """How many documents a partition keeps in memory beyond those in flight."""
     checkpoint_interval_s: Annotated[float, Field(ge=0.001, le=60)] = 1.0

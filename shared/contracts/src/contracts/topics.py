@@ -34,6 +34,9 @@ class Topic:
     """The services that listen to it; channels, analysts and the audit may read any topic."""
     open: bool = False
     """Whether channels and people may write here, too: nothing is counted there, for anybody could sign as anybody."""
+    begins: bool = False
+    """Whether something new begins with what is on it, so that it waits here until there is room. What is on any other
+    topic, open or not, carries on what was begun: that is what makes room, and waits for none."""
     compacted: bool = False
     """Whether only the last message of each key is kept."""
     addressed: bool = False
@@ -65,7 +68,17 @@ TOPICS: tuple[Topic, ...] = (
         "order.intake",
         "order",
         ("order_id",),
-        (order.OrderPlaced, order.CancelOrder, order.RetryStep, order.SkipStep, order.CompensateOrder),
+        # A cancellation waits with the orders: it must not overtake the one that it is about.
+        (order.OrderPlaced, order.CancelOrder),
+        readers=("order",),
+        open=True,
+        begins=True,
+    ),
+    Topic(
+        "order.repairs",
+        "order",
+        ("order_id",),
+        (order.RetryStep, order.SkipStep, order.CompensateOrder),
         readers=("order",),
         open=True,
     ),
@@ -103,6 +116,7 @@ TOPICS: tuple[Topic, ...] = (
         (inventory.ReceiveStock, inventory.AdjustStock, inventory.TransferStock, inventory.ConfigureItem),
         readers=("inventory",),
         open=True,
+        begins=True,
     ),
     Topic("inventory.transfers", "inventory", ("location",), (inventory.ReceiveTransfer,), readers=("inventory",)),
     Topic(

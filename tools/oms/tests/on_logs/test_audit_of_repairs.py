@@ -1,12 +1,15 @@
 """What people had put right, the audit finds right; what nobody has dealt with, it does not."""
 
 import asyncio
+import json
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import chassis.reading
+import chassis.world
 import pytest
 from chassis.dead_letter import DeadLetter
+from chassis.kafka import home_of
 from chassis.parking import Parked
 from chassis.stuck import Stuck
 from contracts.fulfillment import OrderPicked
@@ -20,11 +23,14 @@ from contracts.order import (
     OrderPlaced,
     OrderRepairRefused,
     OrderShipped,
+    OrderTurnedBack,
+    OrderValidated,
     RetryStep,
     SkipStep,
 )
 from contracts.payment import AuthorizePayment, CapturePayment, PaymentAuthorized
 from contracts.repair import DropDeadLetter, ReleaseParked, RetryDeadLetter
+from contracts.shipping import CreateShipment
 from contracts.topics import REPAIRS
 from contracts.wire import Envelope, Received, Unreadable, decode
 from oms.audit.auditor import Judged, Verdict
@@ -40,6 +46,7 @@ S = TypeVar("S", bound=Stuck)
 WHO: dict[str, Any] = {"by": "kim", "reason": "fixed in 1.4.1"}
 ASKED: dict[str, Any] = {"order_id": "web:1", "requested_by": "kim", "reason": "fixed in 1.4.1"}
 UNTIL_IT_FAILED_S = 60.0
+ROOM = chassis.world.LIMITS.under_way_max_documents
 
 
 @pytest.fixture
@@ -210,6 +217,53 @@ async def test_repairs_of_an_order_are_replayed_with_what_followed(
     verdict, judged = judge(shop.log)
     assert shop.of_type(OrderCancelled)
     assert len(shop.of_type(OrderRepairRefused)) == 2
+    assert (verdict.findings, verdict.waiting) == ([], [])
+    assert [one for order in judged for one in compare_order(order, shop.documents, replayer)] == []
+
+
+async def test_an_order_is_turned_back_while_so_many_wait_for_the_carrier_that_no_other_is_begun(
+    shop: Stage, placed: Place, judge: Judge
+) -> None:
+    shop.stock("LON", 200, "TEA")
+    shop.stop("shipping")
+    beside = [number for number in map(str, range(1, 400)) if home_of(f"web:{number}", 2) == home_of("web:1", 2)]
+    for number in beside[:ROOM]:
+        shop.send(placed(number, skus=("TEA",)))
+    await asyncio.sleep(2 * UNTIL_IT_FAILED_S)
+    assert len(shop.of_type(CreateShipment)) == ROOM
+    shop.send(placed(beside[ROOM], skus=("TEA",)))
+    await asyncio.sleep(UNTIL_IT_FAILED_S)
+    assert len(shop.of_type(OrderValidated)) == ROOM
+
+    shop.send(CompensateOrder(repair_id="r-1", **ASKED))
+    await asyncio.sleep(5)
+    assert len(shop.of_type(OrderTurnedBack)) == 1
+    await asyncio.sleep(UNTIL_IT_FAILED_S)
+    assert len(shop.of_type(OrderValidated)) == ROOM + 1  # the one that was turned back has made room
+    shop.upgrade("shipping")
+    await shop.settle()
+
+    verdict, _ = judge(shop.log)
+    assert (verdict.findings, verdict.waiting) == ([], [])
+    assert (len(shop.of_type(OrderCancelled)), len(shop.of_type(OrderCompleted))) == (1, ROOM)
+
+
+async def test_a_repair_that_comes_before_its_order_is_refused_and_may_be_asked_for_again(
+    shop: Stage, placed: Place, judge: Judge, replayer: Replayer
+) -> None:
+    shop.stop("fulfillment")
+    early = CompensateOrder(repair_id="r-1", **ASKED)
+    shop.send(early)
+    shop.send(placed("1"))
+    await asyncio.sleep(UNTIL_IT_FAILED_S)
+    (refused,) = shop.of_type(OrderRepairRefused)
+    assert json.loads(refused.value or b"")["refusal"]["code"] == "unknown_order"
+    shop.send(early)
+    shop.upgrade("fulfillment")
+    await shop.settle()
+
+    verdict, judged = judge(shop.log)
+    assert shop.of_type(OrderCancelled)
     assert (verdict.findings, verdict.waiting) == ([], [])
     assert [one for order in judged for one in compare_order(order, shop.documents, replayer)] == []
 
