@@ -2,7 +2,8 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from contracts.topics import PARTITIONS, TOPICS
 from oms.fleet import Addresses
-from oms.setup import create_topics
+from oms.setup import OtherPartitions, create_topics
+from oms.stack.process import until
 from pymongo import AsyncMongoClient
 from redis.asyncio import Redis
 
@@ -22,6 +23,23 @@ async def test_setup_creates_every_topic_of_the_table_once(stack: Addresses) -> 
     described = await admin.describe_topics(sorted(named))
     await admin.close()
     assert {topic["topic"]: len(topic["partitions"]) for topic in described} == dict.fromkeys(named, PARTITIONS)
+
+
+async def test_topics_that_an_upgrade_brings_have_as_many_partitions_as_the_others(stack: Addresses) -> None:
+    await create_topics(stack.kafka)
+    brought = TOPICS[0].dead_letter
+    admin = AIOKafkaAdminClient(bootstrap_servers=stack.kafka)
+    await admin.start()
+    await admin.delete_topics([brought])
+
+    async def is_gone() -> bool:
+        return brought not in await admin.list_topics()
+
+    assert await until(is_gone, 30)
+    await admin.close()
+    with pytest.raises(OtherPartitions, match=f"have {PARTITIONS} partitions, not {PARTITIONS + 1}"):
+        await create_topics(stack.kafka, PARTITIONS + 1)
+    assert (await create_topics(stack.kafka)).new == [brought]
 
 
 async def test_mongodb_is_a_replica_set_that_takes_majority_writes(stack: Addresses) -> None:

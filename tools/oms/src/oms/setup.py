@@ -26,10 +26,15 @@ class Created:
     known: list[str]
 
 
-async def create_topics(brokers: str, partitions: int = PARTITIONS, replicas: int = 1) -> Created:
+class OtherPartitions(Exception):  # noqa: N818 - named for what is there
+    """The topics that are there have another number of partitions, and services start only if all have the same."""
+
+
+async def create_topics(brokers: str, partitions: int | None = None, replicas: int = 1) -> Created:
     """Create every topic of the table, and its dead-letter topic where somebody reads it.
 
-    Raises Unreachable when Kafka does not answer, and KafkaError when it refuses a topic.
+    None makes as many partitions as the topics have that are there, or PARTITIONS if there are none. Raises Unreachable
+    when Kafka does not answer, OtherPartitions, and KafkaError when it refuses a topic.
     """
     admin = AIOKafkaAdminClient(bootstrap_servers=brokers, request_timeout_ms=10_000)
     try:
@@ -37,7 +42,7 @@ async def create_topics(brokers: str, partitions: int = PARTITIONS, replicas: in
     except KafkaError as error:
         raise Unreachable.kafka(brokers, error) from error
     try:
-        answer = await admin.create_topics(_new_topics(partitions, replicas))
+        answer = await admin.create_topics(_new_topics(await _agreed(admin, partitions), replicas))
     finally:
         await admin.close()
     created = Created([], [])
@@ -49,6 +54,22 @@ async def create_topics(brokers: str, partitions: int = PARTITIONS, replicas: in
         else:
             raise for_code(code)(f"{name}: {why[0] if why else ''}")
     return created
+
+
+async def _agreed(admin: AIOKafkaAdminClient, partitions: int | None) -> int:
+    """How many partitions all topics have. Raises OtherPartitions."""
+    ours = {name for topic in TOPICS for name in (topic.name, topic.dead_letter)}
+    there = await admin.describe_topics(sorted(ours & set(await admin.list_topics())))
+    counts = {topic["topic"]: len(topic["partitions"]) for topic in there}
+    found = set(counts.values())
+    if len(found) > 1:
+        raise OtherPartitions(f"topics differ in their number of partitions, so that no service starts: {counts}")
+    if found and partitions not in {None, *found}:
+        raise OtherPartitions(
+            f"the topics that are there have {found.pop()} partitions, not {partitions}: that is chosen once and "
+            "cannot be changed; without --partitions new topics get as many"
+        )
+    return found.pop() if found else partitions or PARTITIONS
 
 
 def _new_topics(partitions: int, replicas: int) -> list[NewTopic]:

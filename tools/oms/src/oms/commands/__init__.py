@@ -29,15 +29,11 @@ Mongo = Annotated[
     str | None,
     typer.Option(help="MongoDB's connection string; by default MONGO_URL, or the stack that runs here."),
 ]
-Partitions = Annotated[
-    int,
-    typer.Option(
-        min=1,
-        max=1024,
-        help="Partitions of every topic: so many instances of a service can share its work, and where processors are "
-        "few each costs latency. Chosen once, it cannot be changed later.",
-    ),
-]
+PARTITIONS_OF_TOPICS = (
+    "Partitions of every topic: so many instances of a service can share its work, and where processors are few each "
+    "costs latency. Chosen once, it cannot be changed later."
+)
+Partitions = Annotated[int, typer.Option(min=1, max=1024, help=PARTITIONS_OF_TOPICS)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

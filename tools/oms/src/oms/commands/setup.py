@@ -8,7 +8,7 @@ from aiokafka.errors import KafkaError
 from contracts.topics import PARTITIONS
 
 from oms import setup as making
-from oms.commands import NOTES, Brokers, Json, Partitions, print_json, said_plainly
+from oms.commands import NOTES, PARTITIONS_OF_TOPICS, Brokers, Json, print_json, said_plainly
 from oms.connection import Unreachable
 from oms.connection import brokers as find_brokers
 
@@ -16,7 +16,14 @@ from oms.connection import brokers as find_brokers
 def setup(
     *,
     brokers: Brokers = None,
-    partitions: Partitions = PARTITIONS,
+    partitions: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=1024,
+            help=f"{PARTITIONS_OF_TOPICS} By default as many as the topics that are there have, or {PARTITIONS}.",
+        ),
+    ] = None,
     replicas: Annotated[int, typer.Option(min=1, max=16, help="Replicas of every partition.")] = 1,
     mongo_host: Annotated[
         str | None, typer.Option(help="A single mongod, HOST:PORT, to make a replica set of, where it is none yet.")
@@ -24,7 +31,7 @@ def setup(
     as_json: Json = False,
 ) -> None:
     """Create the topics, and the replica set where one is asked for. Doing it again changes nothing."""
-    with said_plainly(Unreachable, KafkaError):
+    with said_plainly(Unreachable, making.OtherPartitions, KafkaError):
         initiated = mongo_host is not None and asyncio.run(making.initiate_replica_set(mongo_host))
         created = asyncio.run(making.create_topics(find_brokers(brokers), partitions, replicas))
     if as_json:
