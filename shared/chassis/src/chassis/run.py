@@ -30,6 +30,8 @@ from chassis.telemetry import Meters, configure_logging, logger
 Routes = Callable[[Reader, Publisher], APIRouter]
 
 RETRY_S = 1.0
+MEASURE_WITHIN_S = 1.0
+"""A scrape waits no longer for the store: while that is away, the other metrics are what tells so."""
 HTTP_FINISH_S = 1
 """Who listens to a stream of events would go on for ever: after so long a stop cuts the connection."""
 
@@ -157,8 +159,10 @@ async def _measure_stuck(ward: Ward, partitions: Collection[int], meters: Meters
     """Set the gauges of what waits for a person in these partitions; without a store, there are none."""
     meters.stuck.clear()
     meters.stuck_since.clear()
-    with contextlib.suppress(Unavailable):
-        for one in await ward.stuck():
+    with contextlib.suppress(Unavailable, TimeoutError):
+        async with asyncio.timeout(MEASURE_WITHIN_S):
+            counts = await ward.stuck()
+        for one in counts:
             if one.partition in partitions:
                 meters.stuck.labels(str(one.partition), one.what, one.why).set(one.count)
                 meters.stuck_since.labels(str(one.partition), one.what, one.why).set(one.since.timestamp())
