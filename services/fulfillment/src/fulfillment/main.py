@@ -11,7 +11,7 @@ from fulfillment.state import Fulfillment
 
 
 def main() -> None:
-    settings = Settings()
+    settings = Settings.from_environment()
     service = Service(
         name="fulfillment",
         topics=topics_read_by("fulfillment"),

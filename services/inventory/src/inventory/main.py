@@ -13,7 +13,7 @@ from inventory.view import Availability
 
 
 def main() -> None:
-    settings = Settings()
+    settings = Settings.from_environment()
     availability = Availability(
         settings.redis_url,
         settle_s=2 * (settings.checkpoint_interval_s + LONGEST_PAUSE_S),

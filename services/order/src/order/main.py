@@ -16,7 +16,7 @@ from order.view import StatusView
 
 
 def main() -> None:
-    settings = Settings()
+    settings = Settings.from_environment()
     stuck_after = timedelta(seconds=settings.stuck_after_s)
     service = Service(
         name="order",

@@ -11,7 +11,7 @@ from payment.state import Payment
 
 
 def main() -> None:
-    settings = Settings()
+    settings = Settings.from_environment()
     service = Service(
         name="payment",
         topics=topics_read_by("payment"),

@@ -11,7 +11,7 @@ from shipping.state import Shipment
 
 
 def main() -> None:
-    settings = Settings()
+    settings = Settings.from_environment()
     service = Service(
         name="shipping",
         topics=topics_read_by("shipping"),

@@ -1,10 +1,12 @@
 """What every service must be told, from environment variables, checked before anything starts."""
 
+import re
+import sys
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from chassis.decision import Retry
 
@@ -14,13 +16,13 @@ class ChassisSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_ignore_empty=True, frozen=True, use_attribute_docstrings=True)
 
-    kafka_brokers: str = "127.0.0.1:9092"
+    kafka_brokers: Annotated[str, Field(pattern=r"^[^\s,]+:\d+(,[^\s,]+:\d+)*$")] = "127.0.0.1:9092"
     """Kafka's bootstrap servers, as `host:port[,host:port]`."""
-    mongo_url: str = "mongodb://127.0.0.1:27017/?replicaSet=rs0"
+    mongo_url: Annotated[str, Field(pattern=r"^mongodb(\+srv)?://\S+$")] = "mongodb://127.0.0.1:27017/?replicaSet=rs0"
     """MongoDB's connection string; it must name a replica set."""
     mongo_database: str = ""
     """The database of this service; by default the service's name."""
-    redis_url: str = "redis://127.0.0.1:6379/0"
+    redis_url: Annotated[str, Field(pattern=r"^(rediss?|unix)://\S+$")] = "redis://127.0.0.1:6379/0"
     """Redis, which holds copies only."""
     http_host: str = "127.0.0.1"
     """The address that the HTTP API listens on."""
@@ -46,6 +48,18 @@ class ChassisSettings(BaseSettings):
     """After how long without a heartbeat Kafka gives a dead instance's partitions to another one."""
     stop_deadline_s: Annotated[float, Field(ge=0.001, le=300)] = 10.0
     """How long a graceful stop may take before the process ends anyway."""
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """The settings of this process. If one is wrong, the process says which, and why, and ends with status 2."""
+        try:
+            return cls()
+        except ValidationError as error:
+            wrong = [f"{'.'.join(map(str, one['loc'])).upper()}: {one['msg']}" for one in error.errors()]
+        except SettingsError as error:  # what should be JSON is none
+            wrong = [re.sub(r'.*field "(\w+)".*', lambda found: f"{found[1].upper()}: this is no JSON", str(error))]
+        print(*wrong, sep="\n", file=sys.stderr)  # noqa: T201 - logging is not configured without settings
+        sys.exit(2)
 
 
 class CallingSettings(ChassisSettings):
