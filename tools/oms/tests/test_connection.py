@@ -81,3 +81,15 @@ def test_a_service_that_runs_here_is_at_each_of_its_instances(
 def test_says_how_a_service_is_named(told: str) -> None:
     with pytest.raises(Unreachable, match="say SERVICE=http://HOST:PORT"):
         connection.service_urls("order", [told])
+
+
+def test_an_empty_address_means_no_stack_that_happens_to_run_here(stack_runs: None) -> None:
+    with pytest.raises(Unreachable, match="--brokers is empty"):
+        connection.brokers("")
+    with pytest.raises(Unreachable, match="--url is empty"):
+        connection.order_url(" ")
+
+
+def test_says_that_the_order_service_does_not_run_where_only_engines_do(stack_runs: None) -> None:
+    with pytest.raises(Unreachable, match="does not run here"):
+        connection.order_url(None)

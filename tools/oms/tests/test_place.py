@@ -1,6 +1,9 @@
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import pytest
@@ -8,6 +11,7 @@ from contracts.message import Message, Reason
 from contracts.order import CancelOrder, OrderCompleted, OrderConfirmed, OrderPlaced, OrderValidated, PlacementRefused
 from contracts.wire import decode
 from oms import orders_file, sending
+from oms.commands import place as command
 from oms.log import Record
 from oms.orders_file import BadLine, Line
 from oms.place import Tally, send
@@ -168,3 +172,31 @@ async def test_knows_an_order_that_became_a_dead_letter_by_its_message() -> None
     assert tally.see(Record("order.intake.dead-letter", 0, 0, 0, None, letter.value, letter.headers))
     assert tally.states == {"dead letter": 1}
     assert tally.open == []
+
+
+async def test_a_line_whose_id_is_no_text_is_named_and_the_others_are_sent() -> None:
+    letters, bad, _ = await sent_of(b'{"channel": "w\\ud800", "number": "1"}\n' + AN_ORDER)
+
+    assert [letter.key for letter in letters] == [b"web:1"]
+    assert bad == [BadLine(1, "what should be the order's id is no text")]
+
+
+def test_a_pipe_that_is_silent_does_not_keep_the_command_from_ending(monkeypatch: pytest.MonkeyPatch) -> None:
+    out, into = os.pipe()
+    silence = Timer(10, os.close, [into])  # or a command that waits would never fail here
+    silence.start()
+    heard: list[Line | BadLine] = []
+
+    async def read_all() -> None:
+        async for line in command._lines(Path("-")):
+            heard.append(line)  # noqa: PERF401 - what is heard before the time-out counts
+
+    with os.fdopen(out) as pipe:
+        monkeypatch.setattr("sys.stdin", pipe)
+        os.write(into, AN_ORDER + b"\n")
+        with pytest.raises(TimeoutError):
+            asyncio.run(asyncio.wait_for(read_all(), 0.5))
+        assert [line.body for line in heard if isinstance(line, Line)] == [AN_ORDER]
+        assert silence.is_alive()
+        silence.cancel()
+        os.close(into)

@@ -59,11 +59,15 @@ def mongo_url(told: str | None) -> str:
 
 def order_url(told: str | None) -> str:
     """Where the order service answers HTTP. Raises Unreachable if nobody says where it is."""
+    _refuse_empty(told, "--url")
     address = told or os.environ.get("ORDER_URL")
     if address:
         return address.rstrip("/")
     running = _running("the order service", "--url", "ORDER_URL")
-    return next(process.url for process in running.services if process.name == "order" and process.url)
+    for process in running.services:
+        if process.name == "order" and process.url:
+            return process.url
+    raise Unreachable("the order service does not run here; start everything anew with `oms down` and `oms up`")
 
 
 def service_urls(service: str, told: Sequence[str] = ()) -> list[str]:
@@ -80,8 +84,15 @@ def service_urls(service: str, told: Sequence[str] = ()) -> list[str]:
 
 
 def _first(told: str | None, variable: str, field: str, name: str, option: str) -> str:
+    _refuse_empty(told, option)
     address = told or os.environ.get(variable)
     return address or str(getattr(_running(name, option, variable), field))
+
+
+def _refuse_empty(told: str | None, option: str) -> None:
+    """What a script says with a variable that is not set means somewhere else, not what happens to run here."""
+    if told is not None and not told.strip():
+        raise Unreachable(f"{option} is empty")
 
 
 def _running(name: str, option: str, variable: str) -> RunningStack:

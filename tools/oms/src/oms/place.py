@@ -125,6 +125,9 @@ async def send(
         except TooLarge as error:
             on_bad(BadLine(line.number, str(error)))
             continue
+        except UnicodeEncodeError:
+            on_bad(BadLine(line.number, "what should be the order's id is no text"))
+            continue
         count += 1
         # Before it is sent: its first event may come back before Kafka's answer does.
         on_sent(line, message.id)

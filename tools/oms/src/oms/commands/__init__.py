@@ -1,6 +1,7 @@
 """The commands of `oms`, one module each: what is asked for, how it is shown, and with which status it ends."""
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,8 +19,9 @@ from oms.progress import Progress
 NOTES = Console(stderr=True)
 """Where progress and errors go, so that what is asked for can be piped on."""
 
-SHOWN = Console()
-"""Where answers for people go."""
+WIDE = 200
+SHOWN = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDE)
+"""Where answers for people go; into a pipe they go wide, for who searches them finds no word that is folded."""
 
 Brokers = Annotated[
     str | None,

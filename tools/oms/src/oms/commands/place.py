@@ -1,10 +1,12 @@
 """`oms place` and `oms cancel`: what a channel sends."""
 
 import asyncio
+import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Thread
 from typing import Annotated
 
 import typer
@@ -26,6 +28,8 @@ File = Annotated[
 ]
 Rate = Annotated[float | None, typer.Option(min=0.001, help="At most so many a second; as fast as it goes otherwise.")]
 MOST_NAMED = 10
+MOST_BAD_SHOWN = 50
+LINES_AHEAD = 1000
 
 
 @dataclass(slots=True)
@@ -119,15 +123,40 @@ async def _send_and_follow(file: Path, brokers: str, rate: float | None, patienc
 
 
 async def _lines(path: Path) -> AsyncIterator[Line | BadLine]:
-    with sys.stdin.buffer if path == Path("-") else path.open("rb") as file:
-        lines = orders_file.read(file)
-        if file.seekable():
+    # Not `sys.stdin`, whose lock a thread that waits for more would still hold when the process wants to end.
+    file = os.fdopen(sys.stdin.fileno(), "rb", closefd=False) if path == Path("-") else path.open("rb")
+    if not file.seekable():
+        async for line in _read_aside(orders_file.read(file)):
+            yield line
+        return
+    with file:
+        for line in orders_file.read(file):
+            yield line
+
+
+async def _read_aside(lines: Iterator[Line | BadLine]) -> AsyncIterator[Line | BadLine]:
+    """Read a pipe, which may be silent for ever: nothing else waits for it, not even the end of the command."""
+    loop = asyncio.get_running_loop()
+    heard: asyncio.Queue[Line | BadLine | OSError | None] = asyncio.Queue(LINES_AHEAD)
+
+    def tell(line: Line | BadLine | OSError | None) -> None:
+        if not loop.is_closed():
+            asyncio.run_coroutine_threadsafe(heard.put(line), loop).result()
+
+    def read() -> None:
+        try:
             for line in lines:
-                yield line
+                tell(line)
+        except OSError as failed:
+            tell(failed)
         else:
-            # A pipe may be slow: waiting for it must not keep what was sent before from being followed.
-            while (next_line := await asyncio.to_thread(next, lines, None)) is not None:
-                yield next_line
+            tell(None)
+
+    Thread(target=read, name="input", daemon=True).start()
+    while (line := await heard.get()) is not None:
+        if isinstance(line, OSError):
+            raise line
+        yield line
 
 
 def _states(sent: Sent) -> Table:
@@ -152,8 +181,10 @@ def _report(sent: Sent, what: str, *, followed: bool, as_json: bool) -> None:
             answer |= {"states": dict(sent.tally.states), "unfinished": unfinished}
         print_json(answer)
         return
-    for bad in sent.bad:
+    for bad in sent.bad[:MOST_BAD_SHOWN]:
         NOTES.print(f"line {bad.number} was not sent: {escape(bad.reason)}", style="red", highlight=False)
+    if len(sent.bad) > MOST_BAD_SHOWN:
+        NOTES.print(f"and {len(sent.bad) - MOST_BAD_SHOWN:,} more lines; --json names them all", style="red")
     SHOWN.print(f"{sent.count:,} {what} sent")
     if followed:
         SHOWN.print(_states(sent))

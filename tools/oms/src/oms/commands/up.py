@@ -15,9 +15,10 @@ from oms.commands import NOTES, SHOWN, Json, Partitions, print_json, said_plainl
 from oms.commands.repairs import moment, show_list
 from oms.connection import Unreachable
 from oms.desk import Declined, Desk, Shown
-from oms.fleet import HTTP_PORT, Addresses, read_scale
+from oms.fleet import HTTP_PORT, SERVICES, Addresses, read_scale
 from oms.stack.errors import StackError
 from oms.stack.local import Ports
+from oms.stack.ports import LAST_PORT
 from oms.stack.state import RunningProcess, RunningStack
 from oms.system import Plan, start_detached
 
@@ -30,6 +31,10 @@ SEEN_BY = {
 """By what is stuck, the command that lists it."""
 
 
+def _port(variable: str, what: str) -> Any:  # noqa: ANN401 - typer says no more
+    return typer.Option(envvar=variable, min=0, max=LAST_PORT, help=what)
+
+
 def up(
     *,
     scale: Annotated[
@@ -39,14 +44,14 @@ def up(
     mongo: Annotated[str | None, typer.Option(help="Use this MongoDB (a replica set).")] = None,
     redis: Annotated[str | None, typer.Option(help="Use this Redis.")] = None,
     partitions: Partitions = PARTITIONS,
-    kafka_port: Annotated[int, typer.Option(envvar="THROUGHLINE_KAFKA_PORT", help="Kafka's port; 0: any.")] = 19092,
-    mongo_port: Annotated[int, typer.Option(envvar="THROUGHLINE_MONGO_PORT", help="MongoDB's port; 0: any.")] = 19017,
-    redis_port: Annotated[int, typer.Option(envvar="THROUGHLINE_REDIS_PORT", help="Redis's port; 0: any.")] = 19379,
+    kafka_port: Annotated[int, _port("THROUGHLINE_KAFKA_PORT", "Kafka's port; 0: any.")] = 19092,
+    mongo_port: Annotated[int, _port("THROUGHLINE_MONGO_PORT", "MongoDB's port; 0: any.")] = 19017,
+    redis_port: Annotated[int, _port("THROUGHLINE_REDIS_PORT", "Redis's port; 0: any.")] = 19379,
     http_port: Annotated[
         int,
-        typer.Option(
-            envvar="THROUGHLINE_HTTP_PORT",
-            help="The order service's port; the others take those after it, further instances ten higher; 0: any.",
+        _port(
+            "THROUGHLINE_HTTP_PORT",
+            "The order service's port; the others take those after it, further instances ten higher; 0: any.",
         ),
     ] = HTTP_PORT,
     as_json: Json = False,
@@ -112,7 +117,8 @@ def _show(running: RunningStack, *, as_json: bool) -> bool:
         SHOWN.print(table)
         SHOWN.print(f"Kafka {running.kafka_bootstrap}   MongoDB {running.mongo_url}   Redis {running.redis_url}")
         _show_stuck(stuck)
-    return all(one["state"] in {"ready", "running"} for one in described)
+    are_there = {process.name.partition("-")[0] for process in running.services} >= set(SERVICES)
+    return are_there and all(one["state"] in {"ready", "running"} for one in described)
 
 
 def _stuck(running: RunningStack) -> Iterator[Shown]:
@@ -120,7 +126,7 @@ def _stuck(running: RunningStack) -> Iterator[Shown]:
     urls = [f"{process.name.partition('-')[0]}={process.url}" for process in running.services]
     with httpx.Client(timeout=2) as client:
         desk = Desk(client, urls)
-        for service in desk.services:
+        for service in dict.fromkeys(process.name.partition("-")[0] for process in running.services):
             try:
                 found = desk.get(service, "/stuck")["stuck"]
             except (Unreachable, Declined) as silent:

@@ -7,6 +7,7 @@ import socket
 from oms.stack.errors import StackError
 
 HOST = "127.0.0.1"
+LAST_PORT = 65_535
 FREE_PORTS = range(20_000, 32_000)  # below the ports that Linux gives to outgoing connections
 
 _given: set[int] = set()
@@ -17,12 +18,14 @@ class PortTakenError(StackError):
 
 
 def claim(port: int, owner: str, option: str) -> int:
-    """Give `port` if nothing listens there, or any free port for 0. Raises PortTakenError.
+    """Give `port` if nothing listens there, or any free port for 0. Raises PortTakenError and StackError.
 
     `owner` is who wants it, and `option` the command line's name of the setting (`--kafka-port`).
     """
     if port == 0:
         return free_port()
+    if port > LAST_PORT:
+        raise StackError(f"There is no port {port} for {owner}: {option} is too high")
     if not is_free(port):
         variable = "THROUGHLINE_" + option.removeprefix("--").replace("-", "_").upper()
         raise PortTakenError(
