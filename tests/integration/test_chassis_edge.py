@@ -263,7 +263,7 @@ async def test_a_message_that_makes_decide_raise_parks_its_order_only(town: Town
     town.sent[sick], waiting = town.sent[sick][:3], town.sent[sick][3:]
     await town.hears_all()
     await town.told_everything_once()
-    parked = await town.store.get(Parked, sick)
+    parked = await town.store.get(Parked, f"{town.log.partition_of(sick)}/{sick}")
     assert parked is not None
     kept = [CancelOrder.model_validate_json(record.again(0).value or b"").reason for record in parked.records]
     assert kept == [POISON, *waiting]

@@ -101,6 +101,22 @@ async def test_an_entry_is_read_back_as_it_was_written(store: MongoStore) -> Non
     assert again.checkpoint == replace(owner.checkpoint, epoch=owner.checkpoint.epoch + 1)
 
 
+async def test_a_new_owner_is_told_what_is_parked_in_its_partition(store: MongoStore) -> None:
+    for partition, is_open in ((0, True), (1, True), (2, False)):
+        owner = await store.recover(partition, "w")
+        parked = Parked(
+            id=f"{partition}/web:1",
+            place="web:1",
+            partition=partition,
+            since=NOON,
+            why="KeyError",
+            reason="",
+            open=is_open,
+        )
+        await store.checkpoint(through(owner, 1), [change(parked, 1)])
+    assert [(await store.recover(partition, "w")).parked for partition in range(3)] == [("web:1",), ("web:1",), ()]
+
+
 async def test_partitions_whose_numbers_begin_alike_are_kept_apart(store: MongoStore) -> None:
     one, ten = await store.recover(1, "w"), await store.recover(10, "w")
     await store.append(entry(one, 1, Basket(id="one")))
@@ -275,7 +291,9 @@ async def test_counts_what_is_stuck_by_why_with_since_when_the_oldest_is(store: 
         for name, age in ages.items()
     ]
     parked = [
-        Parked(id=str(number), partition=0, since=NOON, why="KeyError", reason="", open=number != 0)
+        Parked(
+            id=f"0/{number}", place=str(number), partition=0, since=NOON, why="KeyError", reason="", open=number != 0
+        )
         for number in range(3)
     ]
     owner = await store.recover(0, "w")

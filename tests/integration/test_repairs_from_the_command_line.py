@@ -116,7 +116,8 @@ async def test_a_step_that_failed_by_a_bug_goes_on_in_a_fixed_version(
     async with shop.services.replaced("payment", VERSIONS / "payment_that_fails.py"):
         order = await shop.place({sku: 2})
         await witness.hears(order, OrderShipped)
-        await shop.reads(f"payment/parked/{order}", lambda one: "waiting" in one, within_s=PATIENCE_S)
+        place = f"payment/parked/{home_of(order, PARTITIONS)}/{order}"
+        await shop.reads(place, lambda one: "waiting" in one, within_s=PATIENCE_S)
         await shop.reads(
             "order/stuck", lambda shown: "saga" in {one["what"] for one in shown["stuck"]}, within_s=PATIENCE_S
         )
@@ -126,7 +127,7 @@ async def test_a_step_that_failed_by_a_bug_goes_on_in_a_fixed_version(
         for_people = (await oms("status")).stdout
         stuck = await oms("saga", "stuck")
         retried = await oms.done("saga", "retry", order, "capture")
-        await shop.reads(f"payment/parked/{order}", lambda one: len(one["waiting"]) >= 2, within_s=PATIENCE_S)
+        await shop.reads(place, lambda one: len(one["waiting"]) >= 2, within_s=PATIENCE_S)
 
     assert (parked["place"], parked["service"], parked["why"]) == (order, "payment", "KeyError")
     assert 'what="parked",why="KeyError"} 1.0' in metrics

@@ -304,7 +304,7 @@ async def test_a_bug_parks_its_order_only(toys: SimpleNamespace, world: World, b
     assert b"Traceback" in headers(letters[0])["dead_letter_traceback"] or bug.startswith("heavy")
     assert process.steps.count("claim") == 1
     assert process.count("throughline_bugs_total") == 1
-    parked = world.saved(toys.counter)[f"parked/{sick}"]
+    parked = world.saved(toys.counter)[f"parked/0/{sick}"]
     assert [record.offset for record in parked.records] == [3, 4]
 
 
@@ -320,7 +320,7 @@ async def test_what_comes_for_a_parked_order_is_kept_in_order(toys: SimpleNamesp
     world.start(toys.counter)
     sent.append(world.send(toys.ask(sick, "much later")))
     await settle()
-    parked = world.saved(toys.counter)[f"parked/{sick}"]
+    parked = world.saved(toys.counter)[f"parked/0/{sick}"]
     assert [b64decode(record.value) for record in parked.records] == [record.value for record in sent]
     assert [(record.topic, record.offset) for record in parked.records] == [
         ("order.intake", offset) for offset in (0, 1, 2, 3, 5)
@@ -338,7 +338,7 @@ async def test_a_parked_order_keeps_a_bounded_number_of_bytes(toys: SimpleNamesp
     for number in range(40):
         world.send(toys.ask(sick, f"later {number}"), headers={"noise": b"x" * 200_000})
     await settle()
-    parked = world.saved(toys.counter)[f"parked/{sick}"]
+    parked = world.saved(toys.counter)[f"parked/0/{sick}"]
     letters = world.topics.all(toys.LETTERS)
     assert 0 < len(parked.records) < 40
     assert len(parked.records) + len(letters) == 42, "the one that failed is both"

@@ -275,7 +275,7 @@ async def test_an_alarm_that_is_not_moved_parks_its_order_instead_of_ringing_for
     world.send(toys.ask(other, "good"))
     await asyncio.sleep(5)
     assert process.count("throughline_alarms_rung_total") == 1
-    assert f"parked/{deaf}" in world.saved(toys.counter)
+    assert f"parked/0/{deaf}" in world.saved(toys.counter)
     assert world.read(toys.counter, toys.Tally, other).heard == ("good",)
 
 

@@ -60,7 +60,7 @@ class Story:
             attempts = self.world.read(self.toys.payer, self.toys.Voids, order_id).attempts
             assert attempts == tuple(range(1, len(asked) + 1))
         assert set(self.bank) == {f"{order_id}/call bank" for order_id in self.orders}
-        assert {key for key in self.world.saved(self.counter) if key.startswith("parked/")} == {"parked/shop:sick"}
+        assert {key for key in self.world.saved(self.counter) if key.startswith("parked/")} == {"parked/0/shop:sick"}
         letters = self.world.topics.all(self.toys.LETTERS)
         assert len({(letter.value, dict(letter.headers)["dead_letter_from"]) for letter in letters}) == 2
         for topic in ("payment.commands", "payment.events"):

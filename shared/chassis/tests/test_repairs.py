@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 from chassis.dead_letter import DeadLetter
-from chassis.decision import Decision, Documents, Input
+from chassis.decision import Decision, Document, Documents, Input
 from chassis.gap import Gap
 from chassis.parking import Parked
 from chassis.ports import PositionLost
 from chassis.repair import Repair
 from chassis.service import Service
 from chassis.world import LIMITS, Process, World
+from contracts.inventory import IssueStock
 from contracts.message import Message
 from contracts.order import CancelOrder
 from contracts.payment import PaymentVoided, VoidPayment
@@ -117,7 +118,7 @@ async def test_what_a_bug_stopped_goes_on_in_order_after_a_new_version_fixed_it(
             parked_again=False,
         )
     ]
-    parked = world.read(toys.counter, Parked, sick)
+    parked = world.read(toys.counter, Parked, f"0/{sick}")
     assert parked is not None
     assert (parked.open, parked.records) == (False, ())
 
@@ -141,7 +142,7 @@ async def test_what_fails_again_is_parked_again_and_nothing_is_lost(toys: Simple
     ask(world, ReleaseParked, place=sick)
     world.send(toys.ask(sick, "after it"))
     await settle()
-    parked = world.read(toys.counter, Parked, sick)
+    parked = world.read(toys.counter, Parked, f"0/{sick}")
     assert parked is not None
     assert (parked.open, parked.times, [one.offset for one in parked.records]) == (True, 2, [0, 1, 2])
     (answer,) = answers(world)
@@ -166,7 +167,7 @@ async def test_of_two_bugs_the_second_is_parked_with_what_is_behind_it(toys: Sim
     ask(world, ReleaseParked, place=sick)
     await settle()
     assert heard(world, toys, sick) == ("no bug", "behind it")
-    parked = world.read(toys.counter, Parked, sick)
+    parked = world.read(toys.counter, Parked, f"0/{sick}")
     assert parked is not None
     assert [one.offset for one in parked.records] == [2, 3]
 
@@ -192,7 +193,7 @@ async def test_what_is_not_parked_cannot_be_released(toys: SimpleNamespace, worl
     (answer,) = answers(world)
     assert isinstance(answer, RepairRefused)
     assert (answer.request, answer.refusal.code, answer.refusal.path) == ("ReleaseParked", "not_parked", "place")
-    refused = world.read(toys.counter, Repair, answer.repair_id)
+    refused = world.read(toys.counter, Repair, f"0/{answer.repair_id}")
     assert refused is not None
     assert (refused.outcome, refused.by, refused.reason) == ("refused", "kim", "looked into it")
 
@@ -226,7 +227,7 @@ async def test_an_order_whose_alarm_was_the_bug_is_released_without_a_record(
     world.send(toys.ask(sick, "deaf"))
     world.send(toys.ask(sick, "alarm 2"))
     await settle(10)
-    assert f"parked/{sick}" in world.saved(toys.counter)
+    assert f"parked/0/{sick}" in world.saved(toys.counter)
 
     def decide(documents: Documents, message: Input, now: datetime) -> Decision:
         decided: Decision = toys.counter.decide(documents, message, now)
@@ -393,7 +394,7 @@ async def test_what_a_full_parking_place_could_not_keep_is_retried_after_its_rel
     for reason in ("bug", "1", "2", "3", "4"):
         world.send(toys.ask(sick, reason), headers=noise)
     await settle()
-    kept = world.read(toys.counter, Parked, sick)
+    kept = world.read(toys.counter, Parked, f"0/{sick}")
     assert kept is not None
     await old.stop()
     world.start(fixed(toys))
@@ -654,6 +655,98 @@ async def test_an_accepted_gap_is_passed_once_wherever_its_process_dies(toys: Si
         if not died.is_set():
             break
     assert deaths > 10
+
+
+# Several partitions: the commands of one order go to the books of all its locations.
+
+
+class Issued(Document):
+    """What an order was issued from a book."""
+
+    kind = "issued"
+    order_id: str
+    attempts: tuple[int, ...] = ()
+
+
+def issue(documents: Documents, message: Input, _: datetime) -> Decision:
+    assert isinstance(message, IssueStock)
+    id_ = f"{message.location}/{message.order_id}"
+    issued = documents.get(Issued, id_) or Issued(id=id_, order_id=message.order_id)
+    return Decision((issued.but(attempts=(*issued.attempts, message.attempt)),))
+
+
+def fail(*_: object) -> Decision:
+    raise RuntimeError("a bug in issuing")
+
+
+BOOKS = Service(
+    "inventory",
+    ("inventory.commands", REPAIRS.name),
+    (Issued,),
+    needs=lambda message, _: [Issued.key_of(f"{message.location}/{message.order_id}")],  # type: ignore[union-attr] # it hears only of stock
+    decide=issue,
+)
+LOCATIONS = ("L0", "L1")
+"""Of each partition, one whose book it has."""
+SPLIT = "shop:split"
+
+
+def issue_from_both(world: World, *attempts: int) -> None:
+    for attempt in attempts:
+        for location in LOCATIONS:
+            world.send(IssueStock(order_id=SPLIT, revision=1, attempt=attempt, location=location))
+
+
+def issued(world: World) -> list[tuple[int, ...]]:
+    """What the order was issued from each of the books."""
+    found = [world.read(BOOKS, Issued, f"{location}/{SPLIT}") for location in LOCATIONS]
+    return [one.attempts if one else () for one in found]
+
+
+async def parked_in_both(world: World) -> None:
+    """Have an order parked in two books by a bug, and the fixed version started."""
+    old = [world.start(replace(BOOKS, decide=fail), number) for number in range(len(LOCATIONS))]
+    issue_from_both(world, 1, 2)
+    await settle()
+    for process in old:
+        await process.stop()
+    for number in range(len(LOCATIONS)):
+        world.start(BOOKS, number)
+    await settle()
+
+
+async def test_an_order_that_is_parked_in_two_books_is_lost_in_neither(world: World) -> None:
+    await parked_in_both(world)
+    issue_from_both(world, 3)
+    await settle()
+    assert issued(world) == [(), ()]
+    for number in range(len(LOCATIONS)):
+        ask(world, ReleaseParked, service="inventory", partition=number, place=SPLIT)
+    await settle()
+    assert issued(world) == [(1, 2, 3), (1, 2, 3)]
+
+
+async def test_an_order_that_is_released_in_one_book_waits_in_the_other(world: World) -> None:
+    await parked_in_both(world)
+    ask(world, ReleaseParked, service="inventory", partition=1, place=SPLIT)
+    await settle()
+    issue_from_both(world, 3)
+    await settle()
+    assert issued(world) == [(), (1, 2, 3)]
+    ask(world, ReleaseParked, service="inventory", partition=0, place=SPLIT)
+    await settle()
+    assert issued(world) == [(1, 2, 3), (1, 2, 3)]
+
+
+async def test_requests_of_one_name_to_two_partitions_are_both_carried_out_and_answered(world: World) -> None:
+    await parked_in_both(world)
+    for number in (0, 1, 0, 1):
+        ask(world, ReleaseParked, service="inventory", partition=number, place=SPLIT, repair_id="r-1")
+    await settle()
+    assert issued(world) == [(1, 2), (1, 2)]
+    assert [(answer.repair_id, answer.partition) for answer in answers(world)] == [("r-1", 0), ("r-1", 1)]
+    repairs = [world.read(BOOKS, Repair, f"{number}/r-1") for number in (0, 1)]
+    assert [(one.repair_id, one.outcome) for one in repairs if one is not None] == [("r-1", "done")] * 2
 
 
 # Whom a request is for.

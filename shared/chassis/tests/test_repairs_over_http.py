@@ -1,7 +1,7 @@
 """What is stuck can be seen over HTTP, and what people ask for becomes a message to the partition concerned."""
 
 from collections.abc import AsyncIterator, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
@@ -25,10 +25,30 @@ WISH = {"by": "kim", "reason": "fixed in 1.4.1"}
 LOSS = {"topic": "payment.events", "source": "payment/2@aa", "first": 3, "last": 4}
 
 
-def parked(place: str, **changes: object) -> Parked:
-    waiting = ParkedRecord(topic="order.intake", offset=7, timestamp=1, key=None, value="e30=", headers=())
-    return Parked(id=place, partition=2, since=NOON, why="KeyError", reason="KeyError: 'sku'", records=(waiting,)).but(
-        **changes
+def parked(place: str, partition: int = 2) -> Parked:
+    return Parked(
+        id=f"{partition}/{place}",
+        place=place,
+        partition=partition,
+        since=NOON,
+        why="KeyError",
+        reason="KeyError: 'sku'",
+        records=(ParkedRecord(topic="order.intake", offset=7, timestamp=1, key=None, value="e30=", headers=()),),
+    )
+
+
+def repair(repair_id: str, partition: int = 2, at: datetime = NOON) -> Repair:
+    return Repair(
+        id=f"{partition}/{repair_id}",
+        repair_id=repair_id,
+        partition=partition,
+        at=at,
+        request="ReleaseParked",
+        about="web:1",
+        by="kim",
+        reason="fixed in 1.4.1",
+        outcome="done",
+        detail="it goes on",
     )
 
 
@@ -48,7 +68,7 @@ def letter(offset: int, code: str = "unknown_type") -> DeadLetter:
 STUCK: Sequence[Document] = (
     parked("web:1"),
     parked("web:2"),
-    parked("web:3", open=False, records=()),
+    parked("web:3").but(open=False, records=()),
     letter(5),
     letter(6, "card_number"),
     letter(8).but(open=False),
@@ -96,6 +116,10 @@ class Desk:
         app = create_app("Test", "", [routes], lambda: (True, {}), self._measure, Meters())
         self.client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test")
 
+    def holds(self, document: Document) -> None:
+        """The service remembers this, too."""
+        self.stage.documents[document.key] = document
+
     async def _measure(self) -> None:
         """Nothing is measured here."""
 
@@ -131,17 +155,41 @@ async def test_lists_what_is_parked_page_by_page_without_what_was_released(desk:
     assert first["parked"][0]["reason"] == "KeyError: 'sku'"
 
 
-async def test_a_release_is_a_message_to_the_partition_concerned(desk: Desk) -> None:
-    answer = await desk.post("/parked/web:1/release", repair_id="r-1")
+async def test_lists_in_which_partitions_an_order_is_parked(desk: Desk) -> None:
+    desk.holds(parked("web:1", 0))
+    listed = await desk.get("/parked?place=web:1")
+    assert [(one["place"], one["partition"]) for one in listed["parked"]] == [("web:1", 0), ("web:1", 2)]
+    assert (await desk.get("/parked?place=web:3"))["parked"] == []
+
+
+@pytest.mark.parametrize("place", ["web:1", "LON/bin 7"])
+async def test_shows_what_is_parked_in_one_partition(desk: Desk, place: str) -> None:
+    desk.holds(parked(place, 0))
+    shown = await desk.get(f"/parked/0/{place}")
+    assert (shown["place"], shown["partition"]) == (place, 0)
+
+
+@pytest.mark.parametrize("partition", [0, 2])
+async def test_a_release_is_a_message_to_the_partition_concerned(desk: Desk, partition: int) -> None:
+    desk.holds(parked("web:1", 0))
+    answer = await desk.post(f"/parked/{partition}/web:1/release", repair_id="r-1")
     assert answer.status_code == httpx.codes.ACCEPTED
-    assert answer.headers["Location"] == "/repairs/r-1"
+    wish = {"by": "kim", "reason": "fixed in 1.4.1"}
     assert desk.shelf.published == [
-        ReleaseParked(repair_id="r-1", service="order", partition=2, by="kim", reason="fixed in 1.4.1", place="web:1")
+        ReleaseParked(repair_id="r-1", service="order", partition=partition, place="web:1", **wish)
     ]
 
 
+@pytest.mark.parametrize("repair_id", ["r-1", "Réparation n° 7", "починка", "a?b#c", "50%25"])
+async def test_the_answer_to_a_request_of_any_name_leads_to_what_comes_of_it(desk: Desk, repair_id: str) -> None:
+    answer = await desk.post("/parked/2/web:1/release", repair_id=repair_id)
+    assert answer.json() == {"repair_id": repair_id, "status_url": answer.headers["Location"]}
+    desk.holds(repair(repair_id))
+    assert (await desk.get(answer.headers["Location"]))["repair_id"] == repair_id
+
+
 async def test_each_request_gets_a_name_of_its_own(desk: Desk) -> None:
-    ids = {(await desk.post("/parked/web:1/release")).json()["repair_id"] for _ in range(2)}
+    ids = {(await desk.post("/parked/2/web:1/release")).json()["repair_id"] for _ in range(2)}
     assert len(ids) == 2
 
 
@@ -196,8 +244,9 @@ async def test_another_gap_than_the_one_that_is_there_is_not_accepted(desk: Desk
 @pytest.mark.parametrize(
     "path",
     [
-        "/parked/web:9/release",
-        "/parked/web:3/release",
+        "/parked/2/web:9/release",
+        "/parked/2/web:3/release",
+        "/parked/0/web:1/release",
         "/dead-letters/order.intake/2/9/retry",
         "/dead-letters/order.intake/2/8/drop",
     ],
@@ -211,7 +260,7 @@ async def test_what_is_not_stuck_cannot_be_repaired(desk: Desk, path: str) -> No
 
 @pytest.mark.parametrize("lacking", ["by", "reason"])
 async def test_nobody_repairs_anything_without_saying_who_and_why(desk: Desk, lacking: str) -> None:
-    answer = await desk.post("/parked/web:1/release", **{lacking: ""})
+    answer = await desk.post("/parked/2/web:1/release", **{lacking: ""})
     assert answer.status_code == httpx.codes.UNPROCESSABLE_ENTITY
     assert [error["path"] for error in answer.json()["errors"]] == [lacking]
     assert desk.shelf.published == []
@@ -219,19 +268,15 @@ async def test_nobody_repairs_anything_without_saying_who_and_why(desk: Desk, la
 
 async def test_shows_what_came_of_a_request(desk: Desk) -> None:
     unknown = await desk.client.get("/repairs/r-1")
-    done = Repair(
-        id="r-1",
-        partition=2,
-        at=NOON,
-        request="ReleaseParked",
-        about="web:1",
-        by="kim",
-        reason="fixed in 1.4.1",
-        outcome="done",
-        detail="it goes on",
-    )
-    desk.stage.documents[done.key] = done
+    desk.holds(repair("r-1"))
     assert unknown.status_code == httpx.codes.NOT_FOUND
     shown = await desk.get("/repairs/r-1")
     assert (shown["outcome"], shown["by"], shown["about"]) == ("done", "kim", "web:1")
     assert (await desk.get("/repairs"))["repairs"] == [shown]
+
+
+async def test_of_requests_of_one_name_to_several_partitions_the_latest_is_shown(desk: Desk) -> None:
+    for partition, at in ((0, NOON), (1, NOON + timedelta(minutes=1)), (2, NOON - timedelta(minutes=1))):
+        desk.holds(repair("r-1", partition, at))
+    assert (await desk.get("/repairs/r-1"))["partition"] == 1
+    assert [one["partition"] for one in (await desk.get("/repairs"))["repairs"]] == [1, 0, 2]

@@ -67,7 +67,7 @@ def test_finds_a_thing_in_the_services_that_know_it(monkeypatch: pytest.MonkeyPa
 
     asked = Desk(httpx.Client(transport=httpx.MockTransport(answer)))
 
-    assert asked.find("/parked/web:1", ("order", "payment")) == [{"service": "payment", "place": "web:1"}]
+    assert asked.find("/parked/0/web:1", ("order", "payment")) == [{"service": "payment", "place": "web:1"}]
 
 
 def test_a_request_says_who_and_why_and_has_one_name_however_often_it_is_sent() -> None:
@@ -81,22 +81,22 @@ def test_a_request_says_who_and_why_and_has_one_name_however_often_it_is_sent() 
             raise httpx.ReadTimeout("perhaps it came through")
         return httpx.Response(202, json={"status_url": "/repairs/r-1"})
 
-    request = Request("order", "/parked/web:1/release", "web:1", {"step": "ship"}, "r-1")
+    request = Request("order", "/parked/0/web:1/release", "web:1", {"step": "ship"}, "r-1")
     (outcome,) = desk(answer).carry_out([request], "kim", "fixed", wait_s=1)
 
     assert (outcome.outcome, outcome.detail) == ("done", "it goes on")
     bodies = {one.read() for one in sent if one.method == "POST"}
     assert bodies == {b'{"step":"ship","repair_id":"r-1","by":"kim","reason":"fixed"}'}
-    assert [one.url.path for one in sent] == ["/parked/web:1/release"] * 2 + ["/repairs/r-1"]
+    assert [one.url.path for one in sent] == ["/parked/0/web:1/release"] * 2 + ["/repairs/r-1"]
 
 
 def test_what_one_service_does_not_take_keeps_nothing_else_from_being_asked() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
-        if request.url.path == "/parked/web:1/release":
+        if request.url.path == "/parked/0/web:1/release":
             return problem(404, "Nothing is stuck there")
         return httpx.Response(202, json={"status_url": "/repairs/r", "outcome": "refused", "detail": "it failed again"})
 
-    requests = [Request("order", f"/parked/{place}/release", place) for place in ("web:1", "web:2")]
+    requests = [Request("order", f"/parked/0/{place}/release", place) for place in ("web:1", "web:2")]
     outcomes = desk(answer).carry_out(requests, "kim", "fixed", wait_s=1)
 
     assert [(one.about, one.outcome, one.detail) for one in outcomes] == [
@@ -111,6 +111,8 @@ def test_says_so_when_nothing_comes_of_a_request_in_time() -> None:
             httpx.Response(202, json={"status_url": "/repairs/r"}) if request.method == "POST" else problem(404, "No")
         )
 
-    (outcome,) = desk(answer).carry_out([Request("order", "/parked/web:1/release", "web:1")], "kim", "fixed", wait_s=0)
+    (outcome,) = desk(answer).carry_out(
+        [Request("order", "/parked/0/web:1/release", "web:1")], "kim", "fixed", wait_s=0
+    )
 
     assert outcome.outcome == "not answered"

@@ -1,10 +1,18 @@
 """What the commands that put something right ask of whoever runs them."""
 
+import json
+
+import httpx
 import pytest
+from contracts.topics import SERVICES
 from oms.cli import app
+from oms.commands import repairs
 from oms.stack.state import RunningStack
 from typer.testing import CliRunner
 
+EVERYWHERE = {f"{service.upper()}_URL": f"http://{service}" for service in SERVICES}
+PARKED = {"inventory": (0, 2), "payment": (1,)}
+"""The partitions of the services in which an order is parked."""
 NOWHERE = {f"{service}_URL": "http://127.0.0.1:1" for service in ("ORDER", "INVENTORY", "PAYMENT")}
 ASKS_FOR_SOMETHING = [
     ["saga", "retry", "web:1"],
@@ -51,3 +59,37 @@ def test_says_what_is_to_be_named(oms: CliRunner, command: list[str], named: str
 
     assert done.exit_code == 2
     assert f"Invalid value for {named}" in done.output
+
+
+def test_releases_an_order_in_every_service_and_partition_in_which_it_is_parked(
+    oms: CliRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    posted: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        service, path = request.url.host, request.url.path
+        if request.method == "POST":
+            posted.append(f"{service}{path}")
+            return httpx.Response(202, json={"status_url": "/repairs/r"})
+        if path == "/repairs/r":
+            return httpx.Response(200, json={"outcome": "done", "detail": "it goes on"})
+        assert (path, request.url.params["place"]) == ("/parked", "web:1")
+        shown = [{"place": "web:1", "partition": partition} for partition in PARKED.get(service, ())]
+        return httpx.Response(200, json={"parked": shown, "next": None})
+
+    client = httpx.Client(transport=httpx.MockTransport(answer))
+    monkeypatch.setattr(repairs.httpx, "Client", lambda **_: client)
+
+    done = oms.invoke(app, ["parked", "release", "web:1", "--reason", "fixed", "--json"], env=EVERYWHERE)
+
+    assert done.exit_code == 0
+    assert posted == [
+        "inventory/parked/0/web:1/release",
+        "inventory/parked/2/web:1/release",
+        "payment/parked/1/web:1/release",
+    ]
+    assert [(one["service"], one["about"]) for one in json.loads(done.stdout)["repairs"]] == [
+        ("inventory", "web:1 in partition 0"),
+        ("inventory", "web:1 in partition 2"),
+        ("payment", "web:1 in partition 1"),
+    ]

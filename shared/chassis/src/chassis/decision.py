@@ -77,6 +77,15 @@ class Retry:
         return waiting, Trouble(call=call.id, since=since, times=times, why=why[:300], again_at=again_at)
 
 
+def id_in_partition(partition: int, name: str) -> str:
+    """The id of a document of which every partition may have one of this name.
+
+    They must not share one: what each of them writes is numbered by its own journal, and would seem older or newer than
+    what another one wrote.
+    """
+    return f"{partition}/{name}"
+
+
 class Document(BaseModel):
     """One thing that a service remembers; it belongs to one partition and is changed only by deciding."""
 
@@ -86,7 +95,7 @@ class Document(BaseModel):
     """What sort of thing it is: the name of its collection."""
 
     id: str
-    """Unique within the kind."""
+    """Unique within the kind, in all partitions of the service."""
     alarm: datetime | None = None
     """When the document wants to hear AlarmRang next."""
     calls: tuple[Call, ...] = ()

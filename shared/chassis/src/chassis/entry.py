@@ -186,7 +186,7 @@ class Recovered:
     calling: tuple[str, ...]
     """Keys of stored documents whose calls are pending."""
     parked: tuple[str, ...]
-    """The ids of the stored parking places."""
+    """The places that are parked, as far as that is stored."""
 
 
 class Fenced(Exception):  # noqa: N818 - named for what happened to the writer

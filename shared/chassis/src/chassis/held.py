@@ -51,7 +51,7 @@ class Held:
         self.alarms = Alarms()
         self.under_way = UnderWay(limits.under_way_max_documents)
         self.parked = set(recovered.parked)
-        """The ids of the parking places that are open."""
+        """The places that are parked."""
         self.showing = Showing(service.view, checkpoint.partition)
         self.calls = Calls(service.gateway, time, slots, limits.call_timeout_s, answer, meters)
         self.tail = Tail(
@@ -98,7 +98,7 @@ class Held:
         self.calls.want(change.key, stored)
         self.showing.add({change.key: stored.document})
         if isinstance(stored.document, Parked):
-            (self.parked.add if stored.document.open else self.parked.discard)(stored.document.id)
+            (self.parked.add if stored.document.open else self.parked.discard)(stored.document.place)
 
     async def look_ahead(self, wake: Callable[[], None]) -> None:
         """Take in, before their time comes, alarms that were too far ahead to be held; until cancelled."""

@@ -264,7 +264,7 @@ class MemoryStore:
             checkpoint,
             tuple(entries),
             calling=tuple(change.key for change in saved if change.calling),
-            parked=tuple(document.id for document in documents if isinstance(document, Parked) and document.open),
+            parked=tuple(document.place for document in documents if isinstance(document, Parked) and document.open),
         )
 
     async def alarms(self, partition: int, since: datetime | None, until: datetime) -> Sequence[tuple[str, datetime]]:

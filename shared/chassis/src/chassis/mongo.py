@@ -42,6 +42,7 @@ from chassis.kinds import STUCK, kinds_of
 from chassis.parking import Parked
 from chassis.ports import Unavailable
 from chassis.raw import CODEC, Raw, checkpoint_of, entry_of, place_of, raw_document, raw_entry, raw_progress
+from chassis.repair import Repair
 from chassis.service import Index, Service
 from chassis.stuck import Count
 from chassis.telemetry import logger
@@ -53,6 +54,8 @@ RETRY_S = 0.2
 UNKNOWN_OUTCOME = (ConnectionFailure, ExecutionTimeout, WriteConcernError)
 """Errors after which nobody knows whether the write was done."""
 DUPLICATE_KEY = 11000
+REPAIRS_BY_NAME = Index(Repair.kind, (("repair_id", ASCENDING),))
+"""Repairs stay for good, and whoever waits for one asks for it by its name again and again."""
 
 
 def connect(url: str) -> AsyncIOMotorClient:
@@ -73,7 +76,7 @@ class MongoStore:
     ) -> None:
         self._models = kinds_of(service.documents)
         self._name_incarnation = name_incarnation
-        self._indexes: tuple[Index, ...] = service.indexes
+        self._indexes = (REPAIRS_BY_NAME, *service.indexes)
         self._overdue = service.overdue
         self._database = client.get_database(
             database,
@@ -176,7 +179,8 @@ class MongoStore:
             pending = self._database[kind].find({"partition": partition, "calling": True}, {"_id": 1})
             calling += [f"{kind}/{raw['_id']}" async for raw in pending]
         still_parked = {"partition": partition, **OPEN}
-        parked = [raw["_id"] async for raw in self._database[Parked.kind].find(still_parked, {"_id": 1})]
+        found = self._database[Parked.kind].find(still_parked, {"body.place": 1})
+        parked = [raw["body"]["place"] async for raw in found]
         return Recovered(checkpoint, tuple(entries), tuple(calling), tuple(parked))
 
     async def alarms(self, partition: int, since: datetime | None, until: datetime) -> Sequence[tuple[str, datetime]]:

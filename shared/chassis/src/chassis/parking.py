@@ -61,6 +61,8 @@ class Parked(Stuck):
 
     kind = "parked"
 
+    place: str
+    """What is parked. The id names the partition, too: an order of several locations may be parked in several books."""
     reason: str
     """The exception, in one line."""
     times: int = 1

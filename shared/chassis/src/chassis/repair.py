@@ -7,10 +7,12 @@ from chassis.decision import Document
 
 
 class Repair(Document):
-    """A request that was dealt with; that it is remembered keeps it from being carried out twice."""
+    """A request that was dealt with; that it is remembered keeps its partition from carrying it out twice."""
 
     kind = "repair"
 
+    repair_id: str
+    """Names the request. The id names the partition, too: people may give requests to several partitions one name."""
     partition: int
     at: datetime
     request: str

@@ -20,7 +20,7 @@ from contracts.repair import (
 )
 
 from chassis.dead_letter import DeadLetter
-from chassis.decision import D, Document, Documents
+from chassis.decision import D, Document, Documents, id_in_partition
 from chassis.entry import Progress, Stored
 from chassis.gap import Gap
 from chassis.memory import Working
@@ -71,7 +71,8 @@ class Repairing:
         self, request: RepairCommand, cause: Cause, now: datetime, gap: Gap | None, progress: Progress
     ) -> None:
         """Do what is asked for, unless it was done before; `gap` is where the partition stands still, if it does."""
-        if await self._get(Repair, request.repair_id) is not None:
+        id_ = id_in_partition(request.partition, request.repair_id)
+        if await self._get(Repair, id_) is not None:
             return
         try:
             answer, detail = await self._do(request, cause, now, gap, progress)
@@ -80,7 +81,8 @@ class Repairing:
             detail = refused.reason.message
         self._put(
             Repair(
-                id=request.repair_id,
+                id=id_,
+                repair_id=request.repair_id,
                 partition=request.partition,
                 at=now,
                 request=type(request).__name__,
@@ -125,7 +127,7 @@ class Repairing:
         return event, "the partition goes on without what is missing"
 
     async def _release(self, request: ReleaseParked, cause: Cause, now: datetime) -> tuple[RepairEvent, str]:
-        parked = await self._get(Parked, request.place)
+        parked = await self._get(Parked, id_in_partition(request.partition, request.place))
         if parked is None or not parked.open:
             raise Refused("place", "not_parked", f"{request.place} is not parked")
         self._trouble.release(parked, cause)

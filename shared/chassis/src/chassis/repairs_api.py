@@ -26,6 +26,7 @@ from pydantic import Field
 
 from chassis.body import AsJson
 from chassis.dead_letter import DeadLetter
+from chassis.decision import id_in_partition
 from chassis.gap import Gap
 from chassis.parking import Parked
 from chassis.ports import Log, Publisher, Reader, Ward
@@ -49,6 +50,8 @@ from chassis.repairs_shown import (
 from chassis.stuck import Stuck
 
 LOOK_EVERY_S = 0.2
+LATEST_FIRST = (("at", -1), ("id", 1))
+PARKED = "/parked/{partition}/{place:path}"
 DEAD_LETTER = "/dead-letters/{topic}/{partition}/{offset}"
 
 
@@ -60,7 +63,9 @@ class Wish(FromOutside):
     reason: Name
     """Why."""
     repair_id: Reference = Field(default_factory=lambda: str(uuid4()))
-    """Names the request; a second one with the same id changes nothing. By default it gets one of its own."""
+    """Names the request; a second one with the same id to the same partition changes nothing. By default it gets one of
+    its own.
+    """
 
 
 class Acceptance(Loss, Wish):
@@ -70,6 +75,7 @@ class Acceptance(Loss, Wish):
 Limit = Annotated[int, Query(ge=1, le=200)]
 Cursor = Annotated[str, Query(max_length=400, description="`next` of the page before")]
 Place = Annotated[str, Path(min_length=1, max_length=200)]
+AtPlace = Annotated[str | None, Query(min_length=1, max_length=200, description="only what is parked under this name")]
 RepairId = Annotated[str, Path(min_length=1, max_length=128)]
 WaitS = Annotated[float, Query(ge=0, le=30, description="how long to wait for one that is just on its way")]
 S = TypeVar("S", bound=Stuck)
@@ -130,23 +136,29 @@ def _counts(routes: APIRouter, ward: Ward) -> None:
 
 def _parked(routes: APIRouter, reader: Reader, desk: _Desk) -> None:
     @routes.get("/parked")
-    async def parked(limit: Limit = 50, cursor: Cursor = "") -> ParkedPage:
-        """What is parked because deciding on a message of it failed, in the order of its ids."""
-        found = await reader.find(Parked, {"open": True, "id": {"$gt": cursor}}, limit=limit + 1)
+    async def parked(place: AtPlace = None, limit: Limit = 50, cursor: Cursor = "") -> ParkedPage:
+        """What is parked because deciding on a message of it failed; one place may be, in several partitions."""
+        # No index knows the place: what a service ever parked is soon looked through, and only people ask.
+        where: dict[str, object] = {"open": True, "id": {"$gt": cursor}}
+        if place is not None:
+            where["place"] = place
+        found = await reader.find(Parked, where, limit=limit + 1)
         page = found[:limit]
         shown = [ParkedShown.of(one) for one in page]
         return ParkedPage(parked=shown, next=page[-1].id if len(found) > limit else None)
 
-    @routes.get("/parked/{place:path}")
-    async def parked_at(place: Place) -> ParkedShown:
-        """One parked order, or whatever else shares a key."""
-        return ParkedShown.of(await desk.find(Parked, place))
+    @routes.get(PARKED)
+    async def parked_at(partition: PartitionNumber, place: Place) -> ParkedShown:
+        """One parked order, or whatever else shares a key, in one partition."""
+        return ParkedShown.of(await desk.find(Parked, id_in_partition(partition, place)))
 
-    @routes.post("/parked/{place:path}/release", status_code=status.HTTP_202_ACCEPTED)
-    async def release(place: Place, wish: Annotated[Wish, AsJson], response: Response) -> Asked:
+    @routes.post(f"{PARKED}/release", status_code=status.HTTP_202_ACCEPTED)
+    async def release(
+        partition: PartitionNumber, place: Place, wish: Annotated[Wish, AsJson], response: Response
+    ) -> Asked:
         """Ask for it to go on, with all that has waited, in order. What fails again is parked again."""
-        found = await desk.find(Parked, place)
-        return await desk.ask(ReleaseParked, wish, found.partition, response, place=found.id)
+        found = await desk.find(Parked, id_in_partition(partition, place))
+        return await desk.ask(ReleaseParked, wish, partition, response, place=found.place)
 
 
 def _dead_letters(routes: APIRouter, reader: Reader, log: Log, desk: _Desk) -> None:
@@ -221,17 +233,17 @@ def _repairs(routes: APIRouter, reader: Reader) -> None:
     @routes.get("/repairs")
     async def repairs(limit: Limit = 50) -> RepairPage:
         """What people asked for, and what came of it, the latest first."""
-        found = await reader.find(Repair, {}, sort=(("at", -1), ("id", 1)), limit=limit)
+        found = await reader.find(Repair, {}, sort=LATEST_FIRST, limit=limit)
         return RepairPage(repairs=[RepairShown.of(one) for one in found])
 
     @routes.get("/repairs/{repair_id:path}")
     async def repair(repair_id: RepairId, wait_s: WaitS = 0) -> RepairShown:
-        """What came of one request."""
+        """What came of one request; of several that have this name in several partitions, the latest."""
         loop = asyncio.get_running_loop()
         until = loop.time() + wait_s
-        while (found := await reader.get(Repair, repair_id)) is None:
+        while not (found := await reader.find(Repair, {"repair_id": repair_id}, sort=LATEST_FIRST, limit=1)):
             if loop.time() >= until:
                 detail = "What came of a request is readable about a second after it was carried out."
                 raise Problem(404, "Unknown repair", detail)
             await asyncio.sleep(LOOK_EVERY_S)
-        return RepairShown.of(found)
+        return RepairShown.of(found[0])

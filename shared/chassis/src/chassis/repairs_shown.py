@@ -61,7 +61,7 @@ class ParkedShown(BaseModel):
     @classmethod
     def of(cls, parked: Parked) -> Self:
         return cls(
-            place=parked.id,
+            place=parked.place,
             partition=parked.partition,
             since=parked.since,
             why=parked.why,
@@ -170,8 +170,7 @@ class RepairShown(BaseModel):
 
     @classmethod
     def of(cls, repair: Repair) -> Self:
-        names = set(cls.model_fields) - {"repair_id"}
-        return cls(repair_id=repair.id, **{name: getattr(repair, name) for name in names})
+        return cls(**{name: getattr(repair, name) for name in cls.model_fields})
 
 
 class RepairPage(BaseModel):

@@ -9,7 +9,7 @@ from contracts.message import Reason
 from contracts.wire import Received
 
 from chassis.dead_letter import DeadLetter, dead_letter
-from chassis.decision import Document, Documents, Input
+from chassis.decision import Document, Documents, Input, id_in_partition
 from chassis.entry import Stored
 from chassis.memory import Working
 from chassis.outbox import Cause, Outbox, cause_of
@@ -62,7 +62,14 @@ class Trouble:
         """A bug: the record becomes a dead letter with the traceback, and its order is parked, the record first."""
         self._later.append(partial(self._tell_bug, message, cause, bug))
         reason = f"{type(bug).__name__}: {bug}"[:500].encode(errors="replace").decode()
-        parked = Parked(id=place, partition=self._partition, since=now, why=type(bug).__name__, reason=reason)
+        parked = Parked(
+            id=id_in_partition(self._partition, place),
+            place=place,
+            partition=self._partition,
+            since=now,
+            why=type(bug).__name__,
+            reason=reason,
+        )
         before = self._known(parked.key)
         if isinstance(before, Parked):
             parked = parked.but(times=before.times + 1)
@@ -81,12 +88,13 @@ class Trouble:
     def release(self, parked: Parked, cause: Cause) -> None:
         """What is parked goes on."""
         self._put(parked.but(open=False, records=()), cause)
-        self._parked.discard(parked.id)
+        self._parked.discard(parked.place)
 
     async def park(self, place: str, record: Received, cause: Cause, now: datetime, load: Load) -> None:
         """The order is parked: what comes for it waits."""
-        await load([Parked.key_of(place)])
-        parked = Documents(self._working).get(Parked, place)
+        id_ = id_in_partition(self._partition, place)
+        await load([Parked.key_of(id_)])
+        parked = Documents(self._working).get(Parked, id_)
         longer = with_record(parked, record) if parked else None
         if longer is None:
             full = Reason(path="", code="parked", message=f"{place} is parked, and no more records are kept for it")

@@ -131,7 +131,7 @@ async def _look_for_others(stores: Mapping[str, Archive], known: Collection[str]
     for name, store in stores.items():
         ids = [id_ async for id_ in store.ids(Parked)]
         documents = (await store.latest([Parked.key_of(id_) for id_ in ids])).values()
-        findings += [parked(name, one.id) for one in documents if isinstance(one, Parked) and one.open]
+        findings += [parked(name, one) for one in documents if isinstance(one, Parked) and one.open]
     return findings
 
 

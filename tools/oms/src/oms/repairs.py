@@ -3,25 +3,30 @@
 from collections.abc import Iterator
 from datetime import datetime
 
+from chassis.decision import id_in_partition
 from contracts.repair import (
     DeadLetterDropped,
     DeadLetterRetried,
     GapAccepted,
     ParkedReleased,
+    Repair,
     RepairCommand,
     RepairEvent,
 )
 
 from oms.history import Logged
 
+Asked = tuple[str, int, str]
+"""A request, by the service and the partition that are to do it, and its name."""
+
 
 class Repairs:
     """Takes the requests and the answers to them, in any order, then says what was dealt with."""
 
     def __init__(self) -> None:
-        self.answered: dict[str, RepairEvent] = {}
-        """By its name, what came of each request."""
-        self._asked: dict[str, Logged] = {}
+        self.answered: dict[Asked, RepairEvent] = {}
+        """What came of each request."""
+        self._asked: dict[Asked, Logged] = {}
         self._released: dict[tuple[str, str], datetime] = {}
         self._settled: dict[tuple[str, str], datetime] = {}
         self._retried: dict[str, set[str]] = {}
@@ -30,13 +35,13 @@ class Repairs:
     def take(self, logged: Logged) -> None:
         message, when = logged.message, logged.envelope.time
         if isinstance(message, RepairCommand):
-            self._asked.setdefault(message.repair_id, logged)
+            self._asked.setdefault(_name_of(message), logged)
         if not isinstance(message, RepairEvent):
             return
-        self.answered[message.repair_id] = message
+        self.answered[_name_of(message)] = message
         match message:
             case ParkedReleased(parked_again=False):
-                self._note(self._released, (message.service, message.place), when)
+                self._note(self._released, (message.service, id_in_partition(message.partition, message.place)), when)
             case DeadLetterRetried() | DeadLetterDropped():
                 place = f"{message.topic}/{message.partition}/{message.offset}"
                 if isinstance(message, DeadLetterRetried):
@@ -51,9 +56,10 @@ class Repairs:
     def _note(latest: dict[tuple[str, str], datetime], what: tuple[str, str], when: datetime) -> None:
         latest[what] = max(when, latest.get(what, when))
 
-    def released(self, service: str, place: str, since: datetime) -> bool:
+    def released(self, service: str, partition: int, place: str, since: datetime) -> bool:
         """Whether what was parked then went on, and did not fail again."""
-        return self._released.get((service, place), datetime.min.replace(tzinfo=since.tzinfo)) >= since
+        what = (service, id_in_partition(partition, place))
+        return self._released.get(what, datetime.min.replace(tzinfo=since.tzinfo)) >= since
 
     def settled(self, service: str, place: str, since: datetime) -> bool:
         """Whether the record that became a dead letter then, at `topic/partition/offset`, was taken or dropped."""
@@ -74,6 +80,10 @@ class Repairs:
 
     def unanswered(self) -> Iterator[Logged]:
         """The requests of which nothing came yet."""
-        for repair_id, asked in self._asked.items():
-            if repair_id not in self.answered:
+        for name, asked in self._asked.items():
+            if name not in self.answered:
                 yield asked
+
+
+def _name_of(message: Repair) -> Asked:
+    return message.service, message.partition, message.repair_id

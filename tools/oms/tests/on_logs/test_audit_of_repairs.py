@@ -73,7 +73,7 @@ def stuck_in(shop: Stage, service: str, model: type[S]) -> S:
 
 def release(shop: Stage, service: str, repair_id: str) -> None:
     parked = stuck_in(shop, service, Parked)
-    request = ReleaseParked(repair_id=repair_id, service=service, partition=parked.partition, place=parked.id, **WHO)
+    request = ReleaseParked(repair_id=repair_id, service=service, partition=parked.partition, place=parked.place, **WHO)
     shop.send(request)
 
 
@@ -120,6 +120,22 @@ async def test_what_was_released_too_early_is_found_until_it_is_released_again(
     await shop.settle()
 
     assert found(shop) == []
+
+
+async def test_what_was_released_in_one_partition_is_still_found_in_another(shop: Stage, judge: Judge) -> None:
+    shop.upgrade("inventory", fails_on=IssueStock)
+    one, other = (
+        shop.send(IssueStock(order_id="web:1", revision=1, attempt=1, location=location)) for location in ("L0", "LON")
+    )
+    await asyncio.sleep(UNTIL_IT_FAILED_S)
+    shop.upgrade("inventory")
+    shop.send(ReleaseParked(repair_id="r-1", service="inventory", partition=one.partition, place="web:1", **WHO))
+    await shop.settle()
+
+    found = [finding.place for finding in judge(shop.log)[0].findings if finding.check == "dead letters"]
+
+    assert one.partition != other.partition
+    assert found == [other.place]
 
 
 async def test_an_order_that_was_parked_is_replayed_as_it_went_on(
@@ -278,3 +294,15 @@ async def test_a_request_that_nobody_has_answered_waits(shop: Stage, judge: Judg
     assert sent.topic == REPAIRS.name
     assert [(one.about, one.state) for one in verdict.waiting] == [("ReleaseParked", "not answered")]
     assert verdict.findings == []
+
+
+async def test_a_request_waits_though_another_partition_has_answered_one_of_its_name(shop: Stage, judge: Judge) -> None:
+    shop.stop("payment")
+    for service, partition in (("order", 0), ("order", 1), ("payment", 1)):
+        shop.send(ReleaseParked(repair_id="r-1", service=service, partition=partition, place="web:1", **WHO))
+    await shop.settle()
+
+    verdict, _ = judge(shop.log)
+
+    assert sorted((one.service, one.partition) for one in verdict.repairs) == [("order", 0), ("order", 1)]
+    assert [(one.about, one.state) for one in verdict.waiting] == [("ReleaseParked", "not answered")]

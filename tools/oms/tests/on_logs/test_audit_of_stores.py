@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 from chassis.decision import Document
+from chassis.parking import Parked
+from chassis.testing import NOON
 from contracts.order import OrderPlaced
 from oms.audit.auditor import Judged, Verdict
 from oms.audit.finding import Finding
@@ -113,6 +115,8 @@ async def test_does_not_care_which_saga_an_order_would_have_had_that_makes_no_se
 
 
 def test_names_what_is_parked() -> None:
-    found = parked("payment", "web:1")
+    what = Parked(id="2/web:1", place="web:1", partition=2, since=NOON, why="KeyError", reason="KeyError: 'sku'")
+    found = parked("payment", what)
 
-    assert (found.place, found.about) == ("payment/parked/web:1", "web:1")
+    assert (found.place, found.about) == ("payment/parked/2/web:1", "web:1")
+    assert "in partition 2 of the payment service" in found.what

@@ -44,8 +44,14 @@ class Letter:
     cause: Cause
     when: datetime
     about: str
+    partition: int
     parking_place: str
     """What is parked because of it, if it was a bug."""
+
+    def is_released(self, repairs: Repairs) -> bool:
+        """Whether something was parked because of it, and has gone on."""
+        is_bug = self.cause.code == BUG
+        return is_bug and repairs.released(self.cause.service, self.partition, self.parking_place, self.when)
 
 
 class DeadLetters:
@@ -60,7 +66,11 @@ class DeadLetters:
         topic = TOPIC_OF_DEAD_LETTERS[record.topic]
         cause = _cause(topic, headers)
         letter = Letter(
-            cause, _time(headers, record), headers.get("ce_correlationid", ""), _parking_place(topic, record)
+            cause=cause,
+            when=_time(headers, record),
+            about=headers.get("ce_correlationid", ""),
+            partition=record.partition,
+            parking_place=_parking_place(topic, record),
         )
         name = (headers.get("dead_letter_from") or record.place, cause.service)
         before = self._letters.get(name)
@@ -77,9 +87,7 @@ class DeadLetters:
         return {
             letter.parking_place
             for (_, name), letter in self._letters.items()
-            if name == service
-            and letter.cause.code == BUG
-            and not repairs.released(service, letter.parking_place, letter.when)
+            if name == service and letter.cause.code == BUG and not letter.is_released(repairs)
         }
 
     def causes(self) -> tuple[Counter[Cause], dict[Cause, list[str]]]:
@@ -96,8 +104,7 @@ class DeadLetters:
             cause, since = letter.cause, letter.when
             if cause.code not in OUR_OWN_FAULT and BY_NAME[cause.topic].open:
                 continue
-            is_released = cause.code == BUG and repairs.released(service, letter.parking_place, since)
-            if not is_released and not repairs.settled(service, place, since):
+            if not letter.is_released(repairs) and not repairs.settled(service, place, since):
                 what = f"{service} could not handle the message here: {cause.path} {cause.message}".replace("  ", " ")
                 yield Finding("dead letters", place, letter.about, what)
 

@@ -152,7 +152,8 @@ def compare_stock(level: Level, document: Document | None) -> Iterator[Finding]:
         yield Finding("store", place, about, said)
 
 
-def parked(service: str, document_id: str) -> Finding:
+def parked(service: str, document: Parked) -> Finding:
     """What waits because the service failed on a message."""
-    what = f"it is parked: the {service} service failed on something about it, and keeps what came since"
-    return Finding("store", f"{service}/{Parked.key_of(document_id)}", document_id, what)
+    where = f"in partition {document.partition} of the {service} service"
+    what = f"it is parked {where}, which failed on something about it, and keeps what came since"
+    return Finding("store", f"{service}/{document.key}", document.place, what)

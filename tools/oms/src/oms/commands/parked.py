@@ -25,6 +25,7 @@ def list_(*, service: Service = None, urls: Urls = None, as_json: Json = False) 
         [
             one["place"],
             one["service"],
+            str(one["partition"]),
             moment(one["since"]),
             str(one["times"]),
             str(len(one["waiting"])),
@@ -32,7 +33,7 @@ def list_(*, service: Service = None, urls: Urls = None, as_json: Json = False) 
         ]
         for one in parked
     ]
-    columns = ("place", "service", "since (UTC)", "times", "records", "why")
+    columns = ("place", "service", "partition", "since (UTC)", "times", "records", "why")
     show_list(f"{len(rows):,} parked", columns, rows, "nothing is parked")
 
 
@@ -54,18 +55,24 @@ def release(
 ) -> None:
     """Let it go on with all that has waited, in order; what fails again is parked again, and nothing is lost.
 
+    A place is released in every service and every partition in which it is parked.
+
     Ends with status 1 if it was refused, with 2 if it could not be asked for.
     """
     named = chosen(places, everything=everything, what="PLACE")
     with desk_of(urls, service) as desk:
         found = [one for place in named for one in _find(desk, place)] or list(desk.listed("/parked", "parked"))
-        requests = [Request(one["service"], f"/parked/{one['place']}/release", about=one["place"]) for one in found]
-        carry_out(desk, requests, by, reason, wait, as_json=as_json)
+        carry_out(desk, list(map(_request, found)), by, reason, wait, as_json=as_json)
 
 
 def _find(desk: Desk, place: str) -> list[Shown]:
-    """What is parked there, in each service where it is. Raises Declined if it is parked nowhere."""
-    found = desk.find(f"/parked/{place}")
+    """What is parked there, in each partition where it is. Raises Declined if it is parked nowhere."""
+    found = list(desk.listed("/parked", "parked", place=place))
     if not found:
         raise Declined(404, f"{place} is not parked; what came about a second ago may not be seen yet")
     return found
+
+
+def _request(one: Shown) -> Request:
+    place, partition = one["place"], one["partition"]
+    return Request(one["service"], f"/parked/{partition}/{place}/release", about=f"{place} in partition {partition}")
