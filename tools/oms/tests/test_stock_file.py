@@ -112,6 +112,7 @@ skus = st.from_regex(r"[A-Z0-9]{1,6}", fullmatch=True)
             low_threshold=st.integers(0, 1000),
             substitutes=st.lists(skus, max_size=3).map(tuple),
         ),
+        min_size=1,
         unique_by=lambda row: (row.location, row.sku),
     )
 )
@@ -120,3 +121,8 @@ def test_reads_what_it_writes(rows: list[StockRow]) -> None:
     stock_file.write(text, rows)
 
     assert read(text.getvalue()) == rows
+
+
+def test_a_file_that_lists_nothing_is_refused() -> None:
+    with pytest.raises(BadStockFile, match="it lists nothing"):
+        read("location,sku,quantity\n")

@@ -53,12 +53,13 @@ async def _run(service: Service, settings: ChassisSettings, routes: Routes) -> i
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
-    async with _serving(service, settings, routes, asked_to_stop):
-        # What lives as long as the process need not be looked at by every garbage collection.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(50_000, 20, 50)
-        logger().info("started", http_port=settings.http_port)
+    async with _serving(service, settings, routes, asked_to_stop) as is_connected:
+        if is_connected:
+            # What lives as long as the process need not be looked at by every garbage collection.
+            gc.collect()
+            gc.freeze()
+            gc.set_threshold(50_000, 20, 50)
+            logger().info("started", http_port=settings.http_port)
         await asked_to_stop.wait()
         stopping.begin()
     stopping.done()
@@ -90,7 +91,8 @@ class _Stopping:
 @asynccontextmanager
 async def _serving(
     service: Service, settings: ChassisSettings, routes: Routes, asked_to_stop: asyncio.Event
-) -> AsyncIterator[None]:
+) -> AsyncIterator[bool]:
+    """Serve until the block ends, which is told whether what we depend on was there before we were asked to stop."""
     clock, meters = WallClock(), Meters()
     writer = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
     client = connect(settings.mongo_url)
@@ -139,15 +141,16 @@ async def _serving(
             timeout_graceful_shutdown=HTTP_FINISH_S,
         )
     )
-    http = asyncio.create_task(server.serve(), name="http")
+    # Where the port is taken, uvicorn says so and ends the process; within a task that would be a traceback.
+    http = asyncio.create_task(server.serve([server.config.bind_socket()]), name="http")
     http.add_done_callback(lambda _: asked_to_stop.set())
     try:
         if await _connected(store, log, asked_to_stop):
             await edge.start()
-            yield
+            yield True
             await edge.stop()
         else:
-            yield
+            yield False
     finally:
         server.should_exit = True
         await http

@@ -68,6 +68,8 @@ def read(text: TextIO) -> list[StockRow]:
             if before != line:
                 wrong.append(f"line {line}: {row.sku} in {row.location} already stands in line {before}")
             rows.append(row)
+        if not rows and not wrong:
+            raise BadStockFile("it lists nothing")
     except csv.Error as error:
         raise BadStockFile(f"line {reader.line_num}: {error}") from error
     except UnicodeDecodeError as error:

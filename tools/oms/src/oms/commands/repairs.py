@@ -59,6 +59,8 @@ def carry_out(
         for one in outcomes:
             said = f"[{COLORS[one.outcome]}]{one.outcome}[/] {one.service} {escape(one.about)}: {escape(one.detail)}"
             SHOWN.print(said, soft_wrap=True, highlight=False)
+        if not outcomes:
+            NOTES.print("nothing waits there")
     came_to = {one.outcome for one in outcomes}
     if came_to - {"done"}:
         raise typer.Exit(2 if "not asked" in came_to else 1)

@@ -123,7 +123,9 @@ def _show(rebuilt: Replay) -> None:
     SHOWN.print(table)
     for waiting in rebuilt.untaken:
         SHOWN.print(f"not taken yet: {type(waiting.message).__name__} at {waiting.place}")
-    if rebuilt.differences:
+    if not rebuilt.transitions:
+        SHOWN.print("Nothing was said about it until then.")
+    elif rebuilt.differences:
         SHOWN.print("[red]The log says something else than the order service's rules.[/red]")
     else:
         SHOWN.print("The order service's rules, applied again, say exactly what is on the topics.")
