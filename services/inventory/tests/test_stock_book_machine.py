@@ -32,7 +32,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from inventory.decide import Policy, decider, needs
-from inventory.state import Book, LedgerEntry, Reservation, Stock
+from inventory.state import Backorder, Book, LedgerEntry, Reservation, Stock
 
 QUEUE = 4
 ANSWERS = {
@@ -102,6 +102,12 @@ class StockBook(RuleBasedStateMachine):
 
     def stocks(self) -> list[Stock]:
         return [document for document in self.stage.documents.values() if isinstance(document, Stock)]
+
+    def backorders(self, stock: Stock) -> list[Backorder]:
+        """From the head of the item's queue to its end."""
+        numbers = range(stock.queue_head, stock.queue_end)
+        found = (self.stage.get(Backorder, Backorder.place(stock.location, stock.sku, number)) for number in numbers)
+        return [backorder for backorder in found if backorder is not None]
 
     def reservations(self) -> list[Reservation]:
         return [document for document in self.stage.documents.values() if isinstance(document, Reservation)]
@@ -228,9 +234,11 @@ class StockBook(RuleBasedStateMachine):
                     place = Stock.place(reservation.location, line.sku)
                     queues.setdefault(place, deque()).append((reservation.id, line.missing))
         for stock in self.stocks():
-            assert [(one.reservation, one.missing) for one in stock.waiting] == list(queues.get(stock.id, ()))
-            assert len(stock.waiting) <= QUEUE
-            assert not stock.waiting or stock.available == 0 or stock.alarm is not None
+            queue = [(one.reservation, one.missing) for one in self.backorders(stock) if one.missing]
+            assert queue == list(queues.get(stock.id, ()))
+            assert (stock.waiting_orders, stock.waiting_units) == (len(queue), sum(missing for _, missing in queue))
+            assert len(queue) <= QUEUE
+            assert not queue or stock.available == 0 or stock.alarm is not None
 
     @invariant()
     def the_ledger_and_the_levels_that_were_said_agree_with_the_book(self) -> None:

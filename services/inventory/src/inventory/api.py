@@ -136,7 +136,7 @@ def _levels(routes: APIRouter, reader: Reader, availability: Availability) -> No
         found = await reader.get(Stock, Stock.place(location, sku))
         if found is None:
             raise Problem(404, "Unknown item", f"{location} has never heard of {sku}.")
-        return StockShown.of(found)
+        return StockShown.model_validate(found)
 
 
 def _history(routes: APIRouter, reader: Reader) -> None:

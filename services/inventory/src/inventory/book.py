@@ -1,9 +1,10 @@
 """A location's book while one input is written into it."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 
-from chassis.decision import Decision, Document, Documents
+from chassis.decision import D, Decision, Document, Documents
 from contracts.inventory import (
     BinQuantity,
     StockBackordered,
@@ -17,6 +18,7 @@ from contracts.inventory import (
 from contracts.message import Message, SkuQuantity
 
 from inventory.state import (
+    Backorder,
     Book,
     LedgerEntry,
     LevelChange,
@@ -74,19 +76,36 @@ class OpenBook:
 
     def serve(self, skus: Iterable[str]) -> None:
         """Hand what is available of these items to the orders that wait for them, in order of arrival."""
-        for sku, place, units in tuple(servings(self.stock(sku) for sku in skus)):
-            self.move(sku, available=-units, reserved=units, allocated_to=place)
-            self.put(stock := self.stock(sku).with_head_given(units))
-            reservation = self._waiting(place).given(sku, units, stock.bin, self.now)
-            self.put(reservation)
-            if reservation.state == "held":
-                self.say(outcome(reservation))
+        stocks = (self.stock(sku) for sku in skus)
+        for sku, backorder, units in tuple(servings(stocks, lambda place: self._waiting(Backorder, place))):
+            self.put(stock := self.stock(sku).with_head_given(backorder.missing, units))
+            if units:
+                self.put(backorder.but(missing=backorder.missing - units))
+                self.move(sku, available=-units, reserved=units, allocated_to=backorder.reservation)
+                reservation = self._waiting(Reservation, backorder.reservation).given(sku, units, stock.bin, self.now)
+                self.put(reservation)
+                if reservation.state == "held":
+                    self.say(outcome(reservation))
 
-    def _waiting(self, place: str) -> Reservation:
-        changed = self._others.get(Reservation.key_of(place))
-        found = changed if isinstance(changed, Reservation) else self._documents.get(Reservation, place)
+    def join_queue(self, reservation: str, line: ReservedLine) -> ReservedLine:
+        """Let the reservation wait for what it misses of the item, behind all others; the line, with its backorder."""
+        stock = self.stock(line.sku)
+        place = Backorder.place(self.location, line.sku, stock.queue_end)
+        self.put(Backorder(id=place, reservation=reservation, missing=line.missing))
+        self.put(stock.with_tail(line.missing))
+        return replace(line, backorder=stock.queue_end)
+
+    def leave_queue(self, line: ReservedLine) -> None:
+        """Let nobody wait any more for what the line misses."""
+        backorder = self._waiting(Backorder, Backorder.place(self.location, line.sku, line.backorder))
+        self.put(backorder.but(missing=0))
+        self.put(self.stock(line.sku).without(backorder.missing))
+
+    def _waiting(self, model: type[D], place: str) -> D:
+        changed = self._others.get(model.key_of(place))
+        found = changed if isinstance(changed, model) else self._documents.get(model, place)
         if found is None:
-            raise LookupError(f"{place} waits for stock and does not exist")
+            raise LookupError(f"{model.key_of(place)} waits for stock and does not exist")
         return found
 
     def enter(self, what: What, cause: str, note: str = "") -> None:
@@ -122,7 +141,7 @@ class OpenBook:
                     location=self.location, sku=stock.sku, available=stock.available, threshold=stock.low_threshold
                 )
             )
-        unserved = stock.available > 0 and stock.waiting != ()
+        unserved = stock.available > 0 and stock.waiting_orders > 0
         return stock.but(low=low, version=self.number, alarm=self.now + SOON if unserved else None)
 
 

@@ -1,6 +1,6 @@
 """What the inventory service does about each input: pure, and total over every valid message."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -23,12 +23,14 @@ from contracts.inventory import (
 from inventory.book import MOST_IN_A_LINE, OpenBook, added_up, outcome
 from inventory.movements import changes_of, move
 from inventory.state import (
+    Backorder,
     Book,
     Command,
     Movement,
     Reservation,
     ReservedLine,
     Stock,
+    backorders_within_reach,
     servings,
     step_of,
 )
@@ -55,18 +57,19 @@ def needs(message: Input, documents: Documents) -> Iterator[str]:
             yield Movement.key_of(Movement.place(message.location, message.movement_id))
             changes = changes_of(message)
             yield from (Stock.key_of(Stock.place(message.location, sku)) for sku in changes)
-            yield from _served(
+            moved = [
                 stock.moved(available=change)
                 for sku, change in changes.items()
                 if change > 0 and (stock := _loaded(documents, Stock, Stock.place(message.location, sku)))
-            )
+            ]
+            yield from _needs_of_serving(moved, documents)
         case ConfigureItem():
             yield from (Book.key_of(message.location), Stock.key_of(Stock.place(message.location, message.sku)))
         case AlarmRang():
             yield message.document
             if stock := _loaded(documents, Stock, message.document.removeprefix(f"{Stock.kind}/")):
                 yield Book.key_of(stock.location)
-                yield from _served([stock])
+                yield from _needs_of_serving([stock], documents)
 
 
 def _needs_of_reserving(command: ReserveStock, documents: Documents) -> Iterator[str]:
@@ -79,21 +82,38 @@ def _needs_of_reserving(command: ReserveStock, documents: Documents) -> Iterator
 
 
 def _needs_of_ending(command: ReleaseStock | IssueStock, documents: Documents) -> Iterator[str]:
-    """The reservation leads to its items; of what goes back on the shelf, these lead to the orders that wait for it."""
+    """The reservation leads to its items; if it is released, also to its backorders and to those behind them."""
     reservation = _loaded(documents, Reservation, Reservation.place(command))
     if reservation is None or not reservation.holds:
         return
     yield from (Stock.key_of(Stock.place(command.location, line.sku)) for line in reservation.lines)
     if isinstance(command, ReleaseStock):
-        yield from _served(
-            stock.without(reservation.id).moved(available=line.held)
+        yield from (
+            Backorder.key_of(Backorder.place(command.location, line.sku, line.backorder))
             for line in reservation.lines
-            if line.held and (stock := _loaded(documents, Stock, Stock.place(command.location, line.sku)))
+            if reservation.awaits(line)
         )
+        left = [
+            (stock.without(line.missing) if reservation.awaits(line) else stock).moved(available=line.held)
+            for line in reservation.lines
+            if (stock := _loaded(documents, Stock, Stock.place(command.location, line.sku)))
+        ]
+        yield from _needs_of_serving(left, documents, leaving=reservation.id)
 
 
-def _served(stocks: Iterable[Stock]) -> Iterator[str]:
-    return (Reservation.key_of(place) for _, place, _ in servings(stocks))
+def _needs_of_serving(stocks: Sequence[Stock], documents: Documents, leaving: str = "") -> Iterator[str]:
+    """The backorders within reach, as they are once this reservation has left; those that get units lead to theirs."""
+    reached = list(backorders_within_reach(stocks))
+    yield from map(Backorder.key_of, reached)
+    if all(documents.has(Backorder.key_of(place)) for place in reached):
+        known = (documents.get(Backorder, place) for place in reached)
+        as_left = {
+            backorder.id: backorder.but(missing=0) if backorder.reservation == leaving else backorder
+            for backorder in known
+            if backorder is not None
+        }
+        served = servings(stocks, as_left.__getitem__)
+        yield from (Reservation.key_of(backorder.reservation) for _, backorder, units in served if units)
 
 
 def _loaded(documents: Documents, model: type[D], id: str) -> D | None:  # noqa: A002 - it is the field's name
@@ -138,17 +158,17 @@ def _reserve(book: OpenBook, command: ReserveStock, known: Reservation | None, p
         return
     wanted = added_up((line.sku, line.quantity) for line in command.lines)
     short = [sku for sku, units in wanted.items() if book.stock(sku).free < units]
-    crowded = any(len(book.stock(sku).waiting) >= policy.backorder_queue_max_orders for sku in short)
+    crowded = any(book.stock(sku).waiting_orders >= policy.backorder_queue_max_orders for sku in short)
     if short and (command.when_short == "refuse" or (command.when_short == "backorder" and crowded)):
         rejected = Reservation.begin(command, "rejected", book.number, book.now)
         reservation = rejected.but(shortages=tuple(_shortage(book, sku, wanted) for sku in short))
     else:
         waits = bool(short) and command.when_short == "backorder"
         begun = Reservation.begin(command, "waiting" if waits else "held", book.number, book.now)
-        reservation = begun.but(lines=tuple(_take(book, sku, units) for sku, units in wanted.items()))
-        for line in reservation.lines:
-            if waits and line.missing:
-                book.put(book.stock(line.sku).with_tail(reservation.id, line.missing))
+        lines = (_take(book, sku, units) for sku, units in wanted.items())
+        if waits:
+            lines = (book.join_queue(begun.id, line) if line.missing else line for line in lines)
+        reservation = begun.but(lines=tuple(lines))
     book.put(reservation)
     book.say(outcome(reservation))
 
@@ -182,13 +202,14 @@ def _release(book: OpenBook, command: ReleaseStock, known: Reservation | None) -
         return
     reservation = known or Reservation.begin(command, "released", book.number, book.now)
     for line in reservation.lines:
-        if reservation.state == "waiting" and line.missing:
-            book.put(book.stock(line.sku).without(reservation.id))
+        if reservation.awaits(line):
+            book.leave_queue(line)
         book.move(line.sku, available=line.held, reserved=-line.held)
     released = reservation.but(state="released", changed_at=book.now)
     book.put(released)
     book.say(outcome(released))
-    book.serve(line.sku for line in reservation.lines if line.held)
+    # Also where nothing came free: else those who leave while nothing arrives would pile up at the head.
+    book.serve(line.sku for line in reservation.lines)
 
 
 def _issue(book: OpenBook, command: IssueStock, known: Reservation | None) -> None:

@@ -15,8 +15,6 @@ from inventory.state import (
     MovedLine,
     MovementKind,
     ReservationState,
-    ReservedLine,
-    Stock,
     What,
 )
 
@@ -132,14 +130,6 @@ class StockShown(LevelShown):
     waiting_units: int
     """How many units they miss."""
 
-    @classmethod
-    def of(cls, stock: Stock) -> Self:
-        queue = {
-            "waiting_orders": len(stock.waiting),
-            "waiting_units": sum(place.missing for place in stock.waiting),
-        }
-        return cls.model_validate(dict(stock) | queue)
-
 
 class MovementShown(Shown):
     """A movement that no order caused."""
@@ -156,6 +146,17 @@ class MovementShown(Shown):
     at: datetime
 
 
+class LineShown(Shown):
+    """One item of a reservation."""
+
+    sku: str
+    bin: str
+    """Where the units lay when they were set aside."""
+    requested: int
+    held: int
+    """Units set aside; of what was released or issued, the units that were."""
+
+
 class ReservationShown(Shown):
     """What one location sets aside for one attempt of an order."""
 
@@ -164,7 +165,7 @@ class ReservationShown(Shown):
     revision: int
     attempt: int
     state: ReservationState
-    lines: tuple[ReservedLine, ...]
+    lines: tuple[LineShown, ...]
     shortages: tuple[Shortage, ...]
     """Why it was rejected."""
     asked_at: datetime

@@ -1,9 +1,8 @@
 """What the inventory service remembers: of each location its stock, its reservations, its movements and its ledger."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import islice
 from typing import ClassVar, Literal, Self, TypedDict
 
 from chassis.decision import Document
@@ -16,8 +15,8 @@ What = Literal["reserve", "allocate", "release", "issue", "receive", "adjust", "
 Command = ReserveStock | ReleaseStock | IssueStock
 
 MOST_SERVED = 25
-"""How many waiting orders one input serves at the most, so that a journal entry stays small; the others are served
-right after, when the stock's alarm rings."""
+"""How many backorders one input serves, or finds gone, at the most, so that it reads little and a journal entry stays
+small; the others are served right after, when the stock's alarm rings."""
 
 
 class Book(Document):
@@ -29,14 +28,19 @@ class Book(Document):
     """Counts the inputs that changed anything in this location."""
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """A place in an item's backorder queue."""
+class Backorder(Document):
+    """A reservation's place in the queue of one item: a queue that was one document would be written at each change."""
+
+    kind: ClassVar[str] = "backorders"
 
     reservation: str
     """The id of the reservation that waits."""
     missing: int
-    """Units it still needs of this item."""
+    """Units it still needs of this item; none once it is gone from the queue, because it got them or was released."""
+
+    @staticmethod
+    def place(location: str, sku: str, number: int) -> str:
+        return f"{location}/{sku}/{number}"
 
 
 class Stock(Document):
@@ -61,8 +65,14 @@ class Stock(Document):
     low: bool = False
     """Whether StockLow was said, and the item has not recovered since."""
     substitutes: tuple[str, ...] = ()
-    waiting: tuple[Waiting, ...] = ()
-    """The backorder queue, the order that came first at its head."""
+    queue_head: int = 1
+    """The number of the first backorder that may not be gone yet."""
+    queue_end: int = 1
+    """The number that the next backorder gets."""
+    waiting_orders: int = 0
+    """How many backorders wait; the others from the head to the end are gone."""
+    waiting_units: int = 0
+    """Units that they miss."""
     version: int = 0
     """The number of the book's input that changed it last."""
 
@@ -77,7 +87,15 @@ class Stock(Document):
     @property
     def free(self) -> int:
         """Units that a new order can have: none while others wait for the item."""
-        return 0 if self.waiting else self.available
+        return 0 if self.waiting_orders else self.available
+
+    @property
+    def within_reach(self) -> range:
+        """The numbers of the backorders that units may come to: who waits takes one at the least, who is gone none."""
+        if not self.waiting_orders:
+            return range(0)
+        gone = self.queue_end - self.queue_head - self.waiting_orders
+        return range(self.queue_head, min(self.queue_head + gone + self.available, self.queue_end))
 
     def moved(self, *, available: int = 0, reserved: int = 0, shipped: int = 0) -> Self:
         return self.but(
@@ -87,34 +105,50 @@ class Stock(Document):
             shipped=self.shipped + shipped,
         )
 
-    def without(self, reservation: str) -> Self:
-        """The same without this reservation in the queue."""
-        return self.but(waiting=tuple(place for place in self.waiting if place.reservation != reservation))
+    def with_tail(self, missing: int) -> Self:
+        """The same with one more backorder at the end of the queue; an empty one leaves all that are gone behind."""
+        return self.but(
+            queue_head=self.queue_head if self.waiting_orders else self.queue_end,
+            queue_end=self.queue_end + 1,
+            waiting_orders=self.waiting_orders + 1,
+            waiting_units=self.waiting_units + missing,
+        )
 
-    def with_tail(self, reservation: str, missing: int) -> Self:
-        """The same with one more reservation at the end of the queue."""
-        return self.but(waiting=(*self.waiting, Waiting(reservation=reservation, missing=missing)))
+    def without(self, missing: int) -> Self:
+        """The same after a backorder that misses so many units is gone."""
+        return self.but(waiting_orders=self.waiting_orders - 1, waiting_units=self.waiting_units - missing)
 
-    def with_head_given(self, units: int) -> Self:
-        """The same after the head of the queue got so many units."""
-        head, *_ = self.waiting
-        left = (Waiting(reservation=head.reservation, missing=head.missing - units),) if units < head.missing else ()
-        return self.but(waiting=left + self.waiting[1:])
+    def with_head_given(self, missing: int, units: int) -> Self:
+        """The same after the head of the queue, which misses so many units, got some of them, or none if it is gone."""
+        if units < missing:
+            return self.but(waiting_units=self.waiting_units - units)
+        served = self.without(missing) if units else self
+        return served.but(queue_head=self.queue_head + 1)
 
-    def shares(self) -> Iterator[tuple[str, int]]:
-        """Whom the available units go to, head of the queue first: reservation and units."""
-        units = self.available
-        for place in self.waiting:
-            if not units:
-                return
-            share = min(units, place.missing)
+
+def backorders_within_reach(stocks: Iterable[Stock]) -> Iterator[str]:
+    """The ids of all that `servings` may look at: of each queue at one at the least, so of the next at one fewer."""
+    reached = (stock for stock in stocks if stock.within_reach)
+    for stock, looks in zip(reached, range(MOST_SERVED, 0, -1), strict=False):
+        yield from (Backorder.place(stock.location, stock.sku, number) for number in stock.within_reach[:looks])
+
+
+def servings(stocks: Iterable[Stock], backorder_of: Callable[[str], Backorder]) -> Iterator[tuple[str, Backorder, int]]:
+    """What one input hands out of the units available in these stocks: SKU, the backorder at the head of the queue, and
+    the units that it gets; none if it is gone.
+    """
+    looks = MOST_SERVED
+    for stock in stocks:
+        units = stock.available
+        for number in stock.within_reach[:looks]:
+            looks -= 1
+            backorder = backorder_of(Backorder.place(stock.location, stock.sku, number))
+            share = min(units, backorder.missing)
             units -= share
-            yield place.reservation, share
-
-
-def servings(stocks: Iterable[Stock]) -> Iterator[tuple[str, str, int]]:
-    """What one input hands to waiting orders of the units available in these stocks: SKU, reservation and units."""
-    return islice(((stock.sku, *share) for stock in stocks for share in stock.shares()), MOST_SERVED)
+            if share or not backorder.missing:
+                yield stock.sku, backorder, share
+            if share < backorder.missing:  # it stays at the head, and nobody gets ahead of it
+                break
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +161,8 @@ class ReservedLine:
     requested: int
     held: int
     """Units set aside; of what was released or issued, the units that were."""
+    backorder: int = 0
+    """The number of its backorder; 0 if it never had one."""
 
     @property
     def missing(self) -> int:
@@ -188,6 +224,10 @@ class Reservation(Document):
     def holds(self) -> bool:
         """Whether units are, or may come to be, set aside for it."""
         return self.state in {"held", "waiting"}
+
+    def awaits(self, line: ReservedLine) -> bool:
+        """Whether it waits for more of the line's item; then the line has a backorder."""
+        return self.state == "waiting" and line.missing > 0
 
     def given(self, sku: str, units: int, bin: str, now: datetime) -> Self:  # noqa: A002 - it is the field's name
         """The waiting reservation after it got so many units of an item that it missed."""

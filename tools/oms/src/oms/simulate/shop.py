@@ -17,7 +17,7 @@ from contracts.message import SkuQuantity
 from contracts.order import CancelOrder, OrderPlaced
 from contracts.topics import topics_read_by
 from fulfillment.state import Fulfillment
-from inventory.state import Book, LedgerEntry, Movement, Reservation, Stock
+from inventory.state import Backorder, Book, LedgerEntry, Movement, Reservation, Stock
 from order.definition import Policy
 from order.sourcing import Routes
 from order.state import Order
@@ -71,7 +71,7 @@ def services(deadlines: Deadlines) -> dict[str, Service]:
         Service(
             name="inventory",
             topics=topics_read_by("inventory"),
-            documents=(Book, Stock, Reservation, Movement, LedgerEntry),
+            documents=(Book, Stock, Backorder, Reservation, Movement, LedgerEntry),
             needs=inventory.decide.needs,
             decide=inventory.decide.decider(inventory.decide.Policy(backorder_queue_max_orders=100)),
         ),
