@@ -1,5 +1,7 @@
 """`oms`: the command line of Throughline."""
 
+import signal
+
 import typer
 
 from oms.commands import (
@@ -49,4 +51,6 @@ for elsewhere in (setup.setup, backup.backup, backup.restore):
 
 
 def main() -> None:
+    # Who is asked to end has as much to put away as who is interrupted: what was started here must not go on alone.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     app()
