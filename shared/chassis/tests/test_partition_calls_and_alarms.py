@@ -336,7 +336,7 @@ async def test_an_alarm_that_was_moved_while_it_waited_to_be_heard_is_not_heard(
     process = world.start(toys.counter)
     world.send(toys.ask(order_id, "alarm 50"))
     await asyncio.sleep(5)
-    process.partition._inbox._inside.add([AlarmRang(f"tally/{order_id}")])
+    process.partition._inbox._ongoing.add([AlarmRang(f"tally/{order_id}")])
     process.partition._inbox.wake()
     await asyncio.sleep(5)
     assert world.read(toys.counter, toys.Tally, order_id).heard == ("alarm 50",)
