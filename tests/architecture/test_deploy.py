@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,8 @@ import pytest
 import yaml
 from chassis.settings import ChassisSettings
 from chassis.telemetry import Meters
+
+from tests.pages import Page
 
 ROOT = Path(__file__).parents[2]
 KUBERNETES = ROOT / "deploy" / "kubernetes"
@@ -24,6 +28,9 @@ def load(path: Path) -> Any:  # noqa: ANN401 - YAML of any shape
 
 
 COMPOSE = load(ROOT / "docker-compose.yml")["services"]
+ALERTS = {rule["alert"]: rule for group in load(ROOT / "deploy" / "alerts.yml")["groups"] for rule in group["rules"]}
+PROMTOOL = shutil.which("promtool")
+DEPLOYING = Page(ROOT / "deploy" / "README.md")
 
 
 def literals(kind: str, name: str) -> dict[str, str]:
@@ -95,8 +102,32 @@ def test_the_dashboard_shows_every_metric() -> None:
 
 @pytest.mark.parametrize("trouble", ["gaps_total", "partition_running", "dead_letters_total", "parked", "lag_messages"])
 def test_somebody_is_told_of(trouble: str) -> None:
-    alerts = [rule["expr"] for group in load(ROOT / "deploy" / "alerts.yml")["groups"] for rule in group["rules"]]
-    assert any(f"throughline_{trouble}" in alert for alert in alerts)
+    assert any(f"throughline_{trouble}" in alert["expr"] for alert in ALERTS.values())
+
+
+def test_a_service_of_which_nothing_is_left_is_missed() -> None:
+    absences = ALERTS["ThroughlineNotAnswering"]["expr"].split(" or ")
+    parts = [re.fullmatch(r'absent\((\w+)\{service="(\w+)"\}\)', absence) for absence in absences]
+    missed = {part[2]: part[1] for part in parts if part}
+    assert set(missed) == SERVICES
+    shown_at_once = {sample.name for family in Meters().registry.collect() for sample in family.samples}
+    assert set(missed.values()) <= shown_at_once
+
+
+def test_alerts_go_by_labels_that_the_page_names() -> None:
+    asked = {label for alert in ALERTS.values() for label in re.findall(r"(\w+)(?:=~|!=|!~|=)\"", alert["expr"])}
+    assert asked == {"service", "what", "outcome"}
+    watching = DEPLOYING.path.read_text().partition("## Watching")[2]
+    assert {f"`{name}`" for name in ("service", *SERVICES)} <= set(re.findall(r"`\w+`", watching))
+
+
+@pytest.mark.skipif(PROMTOOL is None, reason="promtool comes with Prometheus")
+def test_prometheus_makes_of_the_alerts_what_is_meant() -> None:
+    rules = ROOT / "tests" / "architecture" / "alerts.yml"
+    tested = subprocess.run(  # noqa: S603 - Prometheus's own tool, on our own rules
+        [str(PROMTOOL), "test", "rules", rules], capture_output=True, text=True, check=False
+    )
+    assert tested.returncode == 0, tested.stdout + tested.stderr
 
 
 def test_every_panel_names_what_it_shows() -> None:
