@@ -121,6 +121,11 @@ def test_alerts_go_by_labels_that_the_page_names() -> None:
     assert {f"`{name}`" for name in ("service", *SERVICES)} <= set(re.findall(r"`\w+`", watching))
 
 
+def test_the_alert_about_writes_speaks_of_reads_where_it_asks_for_them() -> None:
+    alert = ALERTS["ThroughlineWritesFail"]
+    assert ("read_failures" in alert["expr"]) == ("read" in alert["annotations"]["summary"])
+
+
 @pytest.mark.skipif(PROMTOOL is None, reason="promtool comes with Prometheus")
 def test_prometheus_makes_of_the_alerts_what_is_meant() -> None:
     rules = ROOT / "tests" / "architecture" / "alerts.yml"
