@@ -12,6 +12,7 @@ import pytest
 import yaml
 from chassis.settings import ChassisSettings
 from chassis.telemetry import Meters
+from oms import connection
 
 from tests.pages import Page
 
@@ -60,6 +61,23 @@ def test_compose_sets_what_the_services_read_and_lets_them_stop_in_time(name: st
     service = COMPOSE[name]
     assert set(service["environment"]) <= SETTINGS
     assert int(service["stop_grace_period"].removesuffix("s")) > int(service["environment"]["STOP_DEADLINE_S"])
+
+
+def test_oms_is_told_where_every_service_is_in_compose(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in COMPOSE["oms"]["environment"].items():
+        monkeypatch.setenv(name, value)
+    assert {name: connection.service_urls(name) for name in SERVICES} == {
+        name: [f"http://{name}:8000"] for name in SERVICES
+    }
+    assert connection.order_url(None) == "http://order:8000"
+
+
+def test_oms_may_write_its_backups_in_compose() -> None:
+    volumes = dict(volume.split(":")[:2] for volume in COMPOSE["oms"]["volumes"])
+    assert volumes["backups"] == "/home/throughline/backups"
+    assert "backups" in load(ROOT / "docker-compose.yml")["volumes"]
+    # A volume belongs to root, unless the image has such a directory of the user's own.
+    assert "\nRUN mkdir backups\n" in (ROOT / "deploy" / "Dockerfile").read_text().partition(" AS oms\n")[2]
 
 
 @pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: str(path.relative_to(KUBERNETES)))
