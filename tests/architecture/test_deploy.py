@@ -63,6 +63,11 @@ def test_compose_sets_what_the_services_read_and_lets_them_stop_in_time(name: st
     assert int(service["stop_grace_period"].removesuffix("s")) > int(service["environment"]["STOP_DEADLINE_S"])
 
 
+@pytest.mark.parametrize("name", sorted(name for name, service in COMPOSE.items() if "build" in service))
+def test_compose_fetches_no_image_of_ours_from_whoever_has_its_name(name: str) -> None:
+    assert COMPOSE[name]["pull_policy"] == "never"
+
+
 def test_oms_is_told_where_every_service_is_in_compose(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in COMPOSE["oms"]["environment"].items():
         monkeypatch.setenv(name, value)
