@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ def load(path: Path) -> Any:  # noqa: ANN401 - YAML of any shape
 
 
 COMPOSE = load(ROOT / "docker-compose.yml")["services"]
+POD = load(KUBERNETES / "service" / "deployment.yaml")["spec"]["template"]["spec"]
 ALERTS = {rule["alert"]: rule for group in load(ROOT / "deploy" / "alerts.yml")["groups"] for rule in group["rules"]}
 PROMTOOL = shutil.which("promtool")
 DEPLOYING = Page(ROOT / "deploy" / "README.md")
@@ -96,6 +98,30 @@ def test_kubernetes_sets_what_the_services_read_and_lets_them_stop_in_time() -> 
     own = {variable["name"] for variable in pod["containers"][0]["env"]}
     assert own | set(settings) | set(literals("secretGenerator", "throughline-addresses")) <= SETTINGS
     assert pod["terminationGracePeriodSeconds"] > int(settings["STOP_DEADLINE_S"])
+
+
+def image_of(service: str) -> str:
+    """The image that the service's kustomization puts into the Deployment of all."""
+    (replaced,) = load(KUBERNETES / service / "kustomization.yaml")["images"]
+    name, _, tag = POD["containers"][0]["image"].rpartition(":")
+    assert replaced["name"] == name
+    return f"{replaced['newName']}:{tag}"
+
+
+def test_images_in_kubernetes_are_of_this_version_and_of_nobody_elses_registry() -> None:
+    job = load(KUBERNETES / "setup.yaml")["spec"]["template"]["spec"]
+    images = {service: image_of(service) for service in SERVICES} | {"oms": job["containers"][0]["image"]}
+    assert images == {
+        name: f"registry.invalid/throughline/{name}:{version(f'throughline-{name}')}" for name in (*SERVICES, "oms")
+    }
+
+
+def test_the_overlay_that_is_shown_says_where_every_image_is() -> None:
+    (overlay,) = [yaml.safe_load(block.code) for block in DEPLOYING.blocks if "kustomization.yaml" in block.code]
+    assert {image["name"] for image in overlay["images"]} == {
+        f"registry.invalid/throughline/{name}" for name in (*SERVICES, "oms")
+    }
+    assert overlay["namespace"]
 
 
 def test_images_and_newcomers_use_the_same_uv() -> None:
