@@ -29,6 +29,10 @@ def load(path: Path) -> Any:  # noqa: ANN401 - YAML of any shape
     return yaml.safe_load(path.read_text())
 
 
+def load_all(path: Path) -> list[Any]:
+    return list(yaml.safe_load_all(path.read_text()))
+
+
 COMPOSE = load(ROOT / "docker-compose.yml")["services"]
 POD = load(KUBERNETES / "service" / "deployment.yaml")["spec"]["template"]["spec"]
 ALERTS = {rule["alert"]: rule for group in load(ROOT / "deploy" / "alerts.yml")["groups"] for rule in group["rules"]}
@@ -122,6 +126,14 @@ def test_the_overlay_that_is_shown_says_where_every_image_is() -> None:
         f"registry.invalid/throughline/{name}" for name in (*SERVICES, "oms")
     }
     assert overlay["namespace"]
+
+
+def test_what_is_applied_to_a_shared_namespace_has_a_name_of_ours() -> None:
+    resources = load(KUBERNETES / "kustomization.yaml")["resources"]
+    files = [KUBERNETES / name for name in resources if name.endswith(".yaml")]
+    names = [manifest["metadata"]["name"] for path in files for manifest in load_all(path)]
+    assert names
+    assert [name for name in names if not name.startswith("throughline-")] == []
 
 
 def test_images_and_newcomers_use_the_same_uv() -> None:
