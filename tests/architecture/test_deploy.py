@@ -98,10 +98,12 @@ def test_manifests_are_what_kubernetes_accepts(path: Path) -> None:
 
 def test_kubernetes_sets_what_the_services_read_and_lets_them_stop_in_time() -> None:
     settings = literals("configMapGenerator", "throughline-settings")
-    pod = load(KUBERNETES / "service" / "deployment.yaml")["spec"]["template"]["spec"]
-    own = {variable["name"] for variable in pod["containers"][0]["env"]}
+    (container,) = POD["containers"]
+    own = {variable["name"] for variable in container["env"]}
     assert own | set(settings) | set(literals("secretGenerator", "throughline-addresses")) <= SETTINGS
-    assert pod["terminationGracePeriodSeconds"] > int(settings["STOP_DEADLINE_S"])
+    pause = container["lifecycle"]["preStop"]["sleep"]["seconds"]
+    assert pause > 0
+    assert POD["terminationGracePeriodSeconds"] > pause + int(settings["STOP_DEADLINE_S"])
 
 
 def image_of(service: str) -> str:
