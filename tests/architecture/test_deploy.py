@@ -38,6 +38,7 @@ POD = load(KUBERNETES / "service" / "deployment.yaml")["spec"]["template"]["spec
 ALERTS = {rule["alert"]: rule for group in load(ROOT / "deploy" / "alerts.yml")["groups"] for rule in group["rules"]}
 PROMTOOL = shutil.which("promtool")
 DEPLOYING = Page(ROOT / "deploy" / "README.md")
+OURS = {"app.kubernetes.io/part-of": "throughline"}
 
 
 def literals(kind: str, name: str) -> dict[str, str]:
@@ -93,7 +94,8 @@ def test_oms_may_write_its_backups_in_compose() -> None:
 
 @pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: str(path.relative_to(KUBERNETES)))
 def test_manifests_are_what_kubernetes_accepts(path: Path) -> None:
-    kubernetes_validate.validate(load(path), kubernetes_validate.latest_version(), strict=True)
+    for manifest in load_all(path):
+        kubernetes_validate.validate(manifest, kubernetes_validate.latest_version(), strict=True)
 
 
 def test_kubernetes_sets_what_the_services_read_and_lets_them_stop_in_time() -> None:
@@ -136,6 +138,30 @@ def test_what_is_applied_to_a_shared_namespace_has_a_name_of_ours() -> None:
     names = [manifest["metadata"]["name"] for path in files for manifest in load_all(path)]
     assert names
     assert [name for name in names if not name.startswith("throughline-")] == []
+
+
+def test_nobody_connects_to_a_service_without_a_label_that_the_page_explains() -> None:
+    assert "networkpolicy.yaml" in load(KUBERNETES / "kustomization.yaml")["resources"]
+    policies = {one["metadata"]["name"]: one["spec"] for one in load_all(KUBERNETES / "networkpolicy.yaml")}
+    assert {name: one["podSelector"]["matchLabels"] for name, one in policies.items()} == {
+        "throughline-services": {**OURS, "app.kubernetes.io/component": "service"},
+        "throughline-gateway": {**OURS, "app.kubernetes.io/name": "order"},
+    }
+    labels = {name: set().union(*map(admitted, one["ingress"])) for name, one in policies.items()}
+    assert labels == {"throughline-services": {"operator", "prometheus"}, "throughline-gateway": {"gateway"}}
+    explained = {row[0] for row in DEPLOYING.table_after("Who may connect")}
+    assert explained == {f"`{label}`" for label in set().union(*labels.values())}
+
+
+def admitted(rule: dict[str, Any]) -> set[str]:
+    """The labels that a rule lets in: to one port, and from elsewhere only out of a namespace that is labelled, too."""
+    assert [port["port"] for port in rule["ports"]] == [POD["containers"][0]["ports"][0]["containerPort"]]
+    here, elsewhere = rule["from"]
+    assert "namespaceSelector" not in here
+    assert elsewhere["namespaceSelector"] == {"matchLabels": {"throughline-access": "allowed"}}
+    assert elsewhere["podSelector"] == here["podSelector"]
+    listed = {value for one in here["podSelector"].get("matchExpressions", []) for value in one["values"]}
+    return listed | set(here["podSelector"].get("matchLabels", {}).values())
 
 
 def test_images_and_newcomers_use_the_same_uv() -> None:
