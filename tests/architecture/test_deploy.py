@@ -178,6 +178,15 @@ def admitted(rule: dict[str, Any]) -> set[str]:
     return listed | set(here["podSelector"].get("matchLabels", {}).values())
 
 
+def test_pods_ask_for_the_memory_that_the_page_says() -> None:
+    (row,) = [row for row in Page(ROOT / "docs" / "operating.md").table_after("Sizing") if row[0] == "Memory"]
+    (patch,) = load(KUBERNETES / "order" / "kustomization.yaml")["patches"]
+    (change,) = yaml.safe_load(patch["patch"])
+    resources = POD["containers"][0]["resources"]
+    figures = [change["value"], resources["requests"]["memory"], resources["limits"]["memory"]]
+    assert [f"{figure}Mi" for figure in re.findall(r"(\d+) MiB", row[1])] == figures
+
+
 def test_images_and_newcomers_use_the_same_uv() -> None:
     (fetched,) = re.findall(r"^UV_VERSION := (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert f" uv=={fetched}\n" in (ROOT / "deploy" / "Dockerfile").read_text()
