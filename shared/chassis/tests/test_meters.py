@@ -1,3 +1,8 @@
+import asyncio
+from typing import NoReturn
+
+import pytest
+from chassis import run
 from chassis.telemetry import Meters
 
 
@@ -16,3 +21,24 @@ def test_a_partition_that_moved_on_leaves_nothing_but_that_it_is_not_served_here
     lag = {"topic": "order.intake", "partition": "11"}
     assert meters.registry.get_sample_value("throughline_lag_messages", lag) == 7
     assert meters.registry.get_sample_value("throughline_lag_messages", {**lag, "partition": "1"}) is None
+
+
+async def test_who_asks_for_metrics_waits_for_a_silent_store_no_longer_than_a_moment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class SilentWard:
+        async def stuck(self) -> NoReturn:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    monkeypatch.setattr(run, "MEASURE_WITHIN_S", 0.01)
+    meters = Meters()
+    meters.stuck.labels("0", "parked", "RuntimeError").set(1)
+    async with asyncio.timeout(5):
+        await run._measure_stuck(SilentWard(), {0}, meters)
+    assert (
+        meters.registry.get_sample_value(
+            "throughline_stuck", {"partition": "0", "what": "parked", "why": "RuntimeError"}
+        )
+        is None
+    )
