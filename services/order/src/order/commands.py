@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from contracts.fulfillment import CancelFulfillment, FulfillmentFailed, FulfillOrder, Pick
+from contracts.fulfillment import FulfillmentFailed, FulfillOrder, Pick
 from contracts.inventory import IssueStock, StockBackordered, StockRejected, StockReserved
 from contracts.message import Message, Reason, SkuQuantity
 from contracts.order import (
@@ -16,14 +16,7 @@ from contracts.order import (
     OrderShipped,
     OrderValidated,
 )
-from contracts.payment import (
-    AuthorizePayment,
-    CapturePayment,
-    PaymentAuthorized,
-    PaymentCaptured,
-    PaymentDeclined,
-    VoidPayment,
-)
+from contracts.payment import AuthorizePayment, CapturePayment, PaymentAuthorized, PaymentCaptured, PaymentDeclined
 from contracts.shipping import CreateShipment, Parcel, Recipient, ShipmentCreated, ShipmentRefused
 
 from order.sourcing import RESERVE, substitutes
@@ -92,17 +85,6 @@ def issue_stock(order: Order) -> tuple[IssueStock, ...]:
         IssueStock(order_id=order.id, revision=order.revision, attempt=held.attempt, location=held.location)
         for held in order.reservations
     )
-
-
-# Commands that call off what a person has taken as done.
-
-
-def cancel_fulfillment(order: Order) -> tuple[CancelFulfillment, ...]:
-    return (CancelFulfillment(order_id=order.id, revision=order.revision, attempt=1),)
-
-
-def void_payment(order: Order) -> tuple[VoidPayment, ...]:
-    return (VoidPayment(order_id=order.id, revision=order.revision, attempt=1),)
 
 
 # Events.

@@ -100,8 +100,8 @@ class Undo:
 class Skip:
     """How a step is taken as done by a person, who has made sure that it is."""
 
-    called_off: Callable[[Order], tuple[SagaStep, ...]] = lambda _order: ()
-    """What is said then, so that whoever is still at it does not do it as well."""
+    command: Callable[..., SagaStep] | None = None
+    """It calls off what was asked for, so that whoever is still at it does not do it as well; names as in Undo."""
 
 
 Part = Literal["done", "waits", "refused", "undone", "too late", "noted"]

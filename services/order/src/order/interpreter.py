@@ -1,5 +1,6 @@
 """Carries an order through the saga's table. It knows steps, answers and undos, and none of them by name."""
 
+from collections.abc import Callable
 from datetime import datetime
 
 from contracts.message import Message, Reason, SagaStep
@@ -103,8 +104,8 @@ class Turn:
                 self._undone(task)
                 continue
             self._put(task, "done")
-            if (skip := self._definition.steps[task.step].skip) is not None:
-                self.said.extend(skip.called_off(self.order))
+            if (skip := self._definition.steps[task.step].skip) is not None and skip.command is not None:
+                self._call_off(skip.command, task)
             self._enter_next()
 
     # Going forward.
@@ -196,10 +197,11 @@ class Turn:
         if step.undo is None:
             return
         self._put(task, "undoing", self._now + self._policy.undo_again_after)
+        self._call_off(step.undo.command, task)
+
+    def _call_off(self, command: Callable[..., SagaStep], task: Task) -> None:
         where = {"location": task.location} if task.location else {}
-        self.said.append(
-            step.undo.command(order_id=self.order.id, revision=task.revision, attempt=task.attempt, **where)
-        )
+        self.said.append(command(order_id=self.order.id, revision=task.revision, attempt=task.attempt, **where))
 
     def _undone(self, task: Task) -> None:
         if task.revision == self.order.revision:

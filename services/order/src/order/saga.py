@@ -21,7 +21,6 @@ from order.commands import (
     amount_is_the_total,
     as_told,
     authorize_payment,
-    cancel_fulfillment,
     capture_payment,
     create_shipment,
     declined,
@@ -36,7 +35,6 @@ from order.commands import (
     remember_parcels,
     remember_reserved,
     remember_short,
-    void_payment,
 )
 from order.definition import Definition, Do, Done, Refused, Skip, Stage, Step, Undo, Waits
 from order.sourcing import RESERVE, adds_up, next_question, shortages
@@ -75,7 +73,7 @@ FIRST = Definition(
                     Refused(FulfillmentFailed, why=as_told),
                     Undo(CancelFulfillment, FulfillmentCancelled),
                     notes=(OrderPicked,),
-                    skip=Skip(cancel_fulfillment),
+                    skip=Skip(CancelFulfillment),
                 ),
             ),
         ),
@@ -100,7 +98,7 @@ FIRST = Definition(
                     "capture",
                     Do(capture_payment, within=lambda policy: policy.forward_again_after),
                     Done(PaymentCaptured, fits=amount_is_the_total, remember=remember_captured),
-                    skip=Skip(void_payment),
+                    skip=Skip(VoidPayment),
                 ),
                 Step(
                     "issue",
