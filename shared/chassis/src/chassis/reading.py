@@ -1,6 +1,5 @@
 """From records to what is to be decided on: echoes are dropped, gaps are seen, foreign records are sent on."""
 
-import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,7 +16,7 @@ from chassis.inbox import Taken
 from chassis.outbox import FORWARDED, Cause, Outbox, cause_of, forwarded, is_forwarded, weight_of
 from chassis.ports import Log
 from chassis.service import Service
-from chassis.trouble import Trouble
+from chassis.trouble import Trouble, in_a_line
 
 MOST_FORWARDED_BYTES = 1_000_000
 """A record that is larger might not be taken by its own topic a second time, with one header more."""
@@ -101,8 +100,7 @@ class Reading:
             self._trouble.bury(record, unreadable.reasons, now)
             return None
         except Exception as bug:  # noqa: BLE001 - whatever `salvage` raises concerns this record only
-            reason = Reason(path="", code="failed", message=f"{type(bug).__name__}: {bug}"[:500])
-            self._trouble.bury(record, [reason], now, "".join(traceback.format_exception(bug)))
+            self._trouble.bury(record, [Reason(path="", code="failed", message=in_a_line(bug))], now, bug)
             return None
         return self._route(record, envelope, now)
 

@@ -43,16 +43,19 @@ class Trouble:
             tell()
         self._later.clear()  # each of them knows all of this
 
-    def bury(self, record: Received, reasons: Sequence[Reason], now: datetime, trace: str = "") -> None:
-        """The record becomes a dead letter, and is remembered until somebody retries or drops it."""
-        self._publish(record, reasons, now, trace)
+    def bury(self, record: Received, reasons: Sequence[Reason], now: datetime, bug: Exception | None = None) -> None:
+        """The record becomes a dead letter, with the traceback if it was a bug, and is remembered until somebody
+        retries or drops it.
+        """
+        self._publish(record, reasons, now, bug)
         letter = DeadLetter.of(record, reasons, now)
         before = self._known(letter.key)
         if isinstance(before, DeadLetter):
             letter = letter.but(times=before.times + 1)
         self._put(letter, cause_of(record))
 
-    def _publish(self, record: Received, reasons: Sequence[Reason], now: datetime, trace: str) -> None:
+    def _publish(self, record: Received, reasons: Sequence[Reason], now: datetime, bug: Exception | None) -> None:
+        trace = "".join(traceback.format_exception(bug)) if bug is not None else ""
         self._outbox.pass_on(dead_letter(record, self._service, reasons, now, trace))
         self._later.append(partial(self._tell_buried, record, reasons))
 
@@ -61,27 +64,25 @@ class Trouble:
     ) -> None:
         """A bug: the record becomes a dead letter with the traceback, and its order is parked, the record first."""
         self._later.append(partial(self._tell_bug, message, cause, bug))
-        reason = f"{type(bug).__name__}: {bug}"[:500].encode(errors="replace").decode()
         parked = Parked(
             id=id_in_partition(self._partition, place),
             place=place,
             partition=self._partition,
             since=now,
             why=type(bug).__name__,
-            reason=reason,
+            reason=in_a_line(bug),
         )
         before = self._known(parked.key)
         if isinstance(before, Parked):
             parked = parked.but(times=before.times + 1)
         if record is not None:
-            trace = "".join(traceback.format_exception(bug))
-            reasons = [Reason(path="", code="bug", message=reason)]
+            reasons = [Reason(path="", code="bug", message=in_a_line(bug))]
             kept = with_record(parked, record)
             if kept is not None:
-                self._publish(record, reasons, now, trace)
+                self._publish(record, reasons, now, bug)
                 parked = kept
             else:
-                self.bury(record, reasons, now, trace)
+                self.bury(record, reasons, now, bug)
         self._put(parked, cause)
         self._parked.add(place)
 
@@ -123,6 +124,11 @@ class Trouble:
         logger(**about(cause, self._partition)).error(
             "a bug; the order is parked", input=type(message).__name__, cause=cause.id, exc_info=bug
         )
+
+
+def in_a_line(bug: Exception) -> str:
+    """What an exception says, as text that can be written anywhere."""
+    return f"{type(bug).__name__}: {bug}"[:500].encode(errors="replace").decode()
 
 
 def about(cause: Cause, partition: int) -> dict[str, object]:
