@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Annotated, Literal
 
-from chassis.settings import ChassisSettings
+from chassis.settings import SHORTEST_S, ChassisSettings
 from pydantic import Field
 
 from fulfillment.decide import SimulatedPickers
@@ -14,9 +14,9 @@ class Settings(ChassisSettings):
 
     pickers: Literal["simulated", "people"] = "simulated"
     """Who picks and packs: simulated pickers at a fixed pace, or people, who tell through the HTTP API."""
-    pick_after_s: Annotated[float, Field(ge=0.001, le=86_400)] = 0.05
+    pick_after_s: Annotated[float, Field(ge=SHORTEST_S, le=86_400)] = 0.05
     """After how long simulated pickers have everything off the shelves."""
-    pack_after_s: Annotated[float, Field(ge=0.001, le=86_400)] = 0.05
+    pack_after_s: Annotated[float, Field(ge=SHORTEST_S, le=86_400)] = 0.05
     """After how long from there simulated pickers have everything in parcels."""
 
     @property

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Annotated
 
-from chassis.settings import ChassisSettings
+from chassis.settings import SHORTEST_S, ChassisSettings
 from contracts.message import CountryAlpha2, Location
 from pydantic import Field, field_validator
 
@@ -12,7 +12,7 @@ from order.saga import DEFINITIONS
 from order.sourcing import Routes
 
 Route = Annotated[tuple[Location, ...], Field(min_length=1, max_length=20)]
-Seconds = Annotated[float, Field(ge=0.001, le=31_536_000)]
+Seconds = Annotated[float, Field(ge=SHORTEST_S, le=31_536_000)]
 
 
 class Settings(ChassisSettings):

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Annotated
 
-from chassis.settings import CallingSettings
+from chassis.settings import SHORTEST_S, CallingSettings
 from contracts.message import CountryAlpha2, Currency
 from pydantic import AfterValidator, Field, TypeAdapter
 
@@ -14,9 +14,9 @@ from shipping.gateway import Simulator
 class Settings(CallingSettings):
     """Read from environment variables; each name's ending says its unit."""
 
-    dispatch_after_s: Annotated[float, Field(ge=0.001, le=86_400)] = 5.0
+    dispatch_after_s: Annotated[float, Field(ge=SHORTEST_S, le=86_400)] = 5.0
     """After how long from its booking a simulated van leaves with the parcels; until then it can be called off."""
-    deliver_after_s: Annotated[float, Field(ge=0.001, le=86_400)] = 10.0
+    deliver_after_s: Annotated[float, Field(ge=SHORTEST_S, le=86_400)] = 10.0
     """After how long from there the last parcel is handed over."""
     home_country: Annotated[str, AfterValidator(TypeAdapter(CountryAlpha2).validate_python)] = "GB"
     """Where parcels leave from, as ISO 3166-1 alpha-2 code: parcels to any other country go abroad."""

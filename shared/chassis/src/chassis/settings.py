@@ -10,6 +10,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from chassis.decision import Retry
 
+SHORTEST_S = 0.001
+"""A span that is shorter may come to nothing, and an alarm that is set by none rings at once, and for ever."""
+
 
 class ChassisSettings(BaseSettings):
     """The settings that all services share; a service's own settings extend them. Each name's ending says its unit."""
@@ -38,15 +41,15 @@ class ChassisSettings(BaseSettings):
     """How many documents of a partition may be under way before it begins nothing new for the moment."""
     documents_in_memory: Annotated[int, Field(ge=0, le=10_000_000)] = 200
     """How many documents a partition keeps in memory beyond those in flight."""
-    checkpoint_interval_s: Annotated[float, Field(ge=0.001, le=60)] = 1.0
+    checkpoint_interval_s: Annotated[float, Field(ge=SHORTEST_S, le=60)] = 1.0
     """How often changed documents are written."""
-    call_timeout_s: Annotated[float, Field(ge=0.001, le=300)] = 10.0
+    call_timeout_s: Annotated[float, Field(ge=SHORTEST_S, le=300)] = 10.0
     """After how long a call to the outside world counts as unanswered."""
     calls_at_once: Annotated[int, Field(ge=1, le=10_000)] = 64
     """How many calls to the outside world a service makes at the same time."""
     session_timeout_s: Annotated[float, Field(ge=6, le=300)] = 10.0
     """After how long without a heartbeat Kafka gives a dead instance's partitions to another one."""
-    stop_deadline_s: Annotated[float, Field(ge=0.001, le=300)] = 10.0
+    stop_deadline_s: Annotated[float, Field(ge=SHORTEST_S, le=300)] = 10.0
     """How long a graceful stop may take before the process ends anyway."""
 
     @classmethod
@@ -65,10 +68,10 @@ class ChassisSettings(BaseSettings):
 class CallingSettings(ChassisSettings):
     """What a service that calls the outside world must be told, too."""
 
-    retry_first_s: Annotated[float, Field(ge=0.001, le=3600)] = 1.0
+    retry_first_s: Annotated[float, Field(ge=SHORTEST_S, le=3600)] = 1.0
     """After how long the outside world is asked again when an outcome is unknown, or when it refused what must be done;
     the time doubles with each failure."""
-    retry_longest_s: Annotated[float, Field(ge=0.001, le=86_400)] = 300.0
+    retry_longest_s: Annotated[float, Field(ge=SHORTEST_S, le=86_400)] = 300.0
     """The longest time between two such requests."""
 
     @property
