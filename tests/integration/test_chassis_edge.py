@@ -312,13 +312,13 @@ async def test_what_is_cut_off_before_an_instance_has_read_it_is_told_instead_of
     await serves(one, PARTITIONS)
     await town.send(2)
     await town.hears_all()
-    for feed in one._feeds.values():
-        feed.pause([town.asked.name])  # as it is while there is no room
+    for running in one._running.values():
+        running.feed.pause([town.asked.name])  # as it is while there is no room
     await town.send(3)
     await cut_short(town)
     await town.send(1)
-    for feed in one._feeds.values():
-        feed.resume([town.asked.name])
+    for running in one._running.values():
+        running.feed.resume([town.asked.name])
 
     async def stands_still() -> bool:
         return {state["state"] for state in one.health()[1]["partitions"].values()} == {"gap"}

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import IllegalStateError
-from chassis.edge import Edge, KafkaFeed
+from chassis.edge import Edge, KafkaFeed, Running
 from chassis.inmemory import Record
 from chassis.partition import Partition
 from chassis.ports import Feed
@@ -73,13 +73,14 @@ def consumer() -> Consumer:
 def edge(consumer: Consumer, monkeypatch: pytest.MonkeyPatch) -> Edge:
     made = Edge("order", ("order.intake",), ChassisSettings(), lambda _number, _feed: pytest.fail("none"), Meters())
     monkeypatch.setattr(Edge, "_consumer", consumer)
-    made._running = {number: (Reader(), SimpleNamespace()) for number in (0, 1)}  # type: ignore[misc] # a stand-in
-    made._feeds = {number: KafkaFeed(consumer, [where(number)]) for number in (0, 1)}
+    for number in (0, 1):
+        feed = KafkaFeed(consumer, [where(number)])
+        made._running[number] = Running(Reader(), feed, SimpleNamespace())  # type: ignore[arg-type] # stand-ins
     return made
 
 
 def offered(edge: Edge, number: int) -> list[tuple[int, int]]:
-    reader = edge._running[number][0]
+    reader = edge._running[number].partition
     assert isinstance(reader, Reader)
     return reader.offered
 
@@ -136,7 +137,7 @@ async def test_records_after_those_that_were_cut_off_before_they_were_read_are_n
     consumer.earliest = 11
     await edge._deliver(batch((0, 11)))
     assert offered(edge, 0) == [(0, 9)]
-    begin = [edge._running[number][0] for number in (0, 1)]
+    begin = [edge._running[number].partition for number in (0, 1)]
     assert [isinstance(reader, Reader) and reader.begins_anew for reader in begin] == [True, False]
 
 
@@ -144,7 +145,7 @@ async def test_an_instance_that_waits_for_its_share_of_the_group_is_not_ready(ed
     async def run() -> None: ...
 
     edge._assigned = frozenset({where(0), where(1)})
-    edge._running = {number: (reader, asyncio.create_task(run())) for number, (reader, _) in edge._running.items()}
+    edge._running = {number: one._replace(task=asyncio.create_task(run())) for number, one in edge._running.items()}
     await edge.on_partitions_revoked([where(0), where(1)])
     ready, details = edge.health()
     assert (ready, details["joined"]) == (False, False)

@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
@@ -108,6 +108,14 @@ class KafkaFeed:
             logger().debug("offsets were not committed; only lag monitors read them", reason=repr(failure))
 
 
+class Running(NamedTuple):
+    """A partition that is ours."""
+
+    partition: Partition
+    feed: KafkaFeed
+    task: asyncio.Task[None]
+
+
 class Edge(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no types
     """Keeps a Partition running for every partition that the group gives to this instance."""
 
@@ -122,9 +130,7 @@ class Edge(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no
         self._open = open_partition
         self._meters = meters
         self._stop_deadline_s = settings.stop_deadline_s
-        self._running: dict[int, tuple[Partition, asyncio.Task[None]]] = {}
-        self._feeds: dict[int, KafkaFeed] = {}
-        """Those of the partitions that run."""
+        self._running: dict[int, Running] = {}
         self._assigned: frozenset[TopicPartition] | None = None
         """None until the group has given us our share, which may be nothing."""
         self._is_stopping = False
@@ -182,10 +188,10 @@ class Edge(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no
             # A feed that was set back since these were fetched stands before them: they come again, in order.
             if serving is None or position is None or position <= records[-1].offset:
                 continue
-            if await self._feeds[where.partition].reach(where, records):
-                serving[0].offer(records)
+            if await serving.feed.reach(where, records):
+                serving.partition.offer(records)
             else:
-                serving[0].begin_anew()  # from its journal, which finds out what is missing
+                serving.partition.begin_anew()  # from its journal, which finds out what is missing
 
     async def _position(self, where: TopicPartition) -> int | None:
         """The offset that is fetched next; None if the partition is not ours any more."""
@@ -213,23 +219,22 @@ class Edge(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no
         for number in sorted(where.partition for where in self._assigned if where.topic == self._first_topic):
             feed = KafkaFeed(consumer, [where for where in self._assigned if where.partition == number])
             partition = self._open(number, feed)
-            self._feeds[number] = feed
-            self._running[number] = (partition, asyncio.create_task(partition.run(), name=f"partition {number}"))
+            task = asyncio.create_task(partition.run(), name=f"partition {number}")
+            self._running[number] = Running(partition, feed, task)
         logger().info("assigned", partitions=sorted(self._running))
 
     async def _close(self, numbers: set[int]) -> None:
         closing = [self._running[number] for number in numbers if number in self._running]
-        for partition, _ in closing:
-            partition.stop()
+        for running in closing:
+            running.partition.stop()
         if closing:
-            _, late = await asyncio.wait([task for _, task in closing], timeout=self._stop_deadline_s * 0.8)
+            _, late = await asyncio.wait([running.task for running in closing], timeout=self._stop_deadline_s * 0.8)
             for task in late:
                 logger().warning("did not stop in time; its journal goes on where it stood", partition=task.get_name())
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
         for number in numbers:
             self._running.pop(number, None)
-            self._feeds.pop(number, None)
             self._meters.forget(number)
 
     @property
@@ -243,7 +248,7 @@ class Edge(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no
         """Whether every partition that is ours progresses, and the state of each."""
         states: dict[str, Any] = {}
         ready = self._assigned is not None
-        for number, (partition, task) in sorted(self._running.items()):
+        for number, (partition, _, task) in sorted(self._running.items()):
             stalled_s, unheard_s = partition.stalled_s(), self._unheard_s(number)
             fine = partition.state == "running" and not task.done() and max(stalled_s, unheard_s) < STALLED_S
             ready = ready and fine
@@ -268,8 +273,8 @@ class Edge(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no
 
     async def measure(self) -> None:
         """Set the gauges of every partition that is ours, and the lag of each of its topics."""
-        for partition, _ in self._running.values():
-            partition.measure()
+        for running in self._running.values():
+            running.partition.measure()
         for where in self._assigned or ():
             serving = self._running.get(where.partition)
             try:
@@ -277,7 +282,7 @@ class Edge(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no
             except KafkaError:
                 continue
             if serving is not None and highwater is not None:
-                lag = max(0, highwater - serving[0].positions.get(where.topic, 0))
+                lag = max(0, highwater - serving.partition.positions.get(where.topic, 0))
                 self._meters.lag.labels(where.topic, str(where.partition)).set(lag)
 
 
