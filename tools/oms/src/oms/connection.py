@@ -64,10 +64,9 @@ def order_url(told: str | None) -> str:
     if address:
         return address.rstrip("/")
     running = _running("the order service", "--url", "ORDER_URL")
-    for process in running.services:
-        if process.name == "order" and process.url:
-            return process.url
-    raise Unreachable("the order service does not run here; start everything anew with `oms down` and `oms up`")
+    if not (urls := _urls_of(running, "order")):
+        raise Unreachable("the order service does not run here; start everything anew with `oms down` and `oms up`")
+    return urls[0]
 
 
 def service_urls(service: str, told: Sequence[str] = ()) -> list[str]:
@@ -80,7 +79,7 @@ def service_urls(service: str, told: Sequence[str] = ()) -> list[str]:
     if urls := named or [url for url in [os.environ.get(variable)] if url]:
         return [url.rstrip("/") for url in urls]
     running = _running(f"the {service} service", f"--url {service}=http://HOST:PORT", variable)
-    return [process.url for process in running.services if process.url and process.name.partition("-")[0] == service]
+    return _urls_of(running, service)
 
 
 def _first(told: str | None, variable: str, field: str, name: str, option: str) -> str:
@@ -93,6 +92,10 @@ def _refuse_empty(told: str | None, option: str) -> None:
     """What a script says with a variable that is not set means somewhere else, not what happens to run here."""
     if told is not None and not told.strip():
         raise Unreachable(f"{option} is empty")
+
+
+def _urls_of(running: RunningStack, service: str) -> list[str]:
+    return [process.url for process in running.services if process.url and process.service == service]
 
 
 def _running(name: str, option: str, variable: str) -> RunningStack:

@@ -18,6 +18,10 @@ DEAD_LETTER_BYTES = 2_097_152
 """A dead letter is its record with the reasons added, so it may be larger than any record."""
 
 
+OURS = frozenset(name for topic in TOPICS for name in (topic.name, topic.dead_letter))
+"""The topics of the table, and those of their dead letters, of which some are never made."""
+
+
 @dataclass(frozen=True)
 class Created:
     """Which topics were created, and which were there before."""
@@ -58,8 +62,7 @@ async def create_topics(brokers: str, partitions: int | None = None, replicas: i
 
 async def _agreed(admin: AIOKafkaAdminClient, partitions: int | None) -> int:
     """How many partitions all topics have. Raises OtherPartitions."""
-    ours = {name for topic in TOPICS for name in (topic.name, topic.dead_letter)}
-    there = await admin.describe_topics(sorted(ours & set(await admin.list_topics())))
+    there = await admin.describe_topics(sorted(OURS & set(await admin.list_topics())))
     counts = {topic["topic"]: len(topic["partitions"]) for topic in there}
     found = set(counts.values())
     if len(found) > 1:

@@ -10,13 +10,13 @@ from itertools import count
 from pathlib import Path
 
 from aiokafka.admin import AIOKafkaAdminClient
-from contracts.topics import PARTITIONS, TOPICS
+from contracts.topics import PARTITIONS
 from pymongo import AsyncMongoClient
 from redis.asyncio import Redis
 
 from oms.bench.floor import READY, WITHOUT_STORAGE
 from oms.fleet import SERVICES, Addresses, Fleet, Instance
-from oms.setup import create_topics
+from oms.setup import OURS, create_topics
 from oms.stack.errors import StackError, first_stack_error
 from oms.stack.local import LocalStack
 from oms.stack.process import Child, until
@@ -95,12 +95,11 @@ class Arena:
         admin = AIOKafkaAdminClient(bootstrap_servers=self._addresses.kafka)
         await admin.start()
         try:
-            ours = {name for topic in TOPICS for name in (topic.name, topic.dead_letter)}
 
             async def are_gone() -> bool:
-                return not ours & set(await admin.list_topics())
+                return not OURS & set(await admin.list_topics())
 
-            if left := ours & set(await admin.list_topics()):
+            if left := OURS & set(await admin.list_topics()):
                 await admin.delete_topics(sorted(left))
                 if not await until(are_gone, GONE_WITHIN_S):
                     raise StackError("Kafka does not delete its topics")

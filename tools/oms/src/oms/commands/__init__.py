@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, TextIO
+from typing import Annotated, Any, TextIO
 
 import typer
 from rich.console import Console
@@ -31,11 +31,18 @@ Mongo = Annotated[
     str | None,
     typer.Option(help="MongoDB's connection string; by default MONGO_URL, or the stack that runs here."),
 ]
-PARTITIONS_OF_TOPICS = (
-    "Partitions of every topic: so many instances of a service can share its work, and where processors are few each "
-    "costs latency. Chosen once, it cannot be changed later."
-)
-Partitions = Annotated[int, typer.Option(min=1, max=1024, help=PARTITIONS_OF_TOPICS)]
+
+
+def partitions_option(by_default: str = "") -> Any:  # noqa: ANN401 - typer says no more
+    """How many partitions topics have, with what is to be said of the default where it is no number."""
+    help_ = (
+        "Partitions of every topic: so many instances of a service can share its work, and where processors are few "
+        f"each costs latency. Chosen once, it cannot be changed later. {by_default}"
+    )
+    return typer.Option(min=1, max=1024, help=help_.strip())
+
+
+Partitions = Annotated[int, partitions_option()]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

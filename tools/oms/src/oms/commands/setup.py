@@ -8,7 +8,7 @@ from aiokafka.errors import KafkaError
 from contracts.topics import PARTITIONS
 
 from oms import setup as making
-from oms.commands import NOTES, PARTITIONS_OF_TOPICS, Brokers, Json, print_json, said_plainly
+from oms.commands import NOTES, Brokers, Json, partitions_option, print_json, said_plainly
 from oms.connection import Unreachable
 from oms.connection import brokers as find_brokers
 
@@ -17,12 +17,7 @@ def setup(
     *,
     brokers: Brokers = None,
     partitions: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            max=1024,
-            help=f"{PARTITIONS_OF_TOPICS} By default as many as the topics that are there have, or {PARTITIONS}.",
-        ),
+        int | None, partitions_option(f"By default as many as the topics that are there have, or {PARTITIONS}.")
     ] = None,
     replicas: Annotated[int, typer.Option(min=1, max=16, help="Replicas of every partition.")] = 1,
     mongo_host: Annotated[

@@ -117,16 +117,16 @@ def _show(running: RunningStack, *, as_json: bool) -> bool:
         SHOWN.print(table)
         SHOWN.print(f"Kafka {running.kafka_bootstrap}   MongoDB {running.mongo_url}   Redis {running.redis_url}")
         _show_stuck(stuck)
-    are_there = {process.name.partition("-")[0] for process in running.services} >= set(SERVICES)
+    are_there = {process.service for process in running.services} >= set(SERVICES)
     return are_there and all(one["state"] in {"ready", "running"} for one in described)
 
 
 def _stuck(running: RunningStack) -> Iterator[Shown]:
     """What waits for a person in each service that tells."""
-    urls = [f"{process.name.partition('-')[0]}={process.url}" for process in running.services]
+    urls = [f"{process.service}={process.url}" for process in running.services]
     with httpx.Client(timeout=2) as client:
         desk = Desk(client, urls)
-        for service in dict.fromkeys(process.name.partition("-")[0] for process in running.services):
+        for service in dict.fromkeys(process.service for process in running.services):
             try:
                 found = desk.get(service, "/stuck")["stuck"]
             except (Unreachable, Declined) as silent:

@@ -34,6 +34,11 @@ class RunningProcess(BaseModel):
     def alive(self) -> bool:
         return self.id.alive
 
+    @property
+    def service(self) -> str:
+        """Of which service it is an instance, if it is one of a service: `inventory-2` is one of inventory."""
+        return self.name.partition("-")[0]
+
 
 class RunningStack(BaseModel):
     """The addresses and processes of the detached stack. `engines` are empty when they are not ours."""
