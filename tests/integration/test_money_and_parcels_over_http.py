@@ -59,12 +59,13 @@ async def test_shipments_are_paged_through(shop: Shop, witness: Witness) -> None
         await shop.reads(f"shipping/shipments/{order}", lambda shown: "shipments" in shown)
 
     seen: list[str] = []
-    cursor: str | None = ""
-    while cursor is not None:
-        response = await shop.http.get(shop.url("shipping/shipments"), params={"limit": 2, "cursor": cursor})
-        page = response.json()
+    params: dict[str, str | int] = {"limit": 2}
+    while True:
+        page = (await shop.http.get(shop.url("shipping/shipments"), params=params)).json()
         seen.extend(shipment["order_id"] for shipment in page["shipments"])
-        cursor = page["next"]
+        if page["next"] is None:
+            break
+        params["cursor"] = page["next"]
 
     assert orders <= set(seen)
     assert len(set(seen)) == len(seen)

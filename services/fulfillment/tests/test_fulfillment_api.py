@@ -114,16 +114,12 @@ async def test_only_what_is_still_to_be_done_is_shown_unless_a_state_is_asked_fo
     assert await listed(api, state="packed") == [("shop:1", "LEEDS"), ("shop:1", "YORK"), ("shop:2", "LEEDS")]
 
 
-@pytest.mark.parametrize("cursor", ["", "x", "bm9wZQ==", "WzEsMl0=", "é"])
-async def test_a_cursor_of_ones_own_making_is_refused_by_name(api: httpx.AsyncClient, cursor: str) -> None:
-    assert problem(await api.get("/pick-lists", params={"cursor": cursor})) == (422, ["cursor"])
-
-
 @pytest.mark.parametrize(
     ("filters", "path"),
     [
         ({"limit": 0}, "limit"),
         ({"limit": 201}, "limit"),
+        ({"cursor": "x"}, "cursor"),
         ({"location": "leeds"}, "location"),
         ({"state": "x"}, "state"),
     ],

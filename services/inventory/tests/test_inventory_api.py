@@ -255,15 +255,14 @@ async def test_the_ledger_shows_every_movement_of_an_item_page_by_page(shelf: Sh
 
 
 async def test_the_ledger_is_that_of_an_item_in_a_location(api: httpx.AsyncClient) -> None:
-    assert problem(await api.get("/ledger?limit=0&cursor=x")) == (422, ["location", "sku", "limit", "cursor"])
-    assert problem(await api.get(f"/backorders?location=BERLIN&cursor={2**63}")) == (422, ["cursor"])
+    assert problem(await api.get("/ledger?limit=0")) == (422, ["limit", "location", "sku"])
 
 
 async def test_lists_who_waits_in_order_of_arrival(shelf: Shelf, api: httpx.AsyncClient) -> None:
     shelf.stage.take(*(reserve(number, 1) for number in (3, 1, 2)), reserve(4, 1, location="LYON"))
     shelf.stage.take(ReleaseStock(order_id="web:1", revision=1, attempt=1, location="BERLIN"))
     waiting: list[str] = []
-    cursor: dict[str, int] = {}
+    cursor: dict[str, str] = {}
     while True:
         page = (await api.get("/backorders", params={"location": "BERLIN", "limit": 1, **cursor})).json()
         waiting += [shown["order_id"] for shown in page["reservations"]]

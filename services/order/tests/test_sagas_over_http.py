@@ -84,7 +84,6 @@ async def test_pages_of_what_is_stuck_follow_each_other(
     second = await read(http, f"/sagas/stuck?limit=2&cursor={first['next']}")
     assert [saga["order_id"] for page in (first, second) for saga in page["sagas"]] == ["web:1", "web:1001", "web:2"]
     assert second["next"] is None
-    assert (await http.get("/sagas/stuck?cursor=nonsense")).status_code == httpx.codes.UNPROCESSABLE_ENTITY
 
 
 @pytest.mark.parametrize(

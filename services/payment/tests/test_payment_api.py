@@ -85,13 +85,14 @@ async def test_pages_through_the_payments_of_a_state(stage: Rehearsal, http: htt
     stage.answer(accept)
     stage.take(authorize(15))
     seen: list[str] = []
-    cursor: str | None = ""
-    while cursor is not None:
-        params = {"state": "authorized", "limit": "2", "cursor": cursor}
+    params = {"state": "authorized", "limit": "2"}
+    while True:
         page = (await http.get("/payments", params=params)).json()
         assert len(page["payments"]) <= 2
         seen.extend(payment["order_id"] for payment in page["payments"])
-        cursor = page["next"]
+        if page["next"] is None:
+            break
+        params["cursor"] = page["next"]
     assert seen == [f"web:{number}" for number in range(10, 15)]
 
 

@@ -116,13 +116,14 @@ async def test_pages_through_the_shipments_of_a_state(stage: Rehearsal, http: ht
     stage.answer(carry)
     stage.take(create(15))
     seen: list[str] = []
-    cursor: str | None = ""
-    while cursor is not None:
-        params = {"state": "booked", "limit": "2", "cursor": cursor}
+    params = {"state": "booked", "limit": "2"}
+    while True:
         page = (await http.get("/shipments", params=params)).json()
         assert len(page["shipments"]) <= 2
         seen.extend(shipment["order_id"] for shipment in page["shipments"])
-        cursor = page["next"]
+        if page["next"] is None:
+            break
+        params["cursor"] = page["next"]
     assert seen == [f"web:{number}" for number in range(10, 15)]
 
 

@@ -279,4 +279,6 @@ async def test_of_requests_of_one_name_to_several_partitions_the_latest_is_shown
     for partition, at in ((0, NOON), (1, NOON + timedelta(minutes=1)), (2, NOON - timedelta(minutes=1))):
         desk.holds(repair("r-1", partition, at))
     assert (await desk.get("/repairs/r-1"))["partition"] == 1
-    assert [one["partition"] for one in (await desk.get("/repairs"))["repairs"]] == [1, 0, 2]
+    first = await desk.get("/repairs?limit=2")
+    second = await desk.get(f"/repairs?cursor={first['next']}")
+    assert [one["partition"] for page in (first, second) for one in page["repairs"]] == [1, 0, 2]

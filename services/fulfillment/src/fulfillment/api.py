@@ -1,18 +1,17 @@
 """The HTTP API: what is to be picked, and what pickers and packers have done."""
 
-import base64
-import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated
 
 from chassis.body import AsJson
+from chassis.paging import Page, Paging
 from chassis.ports import Publisher, Reader
 from chassis.problem import Problem
 from contracts.fulfillment import PickedLine, PickReport, ReportPacked, ReportPicked, ReportShort
 from contracts.message import Bin, Count, FromOutside, Location, Name, OrderId, Reason, Revision, Sku
-from fastapi import APIRouter, Depends, Query, Response, status
-from pydantic import BaseModel, Field, TypeAdapter
+from fastapi import APIRouter, Depends, Response, status
+from pydantic import BaseModel, Field
 
 from fulfillment.state import Fulfillment, ListState, Names, PickLine, PickList, State, fulfillment_id
 
@@ -30,10 +29,8 @@ class PickListShown(BaseModel):
     lines: tuple[PickLine, ...]
 
 
-class PickListPage(BaseModel):
+class PickListPage(Page):
     pick_lists: list[PickListShown]
-    next: str | None = None
-    """The cursor of the next page; absent on the last one."""
 
 
 class FulfillmentShown(BaseModel):
@@ -101,7 +98,7 @@ def _list_name(
 
 
 PathName = Annotated[ListName, Depends(_list_name)]
-CURSOR = TypeAdapter(tuple[str, str])
+OLDEST_FIRST = (("requested_at", 1), ("id", 1))
 PICK_LIST = "/pick-lists/{order_id}/{revision}/{attempt}/{location}"
 
 
@@ -115,37 +112,28 @@ def router(reader: Reader, publisher: Publisher) -> APIRouter:
 def _add_reads(routes: APIRouter, reader: Reader) -> None:
     @routes.get("/pick-lists")
     async def pick_lists(
-        location: Location | None = None,
-        state: ListState | None = None,
-        limit: Annotated[int, Query(ge=1, le=200)] = 50,
-        cursor: str | None = None,
+        paging: Paging, location: Location | None = None, state: ListState | None = None
     ) -> PickListPage:
         """Pick lists, the oldest first: those still to be picked or packed, unless a state is asked for.
 
         `limit` counts orders; an order with several locations has several lists.
         """
         states: tuple[ListState, ...] = ("picking", "picked") if state is None else (state,)
-        found = await reader.find(
-            Fulfillment,
-            _where(location, states, cursor),
-            sort=(("requested_at", 1), ("id", 1)),
-            limit=limit + 1,
-        )
-        page = found[:limit]
+        found, after = await paging.page(reader, Fulfillment, _where(location, states), OLDEST_FIRST)
         return PickListPage(
             pick_lists=[
                 _shown(fulfillment, pick_list)
-                for fulfillment in page
+                for fulfillment in found
                 for pick_list in fulfillment.lists
                 if location in {None, pick_list.location} and pick_list.state in states
             ],
-            next=_cursor_after(page[-1]) if len(found) > limit else None,
+            next=after,
         )
 
     @routes.get("/fulfillments/{order_id}")
     async def fulfillments(order_id: OrderId) -> FulfillmentsShown:
         """Every attempt at picking and packing an order."""
-        found = await reader.find(Fulfillment, {"order_id": order_id}, sort=(("requested_at", 1), ("id", 1)))
+        found = await reader.find(Fulfillment, {"order_id": order_id}, sort=OLDEST_FIRST)
         if not found:
             raise Problem(404, "Unknown order", f"Nobody has asked to fulfill {order_id}.")
         return FulfillmentsShown(
@@ -229,28 +217,10 @@ async def _publish(publisher: Publisher, report: PickReport, response: Response)
     return Accepted(message_id=message_id)
 
 
-def _where(location: str | None, states: Sequence[ListState], cursor: str | None) -> Mapping[str, object]:
-    """The fulfillments after the cursor that have such lists."""
+def _where(location: str | None, states: Sequence[ListState]) -> Mapping[str, object]:
+    """The fulfillments that have such lists."""
     wanted: dict[str, object] = {"state": {"$in": list(states)}}
     if location is not None:
         wanted["location"] = location
     begun = ["picking", "picked", "packed"] if "packed" in states else ["picking", "picked"]
-    where: dict[str, object] = {"state": {"$in": begun}, "lists": {"$elemMatch": wanted}}
-    if cursor is not None:
-        requested_at, last = _read_cursor(cursor)
-        where["$or"] = [{"requested_at": {"$gt": requested_at}}, {"requested_at": requested_at, "id": {"$gt": last}}]
-    return where
-
-
-def _cursor_after(fulfillment: Fulfillment) -> str:
-    at = fulfillment.model_dump(mode="json", include={"requested_at", "id"})
-    return base64.urlsafe_b64encode(json.dumps([at["requested_at"], at["id"]]).encode()).decode()
-
-
-def _read_cursor(cursor: str) -> tuple[str, str]:
-    try:
-        requested_at, last = CURSOR.validate_json(base64.urlsafe_b64decode(cursor))
-    except ValueError:
-        reason = Reason(path="cursor", code="malformed", message="take the cursor from `next` of the page before")
-        raise Problem(422, "Malformed cursor", reasons=(reason,)) from None
-    return requested_at, last
+    return {"state": {"$in": begun}, "lists": {"$elemMatch": wanted}}

@@ -8,6 +8,7 @@ from typing import Annotated
 from urllib.parse import quote
 
 from chassis.body import AsJson
+from chassis.paging import Paging
 from chassis.ports import Publisher, Reader
 from chassis.problem import Problem
 from contracts.inventory import AdjustStock, ConfigureItem, ReceiveStock, TransferStock
@@ -31,17 +32,14 @@ from inventory.shown import (
     ReservationsShown,
     StockShown,
     Transfer,
+    ledger_lines,
 )
 from inventory.state import LedgerEntry, Movement, Reservation, Stock
 from inventory.view import Availability, Level
 
-MOST_NUMBER = 2**63 - 1
-"""The store knows no larger one."""
 LOOK_EVERY_S = 0.2
 """While somebody waits for a movement to become readable."""
 
-Limit = Annotated[int, Query(ge=1, le=200)]
-Cursor = Annotated[int | None, Query(ge=0, le=MOST_NUMBER, description="`next` of the page before")]
 Attempt = Annotated[int, Field(ge=1, le=1_000_000)]
 WaitS = Annotated[float, Query(ge=0, le=30, description="how long to wait for a movement that is not known yet")]
 
@@ -141,24 +139,19 @@ def _levels(routes: APIRouter, reader: Reader, availability: Availability) -> No
 
 def _history(routes: APIRouter, reader: Reader) -> None:
     @routes.get("/ledger")
-    async def ledger(location: Location, sku: Sku, limit: Limit = 50, cursor: Cursor = None) -> LedgerPage:
+    async def ledger(location: Location, sku: Sku, paging: Paging) -> LedgerPage:
         """What moved an item in a location, the newest first, each with its cause. `limit` counts causes."""
-        where: dict[str, object] = {"location": location, "changes": {"$elemMatch": {"sku": sku}}}
-        if cursor is not None:
-            where["number"] = {"$lt": cursor}
-        found = await reader.find(LedgerEntry, where, sort=(("number", -1),), limit=limit + 1)
-        return LedgerPage.of(sku, found, limit)
+        where = {"location": location, "changes": {"$elemMatch": {"sku": sku}}}
+        found, after = await paging.page(reader, LedgerEntry, where, sort=(("number", -1),))
+        return LedgerPage(lines=[line for entry in found for line in ledger_lines(entry, sku)], next=after)
 
     @routes.get("/backorders")
-    async def backorders(location: Location, limit: Limit = 50, cursor: Cursor = None) -> BackorderPage:
+    async def backorders(location: Location, paging: Paging) -> BackorderPage:
         """The orders that wait for stock in a location, in the order in which they came."""
-        where = {"location": location, "state": "waiting", "number": {"$gt": cursor or 0}}
-        found = await reader.find(Reservation, where, sort=(("number", 1),), limit=limit + 1)
-        page = found[:limit]
-        return BackorderPage(
-            reservations=[ReservationShown.model_validate(reservation) for reservation in page],
-            next=page[-1].number if len(found) > limit else None,
-        )
+        where = {"location": location, "state": "waiting"}
+        found, after = await paging.page(reader, Reservation, where, sort=(("number", 1),))
+        shown = [ReservationShown.model_validate(reservation) for reservation in found]
+        return BackorderPage(reservations=shown, next=after)
 
     @routes.get("/reservations")
     async def reservations(order_id: OrderId) -> ReservationsShown:

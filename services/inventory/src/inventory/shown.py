@@ -1,11 +1,12 @@
 """What the HTTP API is told of movements, and what it shows of the stock."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 from urllib.parse import quote
 from uuid import uuid4
 
+from chassis.paging import Page
 from contracts.inventory import AdjustStock, ReceiveStock, Shortage, TransferStock
 from contracts.message import Bin, Count, FromOutside, Reason, Reference, Sku, SkuQuantity
 from pydantic import BaseModel, ConfigDict, Field
@@ -176,11 +177,10 @@ class ReservationsShown(BaseModel):
     reservations: list[ReservationShown]
 
 
-class BackorderPage(ReservationsShown):
+class BackorderPage(Page):
     """Orders that wait, the one that came first at the head."""
 
-    next: int | None
-    """The cursor of the next page; null on the last one."""
+    reservations: list[ReservationShown]
 
 
 class LedgerLine(BaseModel):
@@ -205,26 +205,14 @@ class LedgerLine(BaseModel):
     """The reservation of the waiting order that got the units."""
 
 
-class LedgerPage(BaseModel):
+class LedgerPage(Page):
     """What moved an item, the newest first."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True)
-
     lines: list[LedgerLine]
-    next: int | None
-    """The cursor of the next page; null on the last one."""
-
-    @classmethod
-    def of(cls, sku: str, entries: Sequence[LedgerEntry], limit: int) -> Self:
-        """From one entry more than the page may show, if there are so many."""
-        page = entries[:limit]
-        return cls(
-            lines=[line for entry in page for line in _lines(entry, sku)],
-            next=page[-1].number if len(entries) > limit else None,
-        )
 
 
-def _lines(entry: LedgerEntry, sku: str) -> Iterator[LedgerLine]:
+def ledger_lines(entry: LedgerEntry, sku: str) -> Iterator[LedgerLine]:
+    """What an entry says of one item."""
     kind = CAUSES[entry.what]
     for change in entry.changes:
         if change.sku == sku:

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from tempfile import SpooledTemporaryFile
 from typing import Annotated
 
 from chassis.body import AsJson
 from chassis.http import STREAMED, STREAMING
+from chassis.paging import Paging
 from chassis.ports import Publisher, Reader, Unavailable
 from chassis.problem import Problem
 from contracts.message import Channel, FromOutside, Name, OrderId, Reference
@@ -22,7 +23,6 @@ from starlette.requests import ClientDisconnect
 
 from order.decide import why_not_place
 from order.file_intake import take_in
-from order.listing import NEWEST_FIRST, cursor_after, where
 from order.live import Changes, Live, changes_of
 from order.repair import why_not_turn_back
 from order.sagas_api import add_sagas
@@ -31,6 +31,7 @@ from order.state import Order, Status
 from order.validation import read
 from order.view import StatusChange
 
+NEWEST_FIRST = (("received_ms", -1), ("id", 1))
 LOOK_EVERY_S = 0.2
 """While somebody waits for an order to become readable."""
 NEW_ORDER_S = 5.0
@@ -128,27 +129,33 @@ def _accepted(order_id: str, revision: int, response: Response) -> Accepted:
 def _reading(routes: APIRouter, reader: Reader) -> None:
     @routes.get("/orders")
     async def orders(
+        paging: Paging,
         status: Status | None = None,
         channel: Channel | None = None,
         customer: Reference | None = None,
         since: Annotated[AwareDatetime | None, Query(description="first heard of then or later")] = None,
-        limit: Annotated[int, Query(ge=1, le=200)] = 50,
-        cursor: str | None = None,
     ) -> OrderPage:
         """Orders, the newest first; orders that come in meanwhile do not move the pages that follow."""
-        found = await reader.find(
-            Order, where(status, channel, customer, since, cursor), sort=NEWEST_FIRST, limit=limit + 1
-        )
-        page = found[:limit]
-        return OrderPage(
-            orders=[OrderSummary.of(order) for order in page],
-            next=cursor_after(page[-1]) if len(found) > limit else None,
-        )
+        where = _where(status, channel, customer, since)
+        found, after = await paging.page(reader, Order, where, NEWEST_FIRST)
+        return OrderPage(orders=[OrderSummary.of(order) for order in found], next=after)
 
     @routes.get("/orders/{order_id}")
     async def order(order_id: OrderId, wait_s: WaitS = 0) -> OrderShown:
         """An order, its timeline and the steps of its saga, as they were about a second ago."""
         return OrderShown.of(await _known(reader, order_id, wait_s))
+
+
+def _where(
+    status: Status | None, channel: str | None, customer: str | None, since: datetime | None
+) -> dict[str, object]:
+    asked = {
+        "status": status,
+        "placed.channel": channel,
+        "placed.customer.id": customer,
+        "received_ms": {"$gte": int(since.timestamp() * 1000)} if since is not None else None,
+    }
+    return {field: value for field, value in asked.items() if value is not None}
 
 
 async def _known(reader: Reader, order_id: str, wait_s: float) -> Order:

@@ -9,16 +9,16 @@ from typing import Annotated, Self
 from urllib.parse import quote
 
 from chassis.body import AsJson
+from chassis.paging import Page, Paging
 from chassis.ports import Publisher, Reader
 from chassis.problem import Problem
-from chassis.repairs_api import LOOK_EVERY_S, Limit, RepairId, WaitS, Wish
+from chassis.repairs_api import LOOK_EVERY_S, RepairId, WaitS, Wish
 from chassis.repairs_shown import Asked
 from contracts.message import OrderId, Reason
 from contracts.order import CompensateOrder, RetryStep, SkipStep, StepName
 from fastapi import APIRouter, Query, Response, status
 from pydantic import BaseModel
 
-from order.listing import cursor_of, place_of
 from order.repair import Request, is_skippable, why_not_turn_back
 from order.state import Order, Repair, Status, Task
 
@@ -97,10 +97,8 @@ class SagaStuck(BaseModel):
         }
 
 
-class SagaPage(BaseModel):
+class SagaPage(Page):
     sagas: list[SagaStuck]
-    next: str | None
-    """The cursor of the next page; absent on the last one."""
 
 
 class SagaRepair(BaseModel):
@@ -157,28 +155,16 @@ def add_sagas(routes: APIRouter, reader: Reader, publisher: Publisher, stuck_aft
 def _reading(routes: APIRouter, reader: Reader, stuck_after: timedelta) -> None:
     @routes.get("/sagas/stuck", tags=["repairs"])
     async def stuck(
+        paging: Paging,
         longer_than_s: Annotated[
             float, Query(ge=0, le=31_536_000, description="only what has waited for so long")
         ] = stuck_after.total_seconds(),
-        limit: Limit = 50,
-        cursor: str | None = None,
     ) -> SagaPage:
         """Orders of which nobody answers what must be done, an undo or a step after the pivot, the longest first."""
         until = datetime.now(UTC) - timedelta(seconds=longer_than_s)
-        where: dict[str, object] = {"unanswered_since_ms": {"$gt": 0, "$lt": int(until.timestamp() * 1000) + 1}}
-        if cursor is not None:
-            since_ms, order_id = place_of(cursor)
-            where["$or"] = [
-                {"unanswered_since_ms": {"$gt": since_ms}},
-                {"unanswered_since_ms": since_ms, "id": {"$gt": order_id}},
-            ]
-        found = await reader.find(Order, where, sort=LONGEST_FIRST, limit=limit + 1)
-        page = found[:limit]
-        last = page[-1] if len(found) > limit else None
-        return SagaPage(
-            sagas=[SagaStuck.of(order) for order in page],
-            next=cursor_of(last.unanswered_since_ms or 0, last.id) if last else None,
-        )
+        where = {"unanswered_since_ms": {"$gt": 0, "$lt": int(until.timestamp() * 1000) + 1}}
+        found, after = await paging.page(reader, Order, where, LONGEST_FIRST)
+        return SagaPage(sagas=[SagaStuck.of(order) for order in found], next=after)
 
     @routes.get("/sagas/{order_id}", tags=["repairs"])
     async def saga(order_id: OrderId) -> SagaShown:

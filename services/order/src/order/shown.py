@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Self
 
+from chassis.paging import Page
 from contracts.message import Reason
 from contracts.order import Address, Customer, OrderLine, OrderPlaced, Substitutes
 from contracts.shipping import TrackedParcel
@@ -111,7 +112,5 @@ class OrderShown(OrderSummary):
         }
 
 
-class OrderPage(BaseModel):
+class OrderPage(Page):
     orders: list[OrderSummary]
-    next: str | None
-    """The cursor of the next page; absent on the last one."""

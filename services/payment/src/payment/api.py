@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Annotated
 
 from chassis.decision import Trouble
+from chassis.paging import Page, Paging
 from chassis.ports import Publisher, Reader
 from chassis.problem import Problem
 from contracts.message import OrderId
@@ -11,8 +12,6 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
 from payment.state import Declined, Payment, Refund, State
-
-PaymentId = Annotated[str, Query(max_length=128, description="`next` of the page before")]
 
 
 class PaymentShown(BaseModel):
@@ -50,10 +49,8 @@ class PaymentsShown(BaseModel):
     payments: list[PaymentShown]
 
 
-class PaymentPage(BaseModel):
+class PaymentPage(Page):
     payments: list[PaymentShown]
-    next: str | None = None
-    """The cursor of the next page; absent on the last one."""
 
 
 def router(reader: Reader, _: Publisher) -> APIRouter:
@@ -69,23 +66,18 @@ def router(reader: Reader, _: Publisher) -> APIRouter:
 
     @routes.get("/payments")
     async def payments(
+        paging: Paging,
         state: State | None = None,
         stuck: Annotated[bool, Query(description="only those that the provider has failed at least once")] = False,
-        limit: Annotated[int, Query(ge=1, le=200)] = 50,
-        cursor: PaymentId = "",
     ) -> PaymentPage:
         """Payments in the order of their ids."""
-        where: dict[str, object] = {"id": {"$gt": cursor}}
+        where: dict[str, object] = {}
         if state is not None:
             where["state"] = state
         if stuck:
             where["trouble.times"] = {"$gte": 1}
-        found = await reader.find(Payment, where, limit=limit + 1)
-        page = found[:limit]
-        return PaymentPage(
-            payments=[_shown(payment) for payment in page],
-            next=page[-1].id if len(found) > limit else None,
-        )
+        found, after = await paging.page(reader, Payment, where)
+        return PaymentPage(payments=[_shown(payment) for payment in found], next=after)
 
     return routes
 

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Annotated
 
 from chassis.decision import Trouble
+from chassis.paging import Page, Paging
 from chassis.ports import Publisher, Reader
 from chassis.problem import Problem
 from contracts.message import OrderId, Reason
@@ -55,10 +56,8 @@ class ShipmentsShown(BaseModel):
     shipments: list[ShipmentShown]
 
 
-class ShipmentPage(BaseModel):
+class ShipmentPage(Page):
     shipments: list[ShipmentShown]
-    next: str | None = None
-    """The cursor of the next page; absent on the last one."""
 
 
 class PdfResponse(Response):
@@ -82,23 +81,18 @@ def router(reader: Reader, _: Publisher) -> APIRouter:
 
     @routes.get("/shipments")
     async def shipments(
+        paging: Paging,
         state: State | None = None,
         stuck: Annotated[bool, Query(description="only those that the carrier has failed at least once")] = False,
-        limit: Annotated[int, Query(ge=1, le=200)] = 50,
-        cursor: Annotated[str, Query(max_length=128, description="`next` of the page before")] = "",
     ) -> ShipmentPage:
         """Shipments in the order of their ids."""
-        where: dict[str, object] = {"id": {"$gt": cursor}}
+        where: dict[str, object] = {}
         if state is not None:
             where["state"] = state
         if stuck:
             where["trouble.times"] = {"$gte": 1}
-        found = await reader.find(Shipment, where, limit=limit + 1)
-        page = found[:limit]
-        return ShipmentPage(
-            shipments=[_shown(shipment) for shipment in page],
-            next=page[-1].id if len(found) > limit else None,
-        )
+        found, after = await paging.page(reader, Shipment, where)
+        return ShipmentPage(shipments=[_shown(shipment) for shipment in found], next=after)
 
     @routes.get("/shipments/{order_id}/labels/{tracking_number}.pdf", response_class=PdfResponse)
     async def label(order_id: OrderId, tracking_number: str) -> PdfResponse:

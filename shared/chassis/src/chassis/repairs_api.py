@@ -28,6 +28,7 @@ from chassis.body import AsJson
 from chassis.dead_letter import DeadLetter
 from chassis.decision import id_in_partition
 from chassis.gap import Gap
+from chassis.paging import Paging
 from chassis.parking import Parked
 from chassis.ports import Log, Publisher, Reader, Ward
 from chassis.problem import Problem
@@ -72,8 +73,6 @@ class Acceptance(Loss, Wish):
     """Which gap exactly is accepted, by whom, and why."""
 
 
-Limit = Annotated[int, Query(ge=1, le=200)]
-Cursor = Annotated[str, Query(max_length=400, description="`next` of the page before")]
 Place = Annotated[str, Path(min_length=1, max_length=200)]
 AtPlace = Annotated[str | None, Query(min_length=1, max_length=200, description="only what is parked under this name")]
 RepairId = Annotated[str, Path(min_length=1, max_length=128)]
@@ -136,16 +135,12 @@ def _counts(routes: APIRouter, ward: Ward) -> None:
 
 def _parked(routes: APIRouter, reader: Reader, desk: _Desk) -> None:
     @routes.get("/parked")
-    async def parked(place: AtPlace = None, limit: Limit = 50, cursor: Cursor = "") -> ParkedPage:
+    async def parked(paging: Paging, place: AtPlace = None) -> ParkedPage:
         """What is parked because deciding on a message of it failed; one place may be, in several partitions."""
         # No index knows the place: what a service ever parked is soon looked through, and only people ask.
-        where: dict[str, object] = {"open": True, "id": {"$gt": cursor}}
-        if place is not None:
-            where["place"] = place
-        found = await reader.find(Parked, where, limit=limit + 1)
-        page = found[:limit]
-        shown = [ParkedShown.of(one) for one in page]
-        return ParkedPage(parked=shown, next=page[-1].id if len(found) > limit else None)
+        where = {"open": True} if place is None else {"open": True, "place": place}
+        found, after = await paging.page(reader, Parked, where)
+        return ParkedPage(parked=[ParkedShown.of(one) for one in found], next=after)
 
     @routes.get(PARKED)
     async def parked_at(partition: PartitionNumber, place: Place) -> ParkedShown:
@@ -163,15 +158,11 @@ def _parked(routes: APIRouter, reader: Reader, desk: _Desk) -> None:
 
 def _dead_letters(routes: APIRouter, reader: Reader, log: Log, desk: _Desk) -> None:
     @routes.get("/dead-letters")
-    async def dead_letters(topic: TopicName | None = None, limit: Limit = 50, cursor: Cursor = "") -> DeadLetterPage:
+    async def dead_letters(paging: Paging, topic: TopicName | None = None) -> DeadLetterPage:
         """Records that could not be handled, and that nobody has retried with success or dropped."""
-        where: dict[str, object] = {"open": True, "id": {"$gt": cursor}}
-        if topic is not None:
-            where["topic"] = topic
-        found = await reader.find(DeadLetter, where, limit=limit + 1)
-        page = found[:limit]
-        shown = [DeadLetterShown.of(letter) for letter in page]
-        return DeadLetterPage(dead_letters=shown, next=page[-1].id if len(found) > limit else None)
+        where = {"open": True} if topic is None else {"open": True, "topic": topic}
+        found, after = await paging.page(reader, DeadLetter, where)
+        return DeadLetterPage(dead_letters=[DeadLetterShown.of(letter) for letter in found], next=after)
 
     @routes.get(DEAD_LETTER)
     async def dead_letter(topic: TopicName, partition: PartitionNumber, offset: Offset) -> DeadLetterWhole:
@@ -231,10 +222,10 @@ def _gaps(routes: APIRouter, reader: Reader, desk: _Desk) -> None:
 
 def _repairs(routes: APIRouter, reader: Reader) -> None:
     @routes.get("/repairs")
-    async def repairs(limit: Limit = 50) -> RepairPage:
+    async def repairs(paging: Paging) -> RepairPage:
         """What people asked for, and what came of it, the latest first."""
-        found = await reader.find(Repair, {}, sort=LATEST_FIRST, limit=limit)
-        return RepairPage(repairs=[RepairShown.of(one) for one in found])
+        found, after = await paging.page(reader, Repair, {}, LATEST_FIRST)
+        return RepairPage(repairs=[RepairShown.of(one) for one in found], next=after)
 
     @routes.get("/repairs/{repair_id:path}")
     async def repair(repair_id: RepairId, wait_s: WaitS = 0) -> RepairShown:

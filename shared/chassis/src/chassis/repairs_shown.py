@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from chassis.dead_letter import DeadLetter
 from chassis.gap import Gap
+from chassis.paging import Page
 from chassis.parking import Parked
 from chassis.repair import Repair
 
@@ -73,10 +74,8 @@ class ParkedShown(BaseModel):
         )
 
 
-class ParkedPage(BaseModel):
+class ParkedPage(Page):
     parked: list[ParkedShown]
-    next: str | None = None
-    """The cursor of the next page; absent on the last one."""
 
 
 class DeadLetterShown(BaseModel):
@@ -127,10 +126,8 @@ class DeadLetterWhole(DeadLetterShown):
     """Absent if it holds card data, or if its topic does not have it any more."""
 
 
-class DeadLetterPage(BaseModel):
+class DeadLetterPage(Page):
     dead_letters: list[DeadLetterShown]
-    next: str | None = None
-    """The cursor of the next page; absent on the last one."""
 
 
 class GapShown(BaseModel):
@@ -173,5 +170,5 @@ class RepairShown(BaseModel):
         return cls(**{name: getattr(repair, name) for name in cls.model_fields})
 
 
-class RepairPage(BaseModel):
+class RepairPage(Page):
     repairs: list[RepairShown]
