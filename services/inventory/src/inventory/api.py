@@ -1,6 +1,5 @@
 """The HTTP API: stock comes, goes and is read. Whatever changes something becomes a message."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -11,6 +10,7 @@ from chassis.body import AsJson
 from chassis.paging import Paging
 from chassis.ports import Publisher, Reader
 from chassis.problem import Problem
+from chassis.readable import WaitS, once_readable
 from contracts.inventory import AdjustStock, ConfigureItem, ReceiveStock, TransferStock
 from contracts.message import Location, OrderId, Reason, Reference, Revision, Sku
 from fastapi import APIRouter, FastAPI, Query, Response, status
@@ -37,11 +37,7 @@ from inventory.shown import (
 from inventory.state import LedgerEntry, Movement, Reservation, Stock
 from inventory.view import Availability, Level
 
-LOOK_EVERY_S = 0.2
-"""While somebody waits for a movement to become readable."""
-
 Attempt = Annotated[int, Field(ge=1, le=1_000_000)]
-WaitS = Annotated[float, Query(ge=0, le=30, description="how long to wait for a movement that is not known yet")]
 
 
 def router(reader: Reader, publisher: Publisher, availability: Availability) -> APIRouter:
@@ -79,13 +75,11 @@ def _moving(routes: APIRouter, reader: Reader, publisher: Publisher) -> None:
     @routes.get("/movements/{location}/{movement_id:path}")
     async def movement(location: Location, movement_id: Reference, wait_s: WaitS = 0) -> MovementShown:
         """A movement: done, or refused and why."""
-        loop = asyncio.get_running_loop()
-        until = loop.time() + wait_s
-        while (found := await reader.get(Movement, Movement.place(location, movement_id))) is None:
-            if loop.time() >= until:
-                detail = "A movement is readable about a second after it was taken; `?wait_s=5` waits for that."
-                raise Problem(404, "Unknown movement", detail)
-            await asyncio.sleep(LOOK_EVERY_S)
+        place = Movement.place(location, movement_id)
+        found = await once_readable(lambda: reader.get(Movement, place), wait_s)
+        if found is None:
+            detail = "A movement is readable about a second after it was taken; `?wait_s=5` waits for that."
+            raise Problem(404, "Unknown movement", detail)
         return MovementShown.model_validate(found)
 
     @routes.put("/items/{location}/{sku}", status_code=status.HTTP_202_ACCEPTED)

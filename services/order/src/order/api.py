@@ -1,6 +1,5 @@
 """The HTTP API: orders come in, and what became of them is read. Whatever changes something becomes a message."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from tempfile import SpooledTemporaryFile
@@ -11,6 +10,7 @@ from chassis.http import STREAMED, STREAMING
 from chassis.paging import Paging
 from chassis.ports import Publisher, Reader, Unavailable
 from chassis.problem import Problem
+from chassis.readable import WaitS, once_readable
 from contracts.message import Channel, FromOutside, Name, OrderId, Reference
 from contracts.order import CancelOrder, OrderPlaced
 from contracts.wire import Unreadable
@@ -32,8 +32,6 @@ from order.validation import read
 from order.view import StatusChange
 
 NEWEST_FIRST = (("received_ms", -1), ("id", 1))
-LOOK_EVERY_S = 0.2
-"""While somebody waits for an order to become readable."""
 NEW_ORDER_S = 5.0
 """How long an order that was just placed may take to become readable."""
 FINAL_FOR_GOOD = frozenset({"other_content", "already_completed", "already_cancelled"})
@@ -62,9 +60,6 @@ class EveryReason:
                 raise Problem(422, "The order makes no sense", reasons=unreadable.reasons) from None
 
         return core_schema.no_info_wrap_validator_function(check, handler(source))
-
-
-WaitS = Annotated[float, Query(ge=0, le=30, description="how long to wait for an order that is not known yet")]
 
 
 def router(reader: Reader, publisher: Publisher, live: Live, stuck_after: timedelta) -> APIRouter:
@@ -160,13 +155,10 @@ def _where(
 
 async def _known(reader: Reader, order_id: str, wait_s: float) -> Order:
     """The order, waiting until it is readable. Raises Problem if it is not by then."""
-    loop = asyncio.get_running_loop()
-    until = loop.time() + wait_s
-    while (order := await reader.get(Order, order_id)) is None:
-        if loop.time() >= until:
-            detail = "An order is readable about a second after it was taken; `?wait_s=5` waits for that."
-            raise Problem(404, "Unknown order", detail)
-        await asyncio.sleep(LOOK_EVERY_S)
+    order = await once_readable(lambda: reader.get(Order, order_id), wait_s)
+    if order is None:
+        detail = "An order is readable about a second after it was taken; `?wait_s=5` waits for that."
+        raise Problem(404, "Unknown order", detail)
     return order
 
 

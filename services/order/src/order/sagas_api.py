@@ -3,7 +3,6 @@
 Whether a request fits what the order is by then is decided on the log: here it only becomes a message.
 """
 
-import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Self
 from urllib.parse import quote
@@ -12,7 +11,8 @@ from chassis.body import AsJson
 from chassis.paging import Page, Paging
 from chassis.ports import Publisher, Reader
 from chassis.problem import Problem
-from chassis.repairs_api import LOOK_EVERY_S, RepairId, WaitS, Wish
+from chassis.readable import WaitS, once_readable
+from chassis.repairs_api import NOT_YET_READABLE, RepairId, Wish
 from chassis.repairs_shown import Asked
 from contracts.message import OrderId, Reason
 from contracts.order import CompensateOrder, RetryStep, SkipStep, StepName
@@ -174,17 +174,15 @@ def _reading(routes: APIRouter, reader: Reader, stuck_after: timedelta) -> None:
     @routes.get("/sagas/{order_id}/repairs/{repair_id:path}", tags=["repairs"])
     async def repair(order_id: OrderId, repair_id: RepairId, wait_s: WaitS = 0) -> SagaRepair:
         """What came of one request."""
-        loop = asyncio.get_running_loop()
-        until = loop.time() + wait_s
-        while True:
+
+        async def of_this_name() -> SagaRepair | None:
             order = await _known(reader, order_id)
-            found = next((done for done in order.repairs if done.id == repair_id), None)
-            if found is not None:
-                return SagaRepair.of(order, found)
-            if loop.time() >= until:
-                detail = "What came of a request is readable about a second after it was carried out."
-                raise Problem(404, "Unknown repair", detail)
-            await asyncio.sleep(LOOK_EVERY_S)
+            return next((SagaRepair.of(order, done) for done in order.repairs if done.id == repair_id), None)
+
+        found = await once_readable(of_this_name, wait_s)
+        if found is None:
+            raise Problem(404, "Unknown repair", NOT_YET_READABLE)
+        return found
 
 
 def _asking(routes: APIRouter, reader: Reader, publisher: Publisher) -> None:

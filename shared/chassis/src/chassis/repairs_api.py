@@ -3,7 +3,6 @@
 Nothing is done here. Each request becomes a message to the partition concerned, which answers on the log.
 """
 
-import asyncio
 from typing import Annotated, TypeVar
 from urllib.parse import quote
 from uuid import uuid4
@@ -32,6 +31,7 @@ from chassis.paging import Paging
 from chassis.parking import Parked
 from chassis.ports import Log, Publisher, Reader, Ward
 from chassis.problem import Problem
+from chassis.readable import WaitS, once_readable
 from chassis.repair import Repair
 from chassis.repairs_shown import (
     Asked,
@@ -50,7 +50,7 @@ from chassis.repairs_shown import (
 )
 from chassis.stuck import Stuck
 
-LOOK_EVERY_S = 0.2
+NOT_YET_READABLE = "What came of a request is readable about a second after it was carried out."
 LATEST_FIRST = (("at", -1), ("id", 1))
 PARKED = "/parked/{partition}/{place:path}"
 DEAD_LETTER = "/dead-letters/{topic}/{partition}/{offset}"
@@ -76,7 +76,6 @@ class Acceptance(Loss, Wish):
 Place = Annotated[str, Path(min_length=1, max_length=200)]
 AtPlace = Annotated[str | None, Query(min_length=1, max_length=200, description="only what is parked under this name")]
 RepairId = Annotated[str, Path(min_length=1, max_length=128)]
-WaitS = Annotated[float, Query(ge=0, le=30, description="how long to wait for one that is just on its way")]
 S = TypeVar("S", bound=Stuck)
 
 
@@ -230,11 +229,12 @@ def _repairs(routes: APIRouter, reader: Reader) -> None:
     @routes.get("/repairs/{repair_id:path}")
     async def repair(repair_id: RepairId, wait_s: WaitS = 0) -> RepairShown:
         """What came of one request; of several that have this name in several partitions, the latest."""
-        loop = asyncio.get_running_loop()
-        until = loop.time() + wait_s
-        while not (found := await reader.find(Repair, {"repair_id": repair_id}, sort=LATEST_FIRST, limit=1)):
-            if loop.time() >= until:
-                detail = "What came of a request is readable about a second after it was carried out."
-                raise Problem(404, "Unknown repair", detail)
-            await asyncio.sleep(LOOK_EVERY_S)
-        return RepairShown.of(found[0])
+
+        async def latest() -> Repair | None:
+            found = await reader.find(Repair, {"repair_id": repair_id}, sort=LATEST_FIRST, limit=1)
+            return found[0] if found else None
+
+        found = await once_readable(latest, wait_s)
+        if found is None:
+            raise Problem(404, "Unknown repair", NOT_YET_READABLE)
+        return RepairShown.of(found)
