@@ -9,7 +9,7 @@ from peers.peer import Unavailable
 
 MOST_S = 3600
 """A compiler may take long; a command that hangs is ended all the same."""
-MOST_SHOWN = 500
+MOST_CHARACTERS_SHOWN = 500
 
 
 def run(command: Sequence[str | Path], env: Mapping[str, str] | None = None) -> str:
@@ -21,7 +21,7 @@ def run(command: Sequence[str | Path], env: Mapping[str, str] | None = None) -> 
     except FileNotFoundError as missing:
         raise Unavailable(f"there is no {command[0]} on this machine") from missing
     except subprocess.CalledProcessError as failed:
-        said = f"{failed.stdout}\n{failed.stderr}".strip()[-MOST_SHOWN:]
+        said = f"{failed.stdout}\n{failed.stderr}".strip()[-MOST_CHARACTERS_SHOWN:]
         raise Unavailable(
             f"{' '.join(map(str, command[:3]))} ended with status {failed.returncode}: {said}"
         ) from failed

@@ -14,7 +14,7 @@ from peers.saga import orders
 
 WARM_UP = 100
 """Orders that go first and are not counted: interpreters, connections and caches are cold."""
-MOST_S = 1800
+BACKLOG_TIMEOUT_S = 1800
 """A backlog that takes longer is not measured."""
 
 
@@ -29,7 +29,7 @@ class Run:
 
 async def run(peer: Peer, directory: Path, shape: Shape, count: int) -> Run:
     """Raises Unavailable, StackError, Undone, and TimeoutError."""
-    async with peer.running(directory, shape) as system, asyncio.timeout(MOST_S):
+    async with peer.running(directory, shape) as system, asyncio.timeout(BACKLOG_TIMEOUT_S):
         await system.complete(orders("warm", WARM_UP))
         backlog = orders("backlog", count)
         before_s, began = cpu_s(system.children), monotonic()

@@ -25,7 +25,7 @@ CHANNEL = "tests"
 UNIT_PRICE = 250
 SHIPPING_CHARGE = 300
 LOOK_EVERY_S = 0.1
-MOST_BYTES = 32 * 1024 * 1024
+MOST_REQUEST_BYTES = 32 * 1024 * 1024
 ADDRESS = {
     "name": "Ann Archer",
     "street": "12 High Street",
@@ -43,7 +43,7 @@ class Shop:
         self.witness = witness
         self.http = http
         self._producer: Any = AIOKafkaProducer(
-            bootstrap_servers=brokers, acks="all", max_request_size=MOST_BYTES, compression_type="gzip"
+            bootstrap_servers=brokers, acks="all", max_request_size=MOST_REQUEST_BYTES, compression_type="gzip"
         )
 
     async def open(self) -> None:

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import NoReturn
 
 import pytest
-from chassis.fold import MOST_BYTES
+from chassis.fold import MOST_ENTRY_BYTES
 from chassis.tail import MOST_UNSAVED_BYTES, SAVED_AT_ONCE, UNPUBLISHED_ENTRIES
 from chassis.world import LIMITS, World
 from contracts.wire import link_of
@@ -109,7 +109,7 @@ async def test_deciding_waits_while_too_much_is_not_in_the_store(toys: SimpleNam
     for order_id in orders:
         world.send(toys.ask(order_id, "heavy 2"))
     await asyncio.sleep(60)
-    assert process.partition._held.memory.unsaved_bytes <= MOST_UNSAVED_BYTES + MOST_BYTES
+    assert process.partition._held.memory.unsaved_bytes <= MOST_UNSAVED_BYTES + MOST_ENTRY_BYTES
     assert sum(len(entry.changes) for entry in world.store(toys.counter).journal(0)) < len(orders)
     blocked = False
     await asyncio.sleep(60)

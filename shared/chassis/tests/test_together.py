@@ -2,7 +2,7 @@ import asyncio
 from collections.abc import Collection, Mapping
 
 import pytest
-from chassis.together import AT_ONCE, Together
+from chassis.together import LOOKUPS_AT_ONCE, Together
 
 pytestmark = pytest.mark.asyncio
 
@@ -28,7 +28,7 @@ class Shelf:
 async def busy(shelf: Shelf, together: Together[str]) -> list[asyncio.Task[str | None]]:
     """As many lookups under way as there may be."""
     first = []
-    for number in range(AT_ONCE):
+    for number in range(LOOKUPS_AT_ONCE):
         first.append(asyncio.create_task(together.get(f"first {number}")))
         await shelf.begun.acquire()
     return first
@@ -49,9 +49,9 @@ async def test_the_first_who_ask_wait_for_nobody_and_the_others_are_answered_by_
 
     shelf.go.set()
 
-    assert [await one for one in first] == [f"FIRST {number}" for number in range(AT_ONCE)]
+    assert [await one for one in first] == [f"FIRST {number}" for number in range(LOOKUPS_AT_ONCE)]
     assert [await one for one in more] == ["B", None, "A", "B"]
-    assert shelf.asked == [*([f"first {number}"] for number in range(AT_ONCE)), ["a", "b", "unknown"]]
+    assert shelf.asked == [*([f"first {number}"] for number in range(LOOKUPS_AT_ONCE)), ["a", "b", "unknown"]]
 
 
 async def test_everybody_who_asked_hears_that_a_lookup_failed_and_the_next_is_made() -> None:
@@ -65,7 +65,7 @@ async def test_everybody_who_asked_hears_that_a_lookup_failed_and_the_next_is_ma
     heard = await asyncio.gather(*first, *more, return_exceptions=True)
     shelf.fails_with = None
 
-    assert [str(one) for one in heard] == ["away"] * (AT_ONCE + 2)
+    assert [str(one) for one in heard] == ["away"] * (LOOKUPS_AT_ONCE + 2)
     assert await together.get("c") == "C"
 
 

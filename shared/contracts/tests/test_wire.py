@@ -14,7 +14,7 @@ from contracts.shipping import CancelShipment
 from contracts.topics import BY_NAME, MESSAGES, TOPIC_OF, TOPICS, Topic
 from contracts.wire import (
     MOST_OPEN_BODY_BYTES,
-    MOST_REASONS,
+    MOST_REASONS_TOLD,
     Envelope,
     Headers,
     Unreadable,
@@ -374,7 +374,7 @@ def test_the_longest_order_is_read() -> None:
 
 def test_of_very_many_wrong_fields_the_first_hundred_are_named() -> None:
     reasons = refused(Record(value=json.dumps({f"field_{n}": n for n in range(15_000)}).encode()))
-    assert len(reasons) == MOST_REASONS + 1
+    assert len(reasons) == MOST_REASONS_TOLD + 1
     assert reasons[-1] == ("", "more")
 
 

@@ -87,7 +87,7 @@ async def test_names_the_lines_that_are_no_json_object_and_sends_the_others() ->
 
 
 async def test_does_not_send_what_kafka_would_not_take() -> None:
-    text = json.dumps({"channel": "web", "number": "1", "note": "x" * sending.MOST_BYTES}).encode()
+    text = json.dumps({"channel": "web", "number": "1", "note": "x" * sending.MOST_BODY_BYTES}).encode()
 
     sent, [bad], tally = await sent_of(text)
 

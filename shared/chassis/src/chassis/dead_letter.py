@@ -12,9 +12,9 @@ from chassis.entry import Outgoing
 from chassis.outbox import cause_of
 from chassis.stuck import Stuck
 
-MOST_BYTES = 1_048_576
+MOST_COPIED_BYTES = 1_048_576
 """A longer body is left out of the dead letter, and so are longer headers and keys; the record stays on its topic."""
-MOST_REASONS = 10
+MOST_REASONS_KEPT = 10
 
 
 class DeadLetter(Stuck):
@@ -49,7 +49,7 @@ class DeadLetter(Stuck):
 
 def _first(reasons: Sequence[Reason]) -> tuple[Reason, ...]:
     """The first reasons; that there is card data is one of them, wherever it stood."""
-    return tuple(sorted(reasons, key=lambda reason: reason.code != CARD_NUMBER)[:MOST_REASONS])
+    return tuple(sorted(reasons, key=lambda reason: reason.code != CARD_NUMBER)[:MOST_REASONS_KEPT])
 
 
 def dead_letter(
@@ -57,10 +57,10 @@ def dead_letter(
 ) -> Outgoing:
     """The record for the dead-letter topic, in the partition that it came from."""
     key, body, headers = record.key, record.value, record.headers
-    if len(body or b"") > MOST_BYTES:
+    if len(body or b"") > MOST_COPIED_BYTES:
         body = None
         reasons = [*reasons, Reason(path="", code="too_large", message="the body is left out; it is on its topic")]
-    if len(key or b"") + sum(len(name) + len(value or b"") for name, value in headers) > MOST_BYTES // 4:
+    if len(key or b"") + sum(len(name) + len(value or b"") for name, value in headers) > MOST_COPIED_BYTES // 4:
         key, headers = None, ()
         reasons = [*reasons, Reason(path="headers", code="too_large", message="key and headers are left out, too")]
     if any(reason.code == CARD_NUMBER for reason in reasons):

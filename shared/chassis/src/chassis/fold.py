@@ -23,7 +23,7 @@ from chassis.service import Service
 from chassis.telemetry import Meters, is_telling, logger
 from chassis.trouble import Trouble, about
 
-MOST_BYTES = 12_000_000
+MOST_ENTRY_BYTES = 12_000_000
 """An entry holds so much at the most, to stay well under MongoDB's limit of 16 MB a document."""
 
 
@@ -120,7 +120,7 @@ class Fold:
         except Exception as bug:
             raise Unfit(f"it cannot be written: {type(bug).__name__}: {bug}") from bug
         weight = sum(len(change.body) for change in changes) + sum(map(weight_of, said))
-        if weight > MOST_BYTES and unfit is None:
+        if weight > MOST_ENTRY_BYTES and unfit is None:
             raise Unfit(f"what is to be written has {weight} bytes")
         if changes or said or (not start.has_written and folded.progress != start.journaled):
             made = folded.progress.since(start.journaled)

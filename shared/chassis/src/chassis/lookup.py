@@ -10,13 +10,13 @@ from contracts.wire import Received
 from chassis.ports import Unavailable
 
 WITHIN_S = 5.0
-MOST_BYTES = 4_194_304
+MOST_FETCHED_BYTES = 4_194_304
 
 
 async def look_up(brokers: str, topic: str, partition: int, offset: int) -> Received | None:
     """The record at this offset, or None if its topic does not have it any more. Raises Unavailable."""
     consumer: Any = AIOKafkaConsumer(
-        bootstrap_servers=brokers, enable_auto_commit=False, max_partition_fetch_bytes=MOST_BYTES
+        bootstrap_servers=brokers, enable_auto_commit=False, max_partition_fetch_bytes=MOST_FETCHED_BYTES
     )
     where = TopicPartition(topic, partition)
     try:

@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict
 
 from chassis.stuck import Stuck
 
-MOST_RECORDS = 1000
-MOST_BYTES = 2_000_000
+MOST_PARKED_RECORDS = 1000
+MOST_PARKED_BYTES = 2_000_000
 """A parked order keeps so many records at the most, and so many bytes; those after it become dead letters."""
 
 
@@ -87,7 +87,7 @@ def with_record(parked: Parked, record: Received) -> Parked | None:
         headers=tuple((name, _text(value)) for name, value in record.headers),
     )
     records = (*parked.records, kept)
-    if len(records) > MOST_RECORDS or sum(map(_size, records)) > MOST_BYTES:
+    if len(records) > MOST_PARKED_RECORDS or sum(map(_size, records)) > MOST_PARKED_BYTES:
         return None
     return parked.but(records=records)
 

@@ -14,7 +14,7 @@ from contracts.wire import Received
 from chassis.entry import Past
 from chassis.ports import Clock, Feed
 
-AT_ONCE = timedelta(milliseconds=10)
+WITHIN_A_BATCH = timedelta(milliseconds=10)
 """Records that were written within so short a time are taken as one batch, as they were then. No alarm is shorter in
 earnest: one that is set within a batch rings after all of it."""
 

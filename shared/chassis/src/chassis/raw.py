@@ -14,7 +14,7 @@ from chassis.entry import Change, Checkpoint, Entry, Outgoing, Past, Progress, p
 Raw = Mapping[str, Any]
 
 CODEC: CodecOptions[Raw] = CodecOptions(tz_aware=True, tzinfo=UTC)
-PACKING = -1
+ZSTD_LEVEL = -1
 """zstd's level: the fastest ones have negative numbers."""
 
 
@@ -97,7 +97,7 @@ def raw_entry(entry: Entry) -> Raw:
 
 def _packed(content: Raw) -> bytes:
     """Messages and documents of one batch are much alike: packed, they are a small part of what they are."""
-    return bytes(cramjam.zstd.compress(bson.encode(content, codec_options=CODEC), level=PACKING))
+    return bytes(cramjam.zstd.compress(bson.encode(content, codec_options=CODEC), level=ZSTD_LEVEL))
 
 
 def content_of(raw: Raw) -> Raw:

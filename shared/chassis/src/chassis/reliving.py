@@ -12,7 +12,7 @@ from chassis.alarms import Alarms
 from chassis.calls import Calls
 from chassis.decision import AlarmRang, CallAnswered
 from chassis.inbox import Inbox, Taken
-from chassis.past import AT_ONCE, Chronicle, Time
+from chassis.past import WITHIN_A_BATCH, Chronicle, Time
 
 
 class Reliving:
@@ -53,7 +53,7 @@ class Reliving:
             return [*rung]
         if call is not None and call <= self._time.now():
             return []
-        return [*self._chronicle.take(min([moment + AT_ONCE, *others]), most)]
+        return [*self._chronicle.take(min([moment + WITHIN_A_BATCH, *others]), most)]
 
     def put_back(self, taken: Sequence[Taken]) -> None:
         """These were taken, and are to be taken again, in smaller portions."""

@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-AT_ONCE = 4
+LOOKUPS_AT_ONCE = 4
 """So few that many who ask share one, and so many that few who ask wait for nobody."""
 
 
@@ -24,7 +24,7 @@ class Together(Generic[T]):
 
     async def get(self, key: str) -> T | None:
         """What there is under the key, or None; raises what the lookup raises."""
-        if self._under_way >= AT_ONCE:
+        if self._under_way >= LOOKUPS_AT_ONCE:
             answer: asyncio.Future[T | None] = asyncio.get_running_loop().create_future()
             self._asked.append((key, answer))
             return await answer

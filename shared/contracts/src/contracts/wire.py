@@ -31,7 +31,7 @@ TOO_LARGE = "too_large"
 """The code of the reason that a body was not looked at."""
 CARD_NUMBER = "card_number"
 """The code of the reason that somebody sent card data; it is never left out, for others must know not to copy it."""
-MOST_REASONS = 100
+MOST_REASONS_TOLD = 100
 PARTITION = re.compile(rb"([a-z]+)/[0-9]+@[0-9a-z]+")
 NUMBER = re.compile(rb"[0-9]{1,18}")
 TRACEPARENT = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
@@ -219,7 +219,7 @@ def _refuse_repeated(headers: Headers) -> None:
         if count > 1
     )
     if repeated:
-        raise Unreadable(repeated[:MOST_REASONS])
+        raise Unreadable(repeated[:MOST_REASONS_TOLD])
 
 
 def _model(topic: Topic, headers: Mapping[str, bytes | None]) -> type[Message]:
@@ -302,10 +302,10 @@ def reasons_from(problems: Sequence[Mapping[str, Any]]) -> tuple[Reason, ...]:
     problems = [problem for problem in problems if not _is_echo(problem, problems)]
     reasons = [
         Reason(path=path_of(problem["loc"]), code=_code(problem["type"]), message=problem["msg"][:1000])
-        for problem in sorted(problems, key=lambda problem: problem["type"] != CARD_NUMBER)[:MOST_REASONS]
+        for problem in sorted(problems, key=lambda problem: problem["type"] != CARD_NUMBER)[:MOST_REASONS_TOLD]
     ]
-    if len(problems) > MOST_REASONS:
-        left_out = f"and {len(problems) - MOST_REASONS} more fields are wrong"
+    if len(problems) > MOST_REASONS_TOLD:
+        left_out = f"and {len(problems) - MOST_REASONS_TOLD} more fields are wrong"
         reasons.append(Reason(path="", code="more", message=left_out))
     return tuple(reasons)
 

@@ -33,7 +33,7 @@ from oms.progress import Progress
 from oms.replay import Replayer
 
 SECOND_LOOK_AFTER_S = 3.0
-AT_ONCE = 100
+READ_AT_ONCE = 100
 REMEMBERED: dict[str, type[Document]] = {
     "order": Order,
     "inventory": Stock,
@@ -137,5 +137,5 @@ async def _look_for_others(stores: Mapping[str, Archive], known: Collection[str]
 
 def _batched(things: Iterable[T]) -> Iterator[list[T]]:
     iterator = iter(things)
-    while some := list(islice(iterator, AT_ONCE)):
+    while some := list(islice(iterator, READ_AT_ONCE)):
         yield some

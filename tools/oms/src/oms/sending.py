@@ -17,7 +17,7 @@ from oms.connection import Unreachable
 
 SOURCE = "oms"
 MOST_IN_FLIGHT = 1000
-MOST_BYTES = 1_000_000
+MOST_BODY_BYTES = 1_000_000
 """A body this large still fits, with its headers, into what Kafka takes unless its operator says otherwise: 1 MiB."""
 
 
@@ -47,8 +47,8 @@ def letter_of(model: type[Message], body: bytes, key: str | None) -> Letter:
 
     Raises TooLarge if Kafka would not take it.
     """
-    if len(body) > MOST_BYTES:
-        raise TooLarge(f"{len(body)} bytes are more than Kafka takes ({MOST_BYTES})")
+    if len(body) > MOST_BODY_BYTES:
+        raise TooLarge(f"{len(body)} bytes are more than Kafka takes ({MOST_BODY_BYTES})")
     message_id = uuid4().hex
     headers = [
         ("ce_specversion", b"1.0"),

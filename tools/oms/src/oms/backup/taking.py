@@ -14,7 +14,7 @@ from oms.connection import Unreachable
 from oms.log import LogReader, Spans
 from oms.progress import Progress
 
-PACKING = 1
+GZIP_LEVEL = 1
 """gzip's fastest: documents are much alike, and more would only take longer."""
 
 
@@ -68,7 +68,7 @@ async def _keep(directory: Path, service: str, snapshot: Snapshot, collection: s
     name, count = f"{service}/{collection}.bson.gz", 0
     path = directory / name
     path.parent.mkdir(exist_ok=True)
-    with gzip.open(path, "wb", PACKING) as file:
+    with gzip.open(path, "wb", GZIP_LEVEL) as file:
         async for document in snapshot.read(collection):
             file.write(document)
             count += 1

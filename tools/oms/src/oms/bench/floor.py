@@ -28,7 +28,7 @@ from chassis.edge import FETCH_WAIT_MS, POLL_MS
 from chassis.entry import Outgoing
 from chassis.kafka import BATCH_BYTES, LARGEST_RECORD_BYTES, home_of
 from chassis.mongo import connect
-from chassis.raw import PACKING
+from chassis.raw import ZSTD_LEVEL
 from chassis.settings import ChassisSettings
 from chassis.trace import child_of
 from contracts.fulfillment import FulfillOrder, OrderPacked, OrderPicked, Pick
@@ -189,7 +189,7 @@ class Lane:
                 "_id": f"{self._partition}/{number}",
                 "number": number,
                 "positions": list(self._positions.items()),
-                "content": bytes(cramjam.zstd.compress(bson.encode(outbox), level=PACKING)),
+                "content": bytes(cramjam.zstd.compress(bson.encode(outbox), level=ZSTD_LEVEL)),
             }
         )
 

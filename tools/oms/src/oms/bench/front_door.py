@@ -26,7 +26,7 @@ from oms.fleet import SERVICES
 from oms.stack.errors import StackError
 from oms.stack.process import until
 
-AT_ONCE = 64
+POSTS_AT_ONCE = 64
 """Connections that post."""
 POSTS = 5_000
 FULL_WITHIN_S = 60.0
@@ -43,7 +43,7 @@ class FrontDoor:
 
     def as_json(self) -> dict[str, object]:
         return {
-            "posts_at_once": AT_ONCE,
+            "posts_at_once": POSTS_AT_ONCE,
             "posts_per_s": Figure.of(self.posts_per_s).as_json(),
             "post": Repeated(self.posts).as_json(),
             "availability_rate_per_s": READS_PER_S,
@@ -56,14 +56,14 @@ async def knock(
 ) -> FrontDoor:
     """Measure both, so often. The services other than order are stopped for that. Raises StackError."""
     found = FrontDoor()
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=AT_ONCE)) as http:
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=POSTS_AT_ONCE)) as http:
         for number in range(repeats):
             say(f"run {number + 1} of {repeats}: GET /availability, {READS_PER_S} a second for {seconds:.0f} s")
             found.availability.append(await _read(http, side, assortment, seconds))
         await _stop_others(side)
         await _fill(http, side, map(posting, assortment.orders("filling")))
         for number in range(repeats):
-            say(f"run {number + 1} of {repeats}: POST /orders, {POSTS:,} of them, {AT_ONCE} at once")
+            say(f"run {number + 1} of {repeats}: POST /orders, {POSTS:,} of them, {POSTS_AT_ONCE} at once")
             ready = map(posting, assortment.orders(f"posted-{number}"))
             times_ms, took_s = await _post(http, side, [*islice(ready, POSTS)])
             found.posts_per_s.append(POSTS / took_s)
@@ -106,7 +106,7 @@ async def _post(http: aiohttp.ClientSession, side: Side, posts: list[dict[str, A
     left = iter(posts)
     begun = perf_counter()
     async with asyncio.TaskGroup() as group:
-        for _ in range(AT_ONCE):
+        for _ in range(POSTS_AT_ONCE):
             group.create_task(post_all(left))
     took_s = perf_counter() - begun
     _check(url, answered)

@@ -14,7 +14,7 @@ from oms.bench.throughput import WARM, WARM_UP, complete, letters
 from oms.bench.watch import watching
 from oms.sending import Sender, letter
 
-AT_ONCE = 10_000
+ORDERS_AT_ONCE = 10_000
 """So many orders are placed as one backlog; the throughput is that of the last one."""
 LOAD = 0.5
 """At which part of the throughput latency is measured, and the services are killed."""
@@ -70,7 +70,7 @@ async def grow(
             orders_per_s, cpu_us = 0.0, {}
             while there < size:
                 say(f"growing: {there:,} of {size:,} orders")
-                backlog = [letter(order) for order in islice(orders, min(AT_ONCE, size - there))]
+                backlog = [letter(order) for order in islice(orders, min(ORDERS_AT_ONCE, size - there))]
                 before = cost.cpu_s(side)
                 orders_per_s = await complete(brokers, backlog)
                 cpu_us = cost.cpu_us(before, cost.cpu_s(side), len(backlog))

@@ -16,7 +16,7 @@ from oms.audit.finding import Finding
 from oms.simulate.game import play
 from oms.simulate.plan import plan_of
 
-AT_ONCE = 4
+SEEDS_AT_ONCE = 4
 """A process is given so many seeds before it is asked how it went, so that it never waits for more."""
 
 
@@ -109,7 +109,7 @@ def play_all(seeds: Iterable[int], *, processes: int, for_s: float | None, look:
 
 
 def _batched(seeds: Iterator[int]) -> Iterator[tuple[int, ...]]:
-    while some := tuple(islice(seeds, AT_ONCE)):
+    while some := tuple(islice(seeds, SEEDS_AT_ONCE)):
         yield some
 
 

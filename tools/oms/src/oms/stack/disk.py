@@ -13,7 +13,7 @@ from oms.stack import tether
 from oms.stack.errors import StackError
 from oms.stack.process import Child
 
-MOST_BYTES = 4 * 2**30
+DISK_BYTES = 4 * 2**30
 """It is memory, and takes as much of it as is written to it."""
 COMMAND_TIMEOUT_S = 10
 ROOMS = (0, *(2**n for n in range(16, 27)))
@@ -28,7 +28,7 @@ class Disk(Child):
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         directory.mkdir(parents=True)
-        mount = f'mount -t tmpfs -o size={MOST_BYTES} tmpfs "$0" && exec "$@"'
+        mount = f'mount -t tmpfs -o size={DISK_BYTES} tmpfs "$0" && exec "$@"'
         super().__init__(
             "the disk",
             [*NAMESPACES, "sh", "-c", mount, directory, *tether.command(os.getpid()), "sleep", "infinity"],
@@ -76,7 +76,7 @@ class Disk(Child):
 
     def clear(self) -> None:
         """Give all the room back."""
-        self._resize(MOST_BYTES)
+        self._resize(DISK_BYTES)
 
     def _resize(self, size: int) -> None:
         command = self.inside(["mount", "-o", f"remount,size={size}", self.directory])
