@@ -15,7 +15,7 @@ from contracts.inventory import (
     StockReleased,
     StockReserved,
 )
-from contracts.message import Message, SkuQuantity
+from contracts.message import MOST_UNITS, Message, SkuQuantity
 
 from inventory.state import (
     Backorder,
@@ -29,9 +29,6 @@ from inventory.state import (
     servings,
     step_of,
 )
-
-MOST_IN_A_LINE = 10_000_000
-"""So many units fit in one line of a message, as `contracts.message.Quantity` says."""
 
 SOON = timedelta(milliseconds=1)
 
@@ -189,8 +186,8 @@ def _with_bins(lines: Iterable[ReservedLine]) -> tuple[BinQuantity, ...]:
 def _parts(units: int) -> Iterator[int]:
     """The quantities of the lines that say so many units: no line for none, several where one cannot hold them."""
     while units > 0:
-        yield min(units, MOST_IN_A_LINE)
-        units -= MOST_IN_A_LINE
+        yield min(units, MOST_UNITS)
+        units -= MOST_UNITS
 
 
 def added_up(lines: Iterable[tuple[str, int]]) -> dict[str, int]:

@@ -19,8 +19,9 @@ from contracts.inventory import (
     StockRejected,
     TransferStock,
 )
+from contracts.message import MOST_UNITS
 
-from inventory.book import MOST_IN_A_LINE, OpenBook, added_up, outcome
+from inventory.book import OpenBook, added_up, outcome
 from inventory.movements import changes_of, move
 from inventory.state import (
     Backorder,
@@ -185,7 +186,7 @@ def _shortage(book: OpenBook, sku: str, wanted: dict[str, int]) -> Shortage:
     stock = book.stock(sku)
     return Shortage(
         sku=sku,
-        requested=min(wanted[sku], MOST_IN_A_LINE),
+        requested=min(wanted[sku], MOST_UNITS),
         available=stock.free,
         substitutes=tuple(
             substitute

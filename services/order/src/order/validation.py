@@ -4,15 +4,12 @@ import json
 from hashlib import blake2b
 from typing import Annotated
 
-from contracts.message import Amount, Channel, Number, Reason, Revision, Value
+from contracts.message import MOST_UNITS, Amount, Channel, Number, Reason, Revision, Value
 from contracts.order import OrderLine, OrderPlaced
 from contracts.wire import TOO_LARGE, Received, Unreadable, reasons_of, refuse_ambiguous, refuse_oversized
 from pydantic import Field, ValidationError
 
 from order.state import MalformedOrder
-
-MOST_UNITS = 10_000_000
-"""An order has so many units at the most, so that every message that adds some of them up can say how many."""
 
 NOTHING_TO_SHIP = Reason(
     path="lines", code="nothing_to_ship", message="the order has no lines: there is nothing to ship"
@@ -47,6 +44,7 @@ def reasons_against(order: OrderPlaced | _Sums) -> tuple[Reason, ...]:
     if due != order.total:
         message = f"the lines and the shipping charge come to {due}, not to {order.total}"
         reasons.append(Reason(path="total", code="total_mismatch", message=message))
+    # Messages add some of them up, and must be able to say how many.
     units = sum(line.quantity for line in order.lines)
     if units > MOST_UNITS:
         message = f"{units} units are too many for one order; {MOST_UNITS} are the most"

@@ -5,6 +5,7 @@ from typing import Any
 
 from contracts.message import Message
 from contracts.topics import EVERY_SERVICE, FOREVER, PARTITIONS, TOPIC_OF, TOPICS, Topic
+from contracts.wire import REQUIRED_HEADERS
 
 SCHEMAS = "../../shared/contracts/schemas"
 """Where the schemas of the messages are, as seen from the documents."""
@@ -20,7 +21,6 @@ HEADERS = {
     "ce_sequence": "Counts along the link from the source to this partition of the topic; channels leave it out.",
     "traceparent": "W3C trace context.",
 }
-REQUIRED_HEADERS = ["ce_specversion", "ce_type", "ce_id", "ce_source"]
 DEAD_LETTER_HEADERS = {
     "dead_letter_reasons": "Why it could not be handled: a JSON list of `{path, code, message}`.",
     "dead_letter_from": "Where it was: `<topic>/<partition>/<offset>`.",
@@ -67,7 +67,7 @@ def document_of(service: str) -> dict[str, Any]:
             "messageTraits": {
                 "CloudEvent": {
                     "contentType": "application/json",
-                    "headers": _headers(HEADERS, REQUIRED_HEADERS),
+                    "headers": _headers(HEADERS, [*REQUIRED_HEADERS]),
                     "correlationId": {"location": "$message.header#/ce_correlationid"},
                 }
             },

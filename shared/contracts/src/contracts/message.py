@@ -7,6 +7,8 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic_extra_types.country import CountryAlpha2
 from pydantic_extra_types.currency_code import Currency
 
+MOST_UNITS = 10_000_000
+"""A `Quantity` says so many at the most."""
 NO_CONTROL_CHARACTERS = r"^[^\x00-\x1f\x7f]*$"
 
 
@@ -66,7 +68,7 @@ Revision = Annotated[int, Field(ge=1, le=1_000_000)]
 Sku = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Location = Annotated[str, Field(pattern=r"^[A-Z0-9][A-Z0-9-]{0,31}$")]
 Bin = Annotated[str, Field(max_length=32, pattern=r"^[A-Za-z0-9._-]*$")]
-Quantity = Annotated[int, Field(ge=1, le=10_000_000)]
+Quantity = Annotated[int, Field(ge=1, le=MOST_UNITS)]
 Count = Annotated[int, Field(ge=0, le=1_000_000_000_000)]
 Amount = Annotated[int, Field(ge=0, le=1_000_000_000_000)]
 Reference = Annotated[str, Field(min_length=1, max_length=128, pattern=NO_CONTROL_CHARACTERS)]

@@ -18,7 +18,7 @@ from typing import TextIO
 from zoneinfo import ZoneInfo
 
 import pycountry
-from contracts.message import CountryAlpha2, Currency
+from contracts.message import MOST_UNITS, CountryAlpha2, Currency
 from contracts.order import Address, Customer, OrderLine, OrderPlaced
 
 CHANNEL = "online-retail"
@@ -34,7 +34,6 @@ NO_GOODS = re.compile(r"M|D|S|B|BANK CHARGES|AMAZONFEE|CRUK|ADJUST\d*|GIFT.*|TES
 PLAIN_CODE = re.compile(r"[A-Z0-9][A-Z0-9._-]{0,63}")
 PLAIN_NUMBER = re.compile(r"[A-Z0-9]{1,64}")
 MOST_LINES = 2000
-MOST_UNITS = 10_000_000
 MOST_PENCE = 1_000_000_000_000
 
 COUNTRIES = {"EIRE": "IE", "RSA": "ZA", "Channel Islands": "JE", "European Community": "BE", "Unspecified": "GB"}
