@@ -22,6 +22,8 @@ NOTES = Console(stderr=True)
 WIDE = 200
 SHOWN = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDE)
 """Where answers for people go; into a pipe they go wide, for who searches them finds no word that is folded."""
+MOST_SHOWN = 20
+"""So many things of a list are shown to people; JSON has all of them."""
 
 Brokers = Annotated[
     str | None,

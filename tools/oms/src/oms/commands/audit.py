@@ -10,10 +10,8 @@ from rich.table import Table
 
 from oms import auditing, connection
 from oms.audit.auditor import Verdict
-from oms.commands import SHOWN, Brokers, Json, Mongo, bar, print_json, progress_on, said_plainly
+from oms.commands import MOST_SHOWN, SHOWN, Brokers, Json, Mongo, bar, print_json, progress_on, said_plainly
 from oms.log import NoLog
-
-MOST_SHOWN = 20
 
 
 def audit(

@@ -12,7 +12,7 @@ from oms.backup.manifest import Manifest, Unfit
 from oms.backup.restoring import Restored, Running
 from oms.backup.restoring import restore as put_back
 from oms.backup.taking import back_up
-from oms.commands import NOTES, SHOWN, Brokers, Json, Mongo, bar, print_json, progress_on, said_plainly
+from oms.commands import MOST_SHOWN, NOTES, SHOWN, Brokers, Json, Mongo, bar, print_json, progress_on, said_plainly
 from oms.fleet import SERVICES
 from oms.log import NoLog
 
@@ -20,7 +20,6 @@ Directory = Annotated[Path, typer.Argument(help="The directory of the backup.", 
 Some = Annotated[
     list[str] | None, typer.Option("--service", help="One of the services; may be given again. All by default.")
 ]
-MOST_SHOWN = 20
 
 
 def backup(

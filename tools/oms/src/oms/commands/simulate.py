@@ -12,13 +12,12 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from oms.audit.finding import Finding
-from oms.commands import NOTES, SHOWN, Json, print_json
+from oms.commands import MOST_SHOWN, NOTES, SHOWN, Json, print_json
 from oms.simulate.game import Outcome, play
 from oms.simulate.plan import Plan, plan_of
 from oms.simulate.series import Look, Series, play_all
 from oms.simulate.shrink import shrink
 
-MOST_SHOWN = 20
 USUAL_SEEDS = 1000
 
 
