@@ -11,8 +11,8 @@ import pytest
 import requests
 import schemathesis
 from contracts.message import Reason
+from contracts.topics import SERVICES
 from hypothesis import HealthCheck, Phase, given, settings
-from oms.fleet import SERVICES
 from oms.system import System
 from schemathesis import Case, GenerationMode, Response
 from schemathesis.schemas import APIOperation

@@ -11,9 +11,9 @@ import pytest
 import pytest_asyncio
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from contracts.topics import SERVICES
 from oms.backup.restoring import restore
 from oms.backup.taking import back_up
-from oms.fleet import SERVICES
 from oms.log import LogReader
 from oms.progress import UNHEARD
 from oms.system import System

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from oms.fleet import HTTP_PORT, NEXT_INSTANCE, SERVICES
+from contracts.topics import SERVICES
+from oms.fleet import HTTP_PORT, NEXT_INSTANCE
 from oms.stack import artifacts
 from oms.stack.local import KAFKA_VERSION, Ports
 from oms.stack.ports import free_port, is_free

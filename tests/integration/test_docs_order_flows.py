@@ -8,7 +8,8 @@ import pytest_asyncio
 from chassis.raw import content_of
 from contracts.order import OrderCancelled, OrderCompleted
 from contracts.shipping import ShipmentDelivered
-from oms.fleet import SERVICES, Addresses
+from contracts.topics import SERVICES
+from oms.fleet import Addresses
 from oms.log import LogReader, Record
 from pymongo import AsyncMongoClient
 from redis.asyncio import Redis

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from contracts.order import OrderCompleted, OrderRejected, OrderValidated
+from contracts.topics import SERVICES
 from fulfillment.decide import NOBODY_PICKS
-from oms.fleet import SERVICES
 from payment.gateway import DECLINED
 
 from tests.integration.shop import CHANNEL, Shop

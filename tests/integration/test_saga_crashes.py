@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 import pytest
 import pytest_asyncio
 from contracts.order import OrderCancelled, OrderCompleted, OrderEvent, OrderPlaced, OrderRejected
-from contracts.topics import PARTITIONS
+from contracts.topics import PARTITIONS, SERVICES
 from oms.audit.auditor import Verdict
 from oms.auditing import audit
-from oms.fleet import SERVICES, Addresses, Instance
+from oms.fleet import Addresses, Instance
 from oms.progress import UNHEARD
 from order.settings import Settings
 from payment.gateway import CAPTURE_FAILS, DECLINED, TIMEOUT

@@ -7,10 +7,9 @@ from pathlib import Path
 from contracts.inventory import StockReserved
 from contracts.message import Message
 from contracts.order import OrderCompleted, OrderPlaced
-from contracts.topics import TOPIC_OF
+from contracts.topics import SERVICES, TOPIC_OF
 from oms.bench.floor import Answers
 from oms.bench.orders import spread
-from oms.fleet import SERVICES
 
 PAGE = Path(__file__).parents[3] / "docs" / "how-an-order-flows.md"
 

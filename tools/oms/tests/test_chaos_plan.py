@@ -2,10 +2,10 @@ from collections import Counter
 from collections.abc import Iterable
 from itertools import islice
 
+from contracts.topics import SERVICES
 from hypothesis import given
 from hypothesis import strategies as st
 from oms.chaos.plan import KINDS, MOST_INSTANCES, Fault, rounds
-from oms.fleet import SERVICES
 
 seeds = st.integers()
 kinds = st.sets(st.sampled_from(sorted(KINDS)), min_size=1)

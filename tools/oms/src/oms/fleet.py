@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+from contracts.topics import SERVICES
 
 from oms.stack.errors import StackError, first_stack_error
 from oms.stack.local import LocalStack
 from oms.stack.ports import claim
 from oms.stack.process import Child
 
-SERVICES = ("order", "inventory", "payment", "fulfillment", "shipping")
 HTTP_PORT = 18001
 """Where the order service's first instance listens; the other services take the ports after it."""
 NEXT_INSTANCE = 10

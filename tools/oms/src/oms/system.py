@@ -5,9 +5,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from contracts.topics import PARTITIONS
+from contracts.topics import PARTITIONS, SERVICES
 
-from oms.fleet import HTTP_PORT, SERVICES, Addresses, Fleet
+from oms.fleet import HTTP_PORT, Addresses, Fleet
 from oms.setup import create_topics
 from oms.stack import artifacts
 from oms.stack.errors import StackError

@@ -10,12 +10,12 @@ from itertools import count
 from pathlib import Path
 
 from aiokafka.admin import AIOKafkaAdminClient
-from contracts.topics import PARTITIONS
+from contracts.topics import PARTITIONS, SERVICES
 from pymongo import AsyncMongoClient
 from redis.asyncio import Redis
 
 from oms.bench.floor import READY, WITHOUT_STORAGE
-from oms.fleet import SERVICES, Addresses, Fleet, Instance
+from oms.fleet import Addresses, Fleet, Instance
 from oms.setup import OURS, create_topics
 from oms.stack.errors import StackError, first_stack_error
 from oms.stack.local import LocalStack

@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from contracts.topics import TOPICS
+from contracts.topics import SERVICES, TOPICS
 from pymongo import AsyncMongoClient
 
 from oms.bench.arena import Side
-from oms.fleet import SERVICES
 from oms.stack.process import Child
 
 BENCH = "bench"

@@ -16,13 +16,13 @@ from typing import Any
 
 import aiohttp
 from chassis.settings import ChassisSettings
+from contracts.topics import SERVICES
 from prometheus_client.parser import text_string_to_metric_families
 
 from oms.bench.api import items_of, posting
 from oms.bench.arena import Side
 from oms.bench.figures import Figure, Percentiles, Repeated
 from oms.bench.orders import Assortment
-from oms.fleet import SERVICES
 from oms.stack.errors import StackError
 from oms.stack.process import until
 

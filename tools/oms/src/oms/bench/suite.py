@@ -5,14 +5,13 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from contracts.topics import PARTITIONS
+from contracts.topics import PARTITIONS, SERVICES
 
 from oms.bench import api, cost, front_door, growth, latency
 from oms.bench.arena import Arena, Kind
 from oms.bench.orders import from_file, hot, spread, stock
 from oms.bench.report import ALL_SKUS, HOT, ONE_SKU, ORDINARY, REAL, SCALED, Report
 from oms.bench.throughput import WARM, WARM_UP, Contestant, complete, contest, letters
-from oms.fleet import SERVICES
 from oms.stack.local import LocalStack, Ports
 
 STORAGE, REAL_ORDERS, HOT_SKU, SCALING, LATENCY, API = PARTS = (

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from random import Random
 
-from oms.fleet import SERVICES
+from contracts.topics import SERVICES
 
 KINDS: dict[str, str] = {
     "kill": "an instance of a service is killed (SIGKILL), and started again at once",

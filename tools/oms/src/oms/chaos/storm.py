@@ -8,6 +8,7 @@ from itertools import takewhile
 from pathlib import Path
 from time import time
 
+from contracts.topics import SERVICES
 from order.settings import Settings
 
 from oms import auditing
@@ -17,7 +18,6 @@ from oms.chaos.load import LINES, Load
 from oms.chaos.plan import OF_A_SERVICE, Fault, Round, rounds
 from oms.chaos.report import Broken, Report
 from oms.chaos.watch import Part, Watch
-from oms.fleet import SERVICES
 from oms.progress import UNHEARD
 from oms.stack import disk
 from oms.stack.errors import StackError

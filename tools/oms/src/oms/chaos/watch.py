@@ -8,9 +8,9 @@ from contextlib import aclosing
 from itertools import pairwise
 from time import time
 
+from contracts.topics import SERVICES
 from contracts.wire import link_of
 
-from oms.fleet import SERVICES
 from oms.log import LogReader, Record
 from oms.place import DEAD_LETTERS, Tally
 

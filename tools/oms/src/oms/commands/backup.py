@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from contracts.topics import SERVICES
 from rich.markup import escape
 
 from oms import connection
@@ -13,7 +14,6 @@ from oms.backup.restoring import Restored, Running
 from oms.backup.restoring import restore as put_back
 from oms.backup.taking import back_up
 from oms.commands import MOST_SHOWN, NOTES, SHOWN, Brokers, Json, Mongo, bar, print_json, progress_on, said_plainly
-from oms.fleet import SERVICES
 from oms.log import NoLog
 
 Directory = Annotated[Path, typer.Argument(help="The directory of the backup.", file_okay=False)]

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import httpx
 import psutil
 import typer
-from contracts.topics import PARTITIONS
+from contracts.topics import PARTITIONS, SERVICES
 from rich.markup import escape
 from rich.table import Table
 
@@ -15,7 +15,7 @@ from oms.commands import NOTES, SHOWN, Json, Partitions, print_json, said_plainl
 from oms.commands.repairs import moment, show_list
 from oms.connection import Unreachable
 from oms.desk import Declined, Desk, Shown
-from oms.fleet import HTTP_PORT, SERVICES, Addresses, read_scale
+from oms.fleet import HTTP_PORT, Addresses, read_scale
 from oms.stack.errors import StackError
 from oms.stack.local import Ports
 from oms.stack.ports import LAST_PORT

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from contracts.topics import SERVICES
+
 from oms.simulate.line import Mishap
 
 PARTITIONS = 2
-SERVICES = ("order", "inventory", "payment", "fulfillment", "shipping")
 IN_TWO_VERSIONS = ("order", "payment")
 ORDERED_WITHIN_S = 15.0
 """The last order is placed by then."""
