@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 from aiokafka import TopicPartition
-from aiokafka.errors import IllegalStateError
+from aiokafka.errors import IllegalStateError, KafkaTimeoutError
 from chassis.edge import Edge, KafkaFeed, Running
 from chassis.inmemory import Record
 from chassis.partition import Partition
@@ -23,6 +23,8 @@ class Consumer:
     positions: dict[TopicPartition, int]
     earliest: int = 0
     meanwhile: Callable[[], None] = lambda: None
+    while_asked: Callable[[], None] = lambda: None
+    """Done while it finds out where a topic begins; what that raises, it raises."""
     paused: set[TopicPartition] = field(default_factory=set)
 
     def pause(self, *partitions: TopicPartition) -> None:
@@ -35,6 +37,7 @@ class Consumer:
         return self.positions[where]
 
     async def beginning_offsets(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        self.while_asked()
         return dict.fromkeys(partitions, self.earliest)
 
 
@@ -83,6 +86,11 @@ def offered(edge: Edge, number: int) -> list[tuple[int, int]]:
     reader = edge._running[number].partition
     assert isinstance(reader, Reader)
     return reader.offered
+
+
+def begin_anew(edge: Edge) -> list[bool]:
+    readers = [edge._running[number].partition for number in (0, 1)]
+    return [isinstance(reader, Reader) and reader.begins_anew for reader in readers]
 
 
 async def test_records_reach_their_partitions_in_order(edge: Edge) -> None:
@@ -137,8 +145,35 @@ async def test_records_after_those_that_were_cut_off_before_they_were_read_are_n
     consumer.earliest = 11
     await edge._deliver(batch((0, 11)))
     assert offered(edge, 0) == [(0, 9)]
-    begin = [edge._running[number].partition for number in (0, 1)]
-    assert [isinstance(reader, Reader) and reader.begins_anew for reader in begin] == [True, False]
+    assert begin_anew(edge) == [True, False]
+
+
+async def test_records_of_which_nobody_knows_whether_some_are_missing_before_them_come_again(
+    edge: Edge, consumer: Consumer
+) -> None:
+    await edge._deliver(batch((0, 9), (1, 5)))
+
+    def fail() -> None:
+        raise KafkaTimeoutError
+
+    consumer.while_asked = fail
+    await edge._deliver(batch((0, 11), (1, 6)))
+    assert offered(edge, 0) == [(0, 9)]
+    assert offered(edge, 1) == [(1, 5), (1, 6)]
+    assert begin_anew(edge) == [True, False]
+
+
+async def test_records_before_which_the_feed_is_set_back_while_it_is_asked_what_is_missing_are_left(
+    edge: Edge, consumer: Consumer
+) -> None:
+    await edge._deliver(batch((0, 9)))
+
+    def recover() -> None:
+        consumer.positions[where(0)] = 4
+
+    consumer.while_asked = recover
+    await edge._deliver(batch((0, 11)))
+    assert offered(edge, 0) == [(0, 9)]
 
 
 async def test_an_instance_that_waits_for_its_share_of_the_group_is_not_ready(edge: Edge) -> None:

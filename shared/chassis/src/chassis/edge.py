@@ -76,7 +76,7 @@ class KafkaFeed:
         return {where.topic: end[where] for where in partitions if end[where] > earliest[where]}
 
     async def reach(self, where: TopicPartition, records: Sequence[ConsumerRecord]) -> bool:
-        """Take note of records that were fetched; whether none was cut off before them.
+        """Take note of records that were fetched; whether none is known to be cut off before them.
 
         Kafka's consumers go to the earliest record that there is when the one that they want is gone, and nobody is
         told. A hole by itself says nothing: compaction leaves some, and so do transactions.
@@ -84,7 +84,10 @@ class KafkaFeed:
         wanted, self._reached[where] = self._reached.get(where, 0), records[-1].offset + 1
         if records[0].offset <= wanted:
             return True
-        earliest: Mapping[TopicPartition, int] = await self._consumer.beginning_offsets([where])
+        try:
+            earliest: Mapping[TopicPartition, int] = await self._consumer.beginning_offsets([where])
+        except KafkaError:
+            return False  # and whoever begins anew asks again, until Kafka answers
         return earliest[where] <= wanted
 
     def pause(self, topics: Collection[str]) -> None:
@@ -188,10 +191,10 @@ class Edge(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no
             # A feed that was set back since these were fetched stands before them: they come again, in order.
             if serving is None or position is None or position <= records[-1].offset:
                 continue
-            if await serving.feed.reach(where, records):
-                serving.partition.offer(records)
-            else:
+            if not await serving.feed.reach(where, records):
                 serving.partition.begin_anew()  # from its journal, which finds out what is missing
+            elif await self._position(where) == position:  # and not set back while Kafka was asked
+                serving.partition.offer(records)
 
     async def _position(self, where: TopicPartition) -> int | None:
         """The offset that is fetched next; None if the partition is not ours any more."""
