@@ -176,6 +176,13 @@ async def test_records_before_which_the_feed_is_set_back_while_it_is_asked_what_
     assert offered(edge, 0) == [(0, 9)]
 
 
+async def test_new_records_of_a_topic_that_lost_its_end_are_not_taken_for_old_ones(edge: Edge) -> None:
+    await edge._deliver(batch((0, 11), (1, 6)))
+    await edge._deliver(batch((0, 0), (0, 1)))  # as Kafka's consumers do when there is nothing where they stand
+    assert offered(edge, 0) == [(0, 11)]
+    assert begin_anew(edge) == [True, False]
+
+
 async def test_an_instance_that_waits_for_its_share_of_the_group_is_not_ready(edge: Edge) -> None:
     async def run() -> None: ...
 

@@ -76,14 +76,17 @@ class KafkaFeed:
         return {where.topic: end[where] for where in partitions if end[where] > earliest[where]}
 
     async def reach(self, where: TopicPartition, records: Sequence[ConsumerRecord]) -> bool:
-        """Take note of records that were fetched; whether none is known to be cut off before them.
+        """Take note of records that were fetched; whether they are those that come next, as far as is known.
 
         Kafka's consumers go to the earliest record that there is when the one that they want is gone, and nobody is
-        told. A hole by itself says nothing: compaction leaves some, and so do transactions.
+        told. That is ahead where records were cut off, and behind where the topic lost its end, by an unclean election:
+        what was written to it since has offsets that were taken before. A hole by itself says nothing: compaction
+        leaves some, and so do transactions.
         """
         wanted, self._reached[where] = self._reached.get(where, 0), records[-1].offset + 1
-        if records[0].offset <= wanted:
-            return True
+        ahead: int = records[0].offset - wanted
+        if ahead <= 0:
+            return ahead == 0
         try:
             earliest: Mapping[TopicPartition, int] = await self._consumer.beginning_offsets([where])
         except KafkaError:
