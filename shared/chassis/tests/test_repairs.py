@@ -12,6 +12,7 @@ import pytest
 from chassis.dead_letter import DeadLetter
 from chassis.decision import Decision, Document, Documents, Input
 from chassis.gap import Gap
+from chassis.inmemory import MemoryTopics
 from chassis.parking import Parked
 from chassis.ports import PositionLost
 from chassis.repair import Repair
@@ -632,6 +633,20 @@ async def test_a_topic_that_was_cut_short_is_gone_on_with_when_that_is_accepted(
     await settle()
     assert second.partition.state == "running"
     assert heard(world, toys, order_id) == ("first", "still there")
+
+
+async def test_requests_are_heard_on_a_topic_that_was_made_anew(toys: SimpleNamespace, world: World) -> None:
+    first = world.start(toys.counter)
+    for _ in range(3):
+        ask(world, ReleaseParked, place="web:1")
+    await settle()
+    assert len(answers(world)) == 3
+    await first.stop()
+    world.topics = MemoryTopics(2, world.clock)
+    world.start(toys.counter)
+    asked = ask(world, ReleaseParked, place="web:1")
+    await settle()
+    assert [answer.repair_id for answer in answers(world)] == [asked.repair_id]
 
 
 async def test_an_accepted_gap_is_passed_once_wherever_its_process_dies(toys: SimpleNamespace) -> None:

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple, cast
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import IllegalStateError, KafkaError
-from contracts.topics import REPAIRS
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker, Topic
 from faststream.kafka.message import FAKE_CONSUMER, KafkaMessage
@@ -67,9 +66,7 @@ class KafkaFeed:
             position = positions.get(where.topic, earliest[where])
             if not earliest[where] <= position <= end[where]:
                 # Kafka's consumers would go to the earliest record then, and nobody would know what was lost.
-                if where.topic != REPAIRS.name:
-                    raise PositionLost(where.topic, position, earliest[where])
-                position = earliest[where]
+                raise PositionLost(where.topic, position, earliest[where])
             self._consumer.seek(where, position)
             self._reached[where] = position
         self._consumer.resume(*partitions)

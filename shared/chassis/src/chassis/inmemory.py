@@ -32,7 +32,7 @@ from chassis.entry import (
 from chassis.kafka import home_of
 from chassis.kinds import kinds_of
 from chassis.parking import Parked
-from chassis.ports import Clock
+from chassis.ports import Clock, PositionLost
 
 Interrupt = Callable[[str], Awaitable[None]]
 """Told before each step, by name."""
@@ -161,6 +161,9 @@ class MemoryFeed:
             topics.join(self, name, number)
 
     async def start_at(self, positions: Mapping[str, int], topics: Collection[str]) -> Mapping[str, int]:
+        for name in topics:
+            if positions.get(name, 0) > self._topics.end(name, self._number):
+                raise PositionLost(name, positions[name], 0)
         self._offsets.update({name: positions.get(name, 0) for name in topics})
         self.resume(topics)
         return {name: self._topics.end(name, self._number) for name in topics}

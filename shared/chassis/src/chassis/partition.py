@@ -5,7 +5,7 @@ records, answers, alarms ─▶ fold decide ─▶ insert the entry ─▶ publi
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from time import perf_counter
 
@@ -166,7 +166,7 @@ class Partition:
         self._gap = await held.known(gap)
         self._positions = held.tail.progress.positions
         topics = (REPAIRS.name,) if gap is not None else self._service.topics
-        ends = await self._feed.start_at(self._positions, topics)
+        ends = await self._start_feed(topics)
         self._missed = {topic: end for topic, end in ends.items() if not BY_NAME[topic].open}
         self._inbox.open(topics)
         self.state = "running" if gap is None else "gap"
@@ -178,6 +178,16 @@ class Partition:
         self._logger.info(
             "recovered", entry=held.tail.head, republishing=len(recovered.entries), epoch=recovered.checkpoint.epoch
         )
+
+    async def _start_feed(self, topics: Collection[str]) -> Mapping[str, int]:
+        """See `chassis.ports.Feed`: only requests for repairs may be missing, for they may come again."""
+        while True:
+            try:
+                return await self._feed.start_at(self._positions, topics)
+            except PositionLost as lost:
+                if lost.topic != REPAIRS.name:
+                    raise
+                self._held.tail.progress.positions[lost.topic] = lost.earliest
 
     async def _serve(self) -> Gap | None:
         """Serve until stopped, or until a message is missing: then, what is missing. None if it must be begun anew."""

@@ -71,8 +71,7 @@ class Feed(Protocol):
         """Deliver these topics, from these offsets on, from the earliest where there is none; say where each one ends.
 
         What was fetched before and is delivered late does not count: the partition must not be given it. Raises
-        PositionLost if a topic does not reach from there on; only requests for repairs, which may come again, are
-        delivered from the earliest then.
+        PositionLost if a topic does not reach from there on.
         """
 
     def pause(self, topics: Collection[str], /) -> None:
