@@ -117,6 +117,18 @@ async def test_a_new_owner_is_told_what_is_parked_in_its_partition(store: MongoS
     assert [(await store.recover(partition, "w")).parked for partition in range(3)] == [("web:1",), ("web:1",), ()]
 
 
+async def test_a_new_owner_is_told_what_is_queued_in_its_partition(store: MongoStore) -> None:
+    owner = await store.recover(0, "w")
+    queued, resting = (Basket(id=id_) for id_ in ("queued", "resting"))
+    waits = replace(change(queued, 1), queued=True)
+    await store.checkpoint(replace(owner.checkpoint, number=1), (waits, change(resting, 1)))
+    assert (await store.recover(0, "w")).queued == (queued.key,)
+    assert (await store.recover(1, "w")).queued == ()
+    later = (await store.recover(0, "w")).checkpoint
+    await store.checkpoint(replace(later, number=2), (change(queued, 2),))
+    assert (await store.recover(0, "w")).queued == ()
+
+
 async def test_partitions_whose_numbers_begin_alike_are_kept_apart(store: MongoStore) -> None:
     one, ten = await store.recover(1, "w"), await store.recover(10, "w")
     await store.append(entry(one, 1, Basket(id="one")))

@@ -4,6 +4,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
+import pytest
 from chassis.decision import Document
 from chassis.under_way import PATIENCE, UnderWay
 from chassis.world import LIMITS, World
@@ -85,6 +86,24 @@ async def test_a_burst_waits_on_its_topic_while_what_was_begun_goes_on(toys: Sim
     assert process.partition.stalled_s() == 0.0
     await asyncio.sleep(10 * PATIENCE.total_seconds())
     assert checkpoint(0).progress.positions["order.intake"] == len(orders)
+
+
+async def test_what_is_queued_keeps_its_room_when_its_partition_gets_another_owner(
+    toys: SimpleNamespace, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(toys.Tally, "is_queued", property(lambda tally: tally.alarm is not None))
+    for order_id in toys.orders_on(world, 0, LIMITS.under_way_max_documents * 3):
+        world.send(toys.ask(order_id, "alarm 3600"))
+    first = world.start(toys.counter)
+    await asyncio.sleep(60)
+    begun = first.partition.positions["order.intake"]
+    assert begun < LIMITS.under_way_max_documents * 2
+    await first.stop()
+    second = world.start(toys.counter)
+    await asyncio.sleep(60)
+    assert second.partition.positions["order.intake"] == begun
+    await asyncio.sleep(3600)
+    assert second.partition.positions["order.intake"] > begun
 
 
 async def test_a_repair_is_taken_while_a_burst_waits_for_room(toys: SimpleNamespace, world: World) -> None:

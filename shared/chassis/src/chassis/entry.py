@@ -59,6 +59,8 @@ class Change:
     is_first: bool = False
     """Whether the store is believed to have nothing of the document yet: a hint, not journaled, for what is new takes a
     tenth of the time to be written."""
+    queued: bool = False
+    """Whether the document is queued; not journaled, for the document says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +189,8 @@ class Recovered:
     """Keys of stored documents whose calls are pending."""
     parked: tuple[str, ...]
     """The places that are parked, as far as that is stored."""
+    queued: tuple[str, ...] = ()
+    """Keys of stored documents that are queued."""
 
 
 class Fenced(Exception):  # noqa: N818 - named for what happened to the writer

@@ -146,6 +146,7 @@ class Fold:
                 trace=stored.trace,
                 entry=number,
                 is_first=self._memory.is_new(key),
+                queued=stored.document.is_queued,
             )
             for key, stored in self._working.changed.items()
         )

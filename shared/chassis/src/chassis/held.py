@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 
 from chassis.alarms import AHEAD, FOR_EVER, Alarms
@@ -73,7 +74,8 @@ class Held:
         self._time = time
 
     async def remember_all(self, recovered: Recovered) -> None:
-        """Alarms and calls of what is stored, overtaken by what is journaled since."""
+        """Alarms, calls and queues of what is stored, overtaken by what is journaled since."""
+        self.under_way.recall(recovered.queued)
         calling = set(recovered.calling)
         # Where time leaps from record to record, it leaps over any horizon.
         self.alarms.until = self._time.now() + AHEAD if self.past is None else FOR_EVER
@@ -82,7 +84,7 @@ class Held:
         for entry in recovered.entries:
             for change in entry.changes:
                 document = self._models[change.key.split("/", 1)[0]].model_validate_json(change.body)
-                self.remember(Stored(document, change.trace), change)
+                self.remember(Stored(document, change.trace), replace(change, queued=document.is_queued))
                 calling.discard(change.key)
         if calling:
             stored = await self._store.load(calling)

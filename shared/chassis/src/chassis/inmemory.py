@@ -268,6 +268,7 @@ class MemoryStore:
             tuple(entries),
             calling=tuple(change.key for change in saved if change.calling),
             parked=tuple(document.place for document in documents if isinstance(document, Parked) and document.open),
+            queued=tuple(change.key for change in saved if change.queued),
         )
 
     async def alarms(self, partition: int, since: datetime | None, until: datetime) -> Sequence[tuple[str, datetime]]:

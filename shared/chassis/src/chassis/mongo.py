@@ -3,7 +3,8 @@
 journal       one entry a batch, in its place of the partition's ring (`_id` = `<partition>/<place>`): writing it is the
               commit, and the place is the fence; see `chassis.entry.JOURNAL_PLACES`
 checkpoints   one a partition
-<kind>        the documents of a kind, as of the last checkpoint: `{_id, partition, entry, alarm, calling, trace, body}`
+<kind>        the documents of a kind, as of the last checkpoint:
+              `{_id, partition, entry, alarm, calling, queued, trace, body}`
 """
 
 import asyncio
@@ -54,6 +55,8 @@ RETRY_S = 0.2
 UNKNOWN_OUTCOME = (ConnectionFailure, ExecutionTimeout, WriteConcernError)
 """Errors after which nobody knows whether the write was done."""
 DUPLICATE_KEY = 11000
+CALLING, QUEUED = "calling", "queued"
+"""Fields of a document that say what it waits for; a new owner of its partition asks for those where they are true."""
 REPAIRS_BY_NAME = Index(Repair.kind, (("repair_id", ASCENDING),))
 """Repairs stay for good, and whoever waits for one asks for it by its name again and again."""
 
@@ -104,9 +107,10 @@ class MongoStore:
                 partialFilterExpression={"alarm": {"$type": "date"}},
                 name="alarms",
             )
-            await collection.create_index(
-                [("partition", ASCENDING)], partialFilterExpression={"calling": True}, name="calls"
-            )
+            for flag, name in ((CALLING, "calls"), (QUEUED, "queue")):
+                await collection.create_index(
+                    [("partition", ASCENDING)], partialFilterExpression={flag: True}, name=name
+                )
         for stuck in STUCK:
             await self._database[stuck.kind].create_index(
                 [("partition", ASCENDING), ("body.why", ASCENDING), ("body.since", ASCENDING)],
@@ -174,14 +178,19 @@ class MongoStore:
             if entry.number != number:
                 lacking = f"the journal of partition {partition} lacks entry {number}"
                 raise RuntimeError(f"{lacking}: it was changed from outside, or not restored")
-        calling = []
-        for kind in self._models:
-            pending = self._database[kind].find({"partition": partition, "calling": True}, {"_id": 1})
-            calling += [f"{kind}/{raw['_id']}" async for raw in pending]
+        calling, queued = [await self._flagged(partition, flag) for flag in (CALLING, QUEUED)]
         still_parked = {"partition": partition, **OPEN}
         found = self._database[Parked.kind].find(still_parked, {"body.place": 1})
         parked = [raw["body"]["place"] async for raw in found]
-        return Recovered(checkpoint, tuple(entries), tuple(calling), tuple(parked))
+        return Recovered(checkpoint, tuple(entries), calling, tuple(parked), queued)
+
+    async def _flagged(self, partition: int, flag: str) -> tuple[str, ...]:
+        """The keys of the partition's documents of which this is so."""
+        found: list[str] = []
+        for kind in self._models:
+            flagged = self._database[kind].find({"partition": partition, flag: True}, {"_id": 1})
+            found += [f"{kind}/{raw['_id']}" async for raw in flagged]
+        return tuple(found)
 
     async def alarms(self, partition: int, since: datetime | None, until: datetime) -> Sequence[tuple[str, datetime]]:
         """Who wants to be woken between the two; see `chassis.ports.Store`."""

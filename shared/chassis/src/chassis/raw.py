@@ -75,6 +75,7 @@ def raw_document(change: Change, partition: int) -> Raw:
         "entry": change.entry,
         "alarm": change.alarm,
         "calling": change.calling,
+        "queued": change.queued,
         "trace": change.trace,
         "body": from_json(change.body),
     }

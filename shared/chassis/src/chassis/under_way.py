@@ -1,6 +1,7 @@
 """What a partition has begun and not yet brought to rest: it bounds how much is begun beside it."""
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from chassis.decision import Document
@@ -16,6 +17,10 @@ class UnderWay:
         self._most = most
         self._queued: set[str] = set()
         self._moved: OrderedDict[str, datetime] = OrderedDict()
+
+    def recall(self, queued: Iterable[str]) -> None:
+        """Take in the keys of what was queued when it was stored."""
+        self._queued.update(queued)
 
     def see(self, document: Document, now: datetime) -> None:
         """Take in a document that changed."""
