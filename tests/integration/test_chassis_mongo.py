@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import pytest
 from chassis.alarms import FOR_EVER
+from chassis.census import questions
 from chassis.decision import Call, Document
 from chassis.entry import Change, Checkpoint, Entry, Fenced, Outgoing, Progress, Recovered
 from chassis.mongo import MongoStore, connect
@@ -312,10 +313,18 @@ async def test_counts_what_is_stuck_by_why_with_since_when_the_oldest_is(store: 
     documents = [*baskets, Basket(id="served", state="paying"), *parked]
     await store.checkpoint(through(owner, 1), [change(document, 1) for document in documents])
 
-    assert await store.stuck() == [
-        Count(0, "parked", "KeyError", 2, NOON),
+    assert [count async for count in store.stuck()] == [
         Count(0, "basket", "paying", 2, now - ages["older"]),
+        Count(0, "parked", "KeyError", 2, NOON),
     ]
+
+
+async def test_nothing_that_is_stuck_is_read_to_be_counted(store: MongoStore) -> None:
+    for asked in questions(None, datetime.now(UTC)):
+        counting = {"aggregate": asked.kind, "pipeline": asked.pipeline, "cursor": {}, **asked.options}
+        plan = str(await store._database.command("explain", counting, verbosity="queryPlanner"))
+        assert "IXSCAN" in plan
+        assert "FETCH" not in plan
 
 
 async def test_who_reads_while_mongodb_is_away_hears_that_it_is_unavailable() -> None:

@@ -1,9 +1,13 @@
 import asyncio
-from typing import NoReturn
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
 import pytest
 from chassis import run
+from chassis.stuck import Count
 from chassis.telemetry import Meters
+
+NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 
 
 def test_a_partition_that_moved_on_leaves_nothing_but_that_it_is_not_served_here() -> None:
@@ -27,9 +31,9 @@ async def test_who_asks_for_metrics_waits_for_a_silent_store_no_longer_than_a_mo
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class SilentWard:
-        async def stuck(self) -> NoReturn:
+        async def stuck(self) -> AsyncIterator[Count]:
             await asyncio.Event().wait()
-            raise AssertionError
+            yield Count(0, "parked", "RuntimeError", 1, NOON)
 
     monkeypatch.setattr(run, "MEASURE_WITHIN_S", 0.01)
     meters = Meters()
@@ -42,3 +46,23 @@ async def test_who_asks_for_metrics_waits_for_a_silent_store_no_longer_than_a_mo
         )
         is None
     )
+
+
+async def test_what_is_counted_in_time_is_told_though_there_is_so_much_else_that_it_takes_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class BusyWard:
+        async def stuck(self) -> AsyncIterator[Count]:
+            yield Count(0, "saga", "capture", 2, NOON)
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(run, "MEASURE_WITHIN_S", 0.01)
+    meters = Meters()
+    meters.stuck.labels("0", "dead_letter", "missing").set(1)
+    async with asyncio.timeout(5):
+        await run._measure_stuck(BusyWard(), {0}, meters)
+    saga, letters = (
+        meters.registry.get_sample_value("throughline_stuck", {"partition": "0", "what": what, "why": why})
+        for what, why in (("saga", "capture"), ("dead_letter", "missing"))
+    )
+    assert (saga, letters) == (2, None)

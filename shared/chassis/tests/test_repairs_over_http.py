@@ -96,12 +96,10 @@ class Ward:
     """Counts what is stuck."""
 
     @staticmethod
-    async def stuck() -> Sequence[Count]:
-        return [
-            Count(0, "parked", "KeyError", 1, NOON),
-            Count(2, "parked", "KeyError", 1, NOON - timedelta(hours=1)),
-            Count(2, "gap", "numbers missing", 1, NOON),
-        ]
+    async def stuck() -> AsyncIterator[Count]:
+        yield Count(2, "gap", "numbers missing", 1, NOON)
+        yield Count(0, "parked", "KeyError", 1, NOON)
+        yield Count(2, "parked", "KeyError", 1, NOON - timedelta(hours=1))
 
 
 class Desk:

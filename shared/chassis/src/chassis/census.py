@@ -40,9 +40,9 @@ class Question:
 
 
 def questions(overdue: Overdue | None, now: datetime) -> Iterator[Question]:
-    """All that is to be counted."""
-    for stuck in STUCK:
-        yield Question(stuck.kind, stuck.kind, OPEN, "body.since", "body.why", {"hint": "open"})
+    """All that is to be counted, last what there may be the most of."""
     if overdue is not None:
         since, until_ms = f"body.{overdue.since_ms}", int((now - overdue.after).timestamp() * 1000)
         yield Question(overdue.kind, overdue.what, {since: {"$gt": 0, "$lt": until_ms}}, since, f"body.{overdue.why}")
+    for stuck in STUCK:
+        yield Question(stuck.kind, stuck.kind, OPEN, "body.since", "body.why", {"hint": "stuck"})

@@ -9,7 +9,8 @@ from chassis.parking import Parked
 from chassis.repair import Repair
 from chassis.stuck import Stuck
 
-STUCK: tuple[type[Stuck], ...] = (Parked, DeadLetter, Gap)
+STUCK: tuple[type[Stuck], ...] = (Gap, Parked, DeadLetter)
+"""The kinds of what waits for a person, the one of which there may be the most last."""
 OF_THE_ENGINE: tuple[type[Document], ...] = (*STUCK, Repair)
 
 

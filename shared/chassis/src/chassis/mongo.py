@@ -9,7 +9,7 @@ checkpoints   one a partition
 
 import asyncio
 import secrets
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -113,9 +113,10 @@ class MongoStore:
                 )
         for stuck in STUCK:
             await self._database[stuck.kind].create_index(
-                [("partition", ASCENDING), ("body.why", ASCENDING), ("body.since", ASCENDING)],
+                # All that is asked for: what is counted need not be read. It must be asked for `open`, too, to be so.
+                [(name, ASCENDING) for name in ("body.open", "partition", "body.why", "body.since")],
                 partialFilterExpression=OPEN,
-                name="open",
+                name="stuck",
             )
         for index in self._indexes:
             fields = [(_field(name), direction) for name, direction in index.fields]
@@ -282,14 +283,12 @@ class MongoStore:
             found = [raw async for raw in cursor]
         return [model.model_validate(raw["body"], strict=False) for raw in found]
 
-    async def stuck(self) -> list[Count]:
+    async def stuck(self) -> AsyncIterator[Count]:
         """How much of what waits for a person; see `chassis.ports.Ward`."""
-        found: list[Count] = []
         with _saying_unavailable():
             for asked in questions(self._overdue, datetime.now(UTC)):
-                answers = self._database[asked.kind].aggregate(asked.pipeline, **asked.options)
-                found += [asked.count_of(raw) async for raw in answers]
-        return found
+                async for raw in self._database[asked.kind].aggregate(asked.pipeline, **asked.options):
+                    yield asked.count_of(raw)
 
 
 def _guarded(row: Raw) -> UpdateOne:

@@ -1,6 +1,6 @@
 """What the engine and the HTTP APIs know of the outside: ports, so that a test or a simulator can stand in for it."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -118,8 +118,9 @@ class Publisher(Protocol):
 class Ward(Protocol):
     """Knows what is stuck."""
 
-    async def stuck(self) -> Sequence[Count]:
-        """How much of what waits for a person, in every partition of the service.
+    def stuck(self) -> AsyncIterator[Count]:
+        """How much of what waits for a person, in every partition of the service: one kind after the other, at last
+        the one of which there may be so many that it takes long.
 
         Raises Unavailable when the store does not answer.
         """

@@ -123,7 +123,7 @@ def _counts(routes: APIRouter, ward: Ward) -> None:
     async def stuck() -> StuckCounts:
         """How much waits for a person in this service, since when, and why."""
         counts: dict[tuple[str, str], StuckCount] = {}
-        for one in await ward.stuck():
+        async for one in ward.stuck():
             found = counts.setdefault(
                 (one.what, one.why), StuckCount(what=one.what, why=one.why, count=0, since=one.since)
             )

@@ -25,6 +25,7 @@ from chassis.ports import Feed, Publisher, Reader, Unavailable, Ward
 from chassis.repairs_api import repairs_router
 from chassis.service import Service
 from chassis.settings import ChassisSettings
+from chassis.stuck import Count
 from chassis.telemetry import Meters, configure_logging, logger
 
 Routes = Callable[[Reader, Publisher], APIRouter]
@@ -159,16 +160,20 @@ async def _serving(
 
 
 async def _measure_stuck(ward: Ward, partitions: Collection[int], meters: Meters) -> None:
-    """Set the gauges of what waits for a person in these partitions; without a store, there are none."""
-    meters.stuck.clear()
-    meters.stuck_since.clear()
+    """Set the gauges of what waits for a person in these partitions; where the store is slow, of some of it only, and
+    without a store of none.
+    """
+    counts: list[Count] = []
     with contextlib.suppress(Unavailable, TimeoutError):
         async with asyncio.timeout(MEASURE_WITHIN_S):
-            counts = await ward.stuck()
-        for one in counts:
-            if one.partition in partitions:
-                meters.stuck.labels(str(one.partition), one.what, one.why).set(one.count)
-                meters.stuck_since.labels(str(one.partition), one.what, one.why).set(one.since.timestamp())
+            async for one in ward.stuck():
+                counts.append(one)  # noqa: PERF401 - what came before the time is out is kept
+    meters.stuck.clear()
+    meters.stuck_since.clear()
+    for one in counts:
+        if one.partition in partitions:
+            meters.stuck.labels(str(one.partition), one.what, one.why).set(one.count)
+            meters.stuck_since.labels(str(one.partition), one.what, one.why).set(one.since.timestamp())
 
 
 class _Server(uvicorn.Server):
