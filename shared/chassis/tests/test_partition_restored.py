@@ -8,9 +8,11 @@ from types import SimpleNamespace
 
 import pytest
 from chassis.decision import Call
-from chassis.inmemory import MemoryStore
+from chassis.gap import Gap
+from chassis.inmemory import MemoryStore, MemoryTopics
 from chassis.service import Service
 from chassis.world import Process, World
+from contracts.repair import AcceptGap
 from contracts.wire import link_of
 
 TOPICS = ("order.intake", "payment.events")
@@ -224,6 +226,28 @@ async def test_lives_no_past_again_that_it_has_behind_it(story: Restorable) -> N
 
     assert again.partition.state == "running"
     assert again.partition.waiting == 0
+
+
+async def test_lives_no_past_again_when_its_topics_are_made_anew(story: Restorable) -> None:
+    backup, _ = await lived(story)
+    story.restore(backup)
+    await (await story.relived()).stop()
+
+    story.world.topics = MemoryTopics(2, story.world.clock)
+    process = story.world.start(story.counter)
+    for topic in TOPICS:
+        await asyncio.sleep(2)
+        gap = story.world.read(story.counter, Gap, "0")
+        assert gap is not None
+        assert (gap.topic, process.partition.state) == (topic, "gap")
+        accept = {"repair_id": topic, "service": "order", "partition": 0, "by": "kim", "reason": "all is lost"}
+        loss = {"topic": gap.topic, "source": gap.source, "first": gap.first, "last": gap.last}
+        story.world.send(AcceptGap.model_validate(accept | loss))
+    await asyncio.sleep(2)
+    story.ask("anew")
+    await asyncio.sleep(2)
+    assert process.partition.state == "running"
+    assert story.heard()[-1] == "anew"
 
 
 async def test_takes_what_comes_after_its_past_when_it_comes(story: Restorable) -> None:

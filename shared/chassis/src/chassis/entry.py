@@ -122,9 +122,9 @@ class Past:
     ends: Mapping[str, int]
     """By topic, the offset after the last record that was there when it was restored."""
 
-    def is_through(self, positions: Mapping[str, int]) -> bool:
+    def is_through(self, progress: Progress) -> bool:
         """Whether a partition that has come so far has all of it behind it."""
-        return all(positions.get(topic, 0) >= end for topic, end in self.ends.items())
+        return all(progress.positions.get(topic, 0) >= end for topic, end in self.ends.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,7 @@ class Checkpoint:
     """Counts the owners."""
     progress: Progress
     past: Past | None = None
-    """If it was ever restored: up to where it repeats what it did before."""
+    """If it was restored, and has not come so far yet: up to where it repeats what it did before."""
 
 
 def incarnation_after(incarnation: str, number: int, name: str) -> str:

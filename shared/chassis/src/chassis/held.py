@@ -64,9 +64,6 @@ class Held:
             checkpoint_interval_s=limits.checkpoint_interval_s,
             meters=meters,
         )
-        past = checkpoint.past
-        self.past = past if past is not None and not past.is_through(self.tail.progress.positions) else None
-        """What is still to be lived a second time, if it was restored."""
         self._number = checkpoint.partition
         self._models = kinds_of(service.documents)
         self._store = store
@@ -78,7 +75,7 @@ class Held:
         self.under_way.recall(recovered.queued)
         calling = set(recovered.calling)
         # Where time leaps from record to record, it leaps over any horizon.
-        self.alarms.until = self._time.now() + AHEAD if self.past is None else FOR_EVER
+        self.alarms.until = self._time.now() + AHEAD if self.tail.past is None else FOR_EVER
         for key, when in await self._store.alarms(self._number, None, self.alarms.until):
             self.alarms.set(key, when)
         for entry in recovered.entries:

@@ -42,7 +42,7 @@ from chassis.entry import (
 from chassis.kinds import STUCK, kinds_of
 from chassis.parking import Parked
 from chassis.ports import Unavailable
-from chassis.raw import CODEC, Raw, checkpoint_of, entry_of, place_of, raw_document, raw_entry, raw_progress
+from chassis.raw import CODEC, Raw, checkpoint_of, entry_of, place_of, raw_document, raw_entry, raw_past, raw_progress
 from chassis.repair import Repair
 from chassis.service import Index, Service
 from chassis.stuck import Count
@@ -226,7 +226,11 @@ class MongoStore:
             await self._write_unless_newer(self._database[kind], checkpoint.partition, some)
         # An earlier attempt that was given up may still be on its way: it must not set the checkpoint back.
         ours = {"_id": checkpoint.partition, "epoch": checkpoint.epoch, "number": {"$lte": checkpoint.number}}
-        now = {"number": checkpoint.number, "progress": raw_progress(checkpoint.progress)}
+        now = {
+            "number": checkpoint.number,
+            "progress": raw_progress(checkpoint.progress),
+            "past": raw_past(checkpoint.past),
+        }
         done = await self._checkpoints.update_one(ours, {"$set": now})
         if not done.matched_count:
             raise Fenced(f"partition {checkpoint.partition} has a new owner since epoch {checkpoint.epoch}")

@@ -157,7 +157,7 @@ class Partition:
             limits=self._limits,
             meters=self._meters,
         )
-        past = held.past
+        past = held.tail.past
         if past is None:
             self._time.flow()
         else:

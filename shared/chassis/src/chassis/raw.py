@@ -52,15 +52,18 @@ def checkpoint_of(raw: Raw) -> Checkpoint:
 
 
 def raw_checkpoint(checkpoint: Checkpoint) -> Raw:
-    past = checkpoint.past
     return {
         "_id": checkpoint.partition,
         "number": checkpoint.number,
         "incarnation": checkpoint.incarnation,
         "epoch": checkpoint.epoch,
         "progress": raw_progress(checkpoint.progress),
-        "past": {"since": past.since, "ends": list(past.ends.items())} if past else None,
+        "past": raw_past(checkpoint.past),
     }
+
+
+def raw_past(past: Past | None) -> Raw | None:
+    return {"since": past.since, "ends": list(past.ends.items())} if past else None
 
 
 def _past_of(raw: Raw | None) -> Past | None:

@@ -53,6 +53,12 @@ class Tail:
             self.progress.update(entry.progress)
             self.head = entry.number
             self._steps.append((entry.number, entry.progress))
+        self.past = self._base.past
+        """What is still to be lived a second time, if it was restored. What was once is never again, though a topic may
+        be made anew and be read from its beginning."""
+        if self.past is not None and any(map(self.past.is_through, (self._base.progress, self.progress))):
+            self.past = None
+            self._base = replace(self._base, past=None)
         self._memory = memory
         self._store = store
         self._log = log
