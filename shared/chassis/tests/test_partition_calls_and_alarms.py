@@ -233,6 +233,21 @@ async def test_an_alarm_rings_though_the_clock_steps_back_as_it_comes_due(
     assert world.read(toys.counter, toys.Tally, order_id).heard == ("alarm 5", "rang")
 
 
+async def test_an_alarm_does_not_wait_for_a_clock_that_was_a_day_ahead_and_is_set_right(
+    toys: SimpleNamespace, world: World, order_id: str
+) -> None:
+    world.clock.skew = timedelta(days=1)
+    world.start(toys.counter)
+    world.send(toys.ask(order_id, "first"))
+    await asyncio.sleep(5)
+    world.clock.skew = timedelta()
+    world.send(toys.ask(order_id, "alarm 60"))
+    await asyncio.sleep(50)
+    assert world.read(toys.counter, toys.Tally, order_id).heard == ("first", "alarm 60")
+    await asyncio.sleep(75)
+    assert world.read(toys.counter, toys.Tally, order_id).heard == ("first", "alarm 60", "rang")
+
+
 async def test_an_alarm_rings_soon_after_the_clock_was_put_forward(
     toys: SimpleNamespace, world: World, order_id: str
 ) -> None:

@@ -22,6 +22,9 @@ earnest: one that is set within a batch rings after all of it."""
 class Time:
     """A partition's time, to the millisecond: it never runs backwards, whatever the clock does.
 
+    Where the clock is set back, time goes on at half the pace until the clock has caught up: if it stood still, nobody
+    would be woken, and nothing asked again, for as long as the clock had been ahead.
+
     It stands still where it is put, while what was then is lived a second time.
     """
 
@@ -29,12 +32,17 @@ class Time:
         self._clock = clock
         self.last = datetime.min.replace(tzinfo=UTC)
         """What it was when it was last asked for."""
+        self._exact = self.last
+        """The same, to the microsecond."""
+        self._read = clock.now()
+        """What the clock said then."""
         self._stands = False
 
     def now(self) -> datetime:
         if not self._stands:
-            now = self._clock.now()
-            self.last = max(self.last, now - timedelta(microseconds=now.microsecond % 1000))
+            before, self._read = self._read, self._clock.now()
+            self._exact = max(self._read, self._exact + max(timedelta(), self._read - before) / 2)
+            self.last = self._exact - timedelta(microseconds=self._exact.microsecond % 1000)
         return self.last
 
     def stand(self, moment: datetime) -> None:
@@ -49,6 +57,7 @@ class Time:
     def flow(self) -> None:
         """Go by the clock."""
         self._stands = False
+        self._exact, self._read = max(self._exact, self.last), self._clock.now()
 
 
 class Chronicle:
