@@ -17,6 +17,7 @@ from chassis.edge import Edge
 from chassis.kafka import KafkaLog, KafkaPublisher
 from chassis.limits import Limits
 from chassis.mongo import MongoStore, connect
+from chassis.mongo_reader import MongoReader
 from chassis.parking import Parked
 from chassis.partition import Partition
 from chassis.ports import Feed
@@ -69,6 +70,7 @@ class Town:
     told: Topic
     log: KafkaLog
     store: MongoStore
+    reader: MongoReader
     closing: AsyncExitStack
     sent: dict[str, list[str]] = field(default_factory=lambda: {order_id: [] for order_id in ORDERS})
     meters: list[Meters] = field(default_factory=list)
@@ -126,7 +128,7 @@ class Town:
             await asyncio.sleep(pace_s)
 
     async def heard(self) -> dict[str, list[str]]:
-        tallies = await self.store.find(Tally, {}, limit=1000)
+        tallies = await self.reader.find(Tally, {}, limit=1000)
         return {tally.id: list(tally.heard) for tally in tallies}
 
     async def hears_all(self, within_s: float = 60) -> None:
@@ -187,9 +189,9 @@ async def town(stack: Addresses, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
         closing.push_async_callback(client.drop_database, name)
         closing.push_async_callback(log.stop)
         service = Service(name, (asked.name,), (Tally,), needs=needs, decide=decide)
-        store = MongoStore(client, name, service)
+        store, reader = MongoStore(client, name, service), MongoReader(client, name, service)
         await store.prepare()
-        yield Town(stack, name, asked, told, log, store, closing)
+        yield Town(stack, name, asked, told, log, store, reader, closing)
 
 
 async def serves(edge: Edge, partitions: int) -> None:
@@ -263,7 +265,7 @@ async def test_a_message_that_makes_decide_raise_parks_its_order_only(town: Town
     town.sent[sick], waiting = town.sent[sick][:3], town.sent[sick][3:]
     await town.hears_all()
     await town.told_everything_once()
-    parked = await town.store.get(Parked, f"{town.log.partition_of(sick)}/{sick}")
+    parked = await town.reader.get(Parked, f"{town.log.partition_of(sick)}/{sick}")
     assert parked is not None
     kept = [CancelOrder.model_validate_json(record.again(0).value or b"").reason for record in parked.records]
     assert kept == [POISON, *waiting]

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import pytest
@@ -14,6 +14,7 @@ from chassis.census import questions
 from chassis.decision import Call, Document
 from chassis.entry import Change, Checkpoint, Entry, Fenced, Outgoing, Progress, Recovered
 from chassis.mongo import MongoStore, connect
+from chassis.mongo_reader import MongoReader
 from chassis.parking import Parked
 from chassis.ports import Unavailable
 from chassis.service import Index, Overdue, Service
@@ -51,23 +52,40 @@ TOY = Service(
 )
 
 
+class Toy(NamedTuple):
+    """A database of its own."""
+
+    store: MongoStore
+    reader: MongoReader
+
+
 @asynccontextmanager
-async def toy_store(stack: Addresses) -> AsyncIterator[MongoStore]:
+async def toys(stack: Addresses) -> AsyncIterator[Toy]:
     client = connect(stack.mongo)
     name = f"toy_{uuid4().hex[:8]}"
-    store = MongoStore(client, name, TOY)
-    await store.prepare()
+    toy = Toy(MongoStore(client, name, TOY), MongoReader(client, name, TOY))
+    await toy.store.prepare()
     try:
-        yield store
+        yield toy
     finally:
         await client.drop_database(name)
         client.close()
 
 
 @pytest.fixture
-async def store(stack: Addresses) -> AsyncIterator[MongoStore]:
-    async with toy_store(stack) as made:
+async def toy(stack: Addresses) -> AsyncIterator[Toy]:
+    async with toys(stack) as made:
         yield made
+
+
+@pytest.fixture
+def store(toy: Toy) -> MongoStore:
+    return toy.store
+
+
+@pytest.fixture
+def reader(toy: Toy) -> MongoReader:
+    return toy.reader
 
 
 def change(basket: Document, entry: int) -> Change:
@@ -171,7 +189,7 @@ async def test_an_entry_that_is_missing_is_told_instead_of_passed_over(store: Mo
         await store.recover(0, "w")
 
 
-async def test_documents_come_back_as_they_were_without_any_loss(store: MongoStore) -> None:
+async def test_documents_come_back_as_they_were_without_any_loss(store: MongoStore, reader: MongoReader) -> None:
     basket = Basket(
         id="shop:1.$x",
         alarm=NOON,
@@ -186,7 +204,7 @@ async def test_documents_come_back_as_they_were_without_any_loss(store: MongoSto
     loaded = await store.load([basket.key, "basket/nobody"])
     assert {key: stored.document for key, stored in loaded.items()} == {basket.key: basket}
     assert loaded[basket.key].trace == "00-trace"
-    assert await store.get(Basket, basket.id) == basket
+    assert await reader.get(Basket, basket.id) == basket
     assert (await store.recover(0, "w")).calling == (basket.key,)
     assert await store.alarms(0, None, NOON + timedelta(days=1)) == [(basket.key, NOON)]
 
@@ -206,16 +224,19 @@ async def test_alarms_are_read_from_one_moment_to_before_another(store: MongoSto
     assert await store.alarms(1, None, FOR_EVER) == []
 
 
-async def test_a_checkpoint_never_puts_an_older_document_over_a_newer_one(store: MongoStore) -> None:
+async def test_a_checkpoint_never_puts_an_older_document_over_a_newer_one(
+    store: MongoStore, reader: MongoReader
+) -> None:
     owner = await store.recover(0, "w")
     await store.checkpoint(through(owner, 7), [change(Basket(id="b", amount=7), 7)])
     await store.checkpoint(through(owner, 7), [change(Basket(id="b", amount=6), 6), change(Basket(id="c"), 6)])
-    assert await store.get(Basket, "b") == Basket(id="b", amount=7)
-    assert await store.get(Basket, "c") == Basket(id="c")
+    assert await reader.get(Basket, "b") == Basket(id="b", amount=7)
+    assert await reader.get(Basket, "c") == Basket(id="c")
 
 
 async def test_a_document_that_is_not_new_after_all_is_written_where_the_store_has_an_earlier_one(
     store: MongoStore,
+    reader: MongoReader,
 ) -> None:
     owner = await store.recover(0, "w")
     await store.checkpoint(through(owner, 5), [change(Basket(id=name, amount=5), 5) for name in ("early", "late")])
@@ -224,7 +245,7 @@ async def test_a_document_that_is_not_new_after_all_is_written_where_the_store_h
         for name, number in (("new", 1), ("late", 4), ("early", 6))
     ]
     await store.checkpoint(through(owner, 6), thought_new)
-    found = {basket.id: basket.amount for basket in await store.find(Basket, {})}
+    found = {basket.id: basket.amount for basket in await reader.find(Basket, {})}
     assert found == {"new": 1, "late": 5, "early": 6}
 
 
@@ -274,13 +295,13 @@ async def test_a_late_checkpoint_does_not_set_a_later_one_back(store: MongoStore
 
 
 async def test_a_restored_database_may_be_told_from_a_new_one_by_its_incarnation(stack: Addresses) -> None:
-    async with toy_store(stack) as one, toy_store(stack) as other:
-        first, second = await one.recover(0, "w"), await other.recover(0, "w")
+    async with toys(stack) as one, toys(stack) as other:
+        first, second = await one.store.recover(0, "w"), await other.store.recover(0, "w")
         assert first.checkpoint.incarnation != second.checkpoint.incarnation
-        assert (await one.recover(0, "w")).checkpoint.incarnation == first.checkpoint.incarnation
+        assert (await one.store.recover(0, "w")).checkpoint.incarnation == first.checkpoint.incarnation
 
 
-async def test_documents_are_found_by_their_own_field_names(store: MongoStore) -> None:
+async def test_documents_are_found_by_their_own_field_names(store: MongoStore, reader: MongoReader) -> None:
     owner = await store.recover(0, "w")
     baskets = [
         Basket(id=f"b-{n}", amount=n, lines=(SkuQuantity(sku="mug" if n % 2 else "cup", quantity=1),)) for n in range(5)
@@ -288,7 +309,7 @@ async def test_documents_are_found_by_their_own_field_names(store: MongoStore) -
     await store.checkpoint(through(owner, 1), [change(basket, 1) for basket in baskets])
 
     async def ids(where: dict[str, object], **how: object) -> list[str]:
-        return [basket.id for basket in await store.find(Basket, where, **how)]  # type: ignore[arg-type]
+        return [basket.id for basket in await reader.find(Basket, where, **how)]  # type: ignore[arg-type]
 
     assert await ids({}) == ["b-0", "b-1", "b-2", "b-3", "b-4"]
     assert await ids({"amount": {"$gte": 3}}, sort=[("amount", -1)]) == ["b-4", "b-3"]
@@ -296,7 +317,9 @@ async def test_documents_are_found_by_their_own_field_names(store: MongoStore) -
     assert await ids({"$or": [{"id": "b-1"}, {"$and": [{"amount": 2}, {"id": {"$gt": "b-1"}}]}]}) == ["b-1", "b-2"]
 
 
-async def test_counts_what_is_stuck_by_why_with_since_when_the_oldest_is(store: MongoStore) -> None:
+async def test_counts_what_is_stuck_by_why_with_since_when_the_oldest_is(
+    store: MongoStore, reader: MongoReader
+) -> None:
     now = datetime.now(UTC).replace(microsecond=0)
     ages = {"old": timedelta(hours=3), "older": timedelta(hours=4), "young": timedelta(minutes=50)}
     baskets = [
@@ -313,25 +336,25 @@ async def test_counts_what_is_stuck_by_why_with_since_when_the_oldest_is(store: 
     documents = [*baskets, Basket(id="served", state="paying"), *parked]
     await store.checkpoint(through(owner, 1), [change(document, 1) for document in documents])
 
-    assert [count async for count in store.stuck()] == [
+    assert [count async for count in reader.stuck()] == [
         Count(0, "basket", "paying", 2, now - ages["older"]),
         Count(0, "parked", "KeyError", 2, NOON),
     ]
 
 
-async def test_nothing_that_is_stuck_is_read_to_be_counted(store: MongoStore) -> None:
+async def test_nothing_that_is_stuck_is_read_to_be_counted(reader: MongoReader) -> None:
     for asked in questions(None, datetime.now(UTC)):
         counting = {"aggregate": asked.kind, "pipeline": asked.pipeline, "cursor": {}, **asked.options}
-        plan = str(await store._database.command("explain", counting, verbosity="queryPlanner"))
+        plan = str(await reader._database.command("explain", counting, verbosity="queryPlanner"))
         assert "IXSCAN" in plan
         assert "FETCH" not in plan
 
 
 async def test_who_reads_while_mongodb_is_away_hears_that_it_is_unavailable() -> None:
     nobody = AsyncIOMotorClient(HOST, free_port(), serverSelectionTimeoutMS=50)
-    store = MongoStore(nobody, "toy", TOY)
+    reader = MongoReader(nobody, "toy", TOY)
     with pytest.raises(Unavailable):
-        await store.get(Basket, "b-1")
+        await reader.get(Basket, "b-1")
     with pytest.raises(Unavailable):
-        await store.find(Basket, {})
+        await reader.find(Basket, {})
     nobody.close()

@@ -1,4 +1,4 @@
-"""MongoDB: the journal, the checkpoints and the documents of a service. The only module that knows Motor.
+"""MongoDB: the journal, the checkpoints and the documents of a service, as its engine writes them. The only module that knows Motor.
 
 journal       one entry a batch, in its place of the partition's ring (`_id` = `<partition>/<place>`): writing it is the
               commit, and the place is the fence; see `chassis.entry.JOURNAL_PLACES`
@@ -9,11 +9,8 @@ checkpoints   one a partition
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import partial
-from typing import Any
 
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection
 from pymongo import ASCENDING, InsertOne, ReturnDocument, UpdateOne, WriteConcern
@@ -27,8 +24,7 @@ from pymongo.errors import (
 )
 from pymongo.read_concern import ReadConcern
 
-from chassis.census import OPEN, questions
-from chassis.decision import D
+from chassis.census import OPEN
 from chassis.entry import (
     Change,
     Checkpoint,
@@ -42,13 +38,23 @@ from chassis.entry import (
 from chassis.kinds import STUCK, kinds_of
 from chassis.parking import Parked
 from chassis.ports import Unavailable
-from chassis.raw import CODEC, Raw, checkpoint_of, entry_of, place_of, raw_document, raw_entry, raw_past, raw_progress
+from chassis.raw import (
+    CODEC,
+    Raw,
+    checkpoint_of,
+    entry_of,
+    place_of,
+    raw_document,
+    raw_entry,
+    raw_past,
+    raw_progress,
+    stored_as,
+)
 from chassis.repair import Repair
 from chassis.service import Index, Service
-from chassis.stuck import Count
 from chassis.telemetry import logger
-from chassis.together import Together
 
+Client = AsyncIOMotorClient
 RESTORING = "restoring"
 """What a checkpoint has for as long as what it stands for is not all there."""
 RETRY_S = 0.2
@@ -61,17 +67,17 @@ REPAIRS_BY_NAME = Index(Repair.kind, (("repair_id", ASCENDING),))
 """Repairs stay for good, and whoever waits for one asks for it by its name again and again."""
 
 
-def connect(url: str) -> AsyncIOMotorClient:
+def connect(url: str) -> Client:
     """A client whose answers can be trusted: majority writes that are in the journal, majority reads, times in UTC."""
     return AsyncIOMotorClient(url, tz_aware=True, tzinfo=UTC, serverSelectionTimeoutMS=5000, socketTimeoutMS=20_000)
 
 
 class MongoStore:
-    """The store of one service, in one database; it also reads documents for the HTTP APIs."""
+    """The store of one service, in one database."""
 
     def __init__(
         self,
-        client: AsyncIOMotorClient,
+        client: Client,
         database: str,
         service: Service,
         *,
@@ -80,7 +86,6 @@ class MongoStore:
         self._models = kinds_of(service.documents)
         self._name_incarnation = name_incarnation
         self._indexes = (REPAIRS_BY_NAME, *service.indexes)
-        self._overdue = service.overdue
         self._database = client.get_database(
             database,
             codec_options=CODEC,
@@ -90,7 +95,6 @@ class MongoStore:
         # so that the primary's newest is always good, also while a new primary does not know yet what is majority.
         self._journal = self._database.get_collection("journal", read_concern=ReadConcern("majority"))
         self._checkpoints = self._database["checkpoints"]
-        self._lookups = {kind: Together(partial(self._look_up, self._database[kind])) for kind in self._models}
 
     async def prepare(self) -> None:
         """Create the indexes that are not there yet. Raises Unavailable when MongoDB does not answer."""
@@ -119,7 +123,7 @@ class MongoStore:
                 name="stuck",
             )
         for index in self._indexes:
-            fields = [(_field(name), direction) for name, direction in index.fields]
+            fields = [(stored_as(name), direction) for name, direction in index.fields]
             await self._database[index.kind].create_index(fields)
 
     # The journal.
@@ -255,45 +259,6 @@ class MongoStore:
         if known:
             await collection.bulk_write([*map(_guarded, known)], ordered=False)
 
-    # Reading for the APIs.
-
-    async def get(self, model: type[D], id: str) -> D | None:  # noqa: A002 - it is the field's name
-        """One document; see `chassis.ports.Reader`."""
-        with _saying_unavailable():
-            raw = await self._lookups[model.kind].get(id)
-        return model.model_validate(raw["body"], strict=False) if raw else None
-
-    @staticmethod
-    async def _look_up(collection: AsyncIOMotorCollection, ids: Collection[str]) -> Mapping[str, Raw]:
-        if len(ids) == 1:  # for whom Motor and MongoDB have a shorter way
-            (only,) = ids
-            one = await collection.find_one({"_id": only}, {"body": 1})
-            return {only: one} if one is not None else {}
-        found = await collection.find({"_id": {"$in": list(ids)}}, {"body": 1}).to_list(None)
-        return {raw["_id"]: raw for raw in found}
-
-    async def find(
-        self,
-        model: type[D],
-        where: Mapping[str, object],
-        *,
-        sort: Sequence[tuple[str, int]] = (("id", 1),),
-        limit: int = 100,
-    ) -> list[D]:
-        """Some documents; see `chassis.ports.Reader`."""
-        cursor = self._database[model.kind].find(_query(where), {"body": 1})
-        cursor = cursor.sort([(_field(name), direction) for name, direction in sort]).limit(limit)
-        with _saying_unavailable():
-            found = [raw async for raw in cursor]
-        return [model.model_validate(raw["body"], strict=False) for raw in found]
-
-    async def stuck(self) -> AsyncIterator[Count]:
-        """How much of what waits for a person; see `chassis.ports.Ward`."""
-        with _saying_unavailable():
-            for asked in questions(self._overdue, datetime.now(UTC)):
-                async for raw in self._database[asked.kind].aggregate(asked.pipeline, **asked.options):
-                    yield asked.count_of(raw)
-
 
 def _guarded(row: Raw) -> UpdateOne:
     """The document in place of an earlier one or of none, but not of a later one.
@@ -303,26 +268,3 @@ def _guarded(row: Raw) -> UpdateOne:
     """
     written = {"$cond": [{"$lt": ["$entry", row["entry"]]}, {"$literal": row}, "$$ROOT"]}
     return UpdateOne({"_id": row["_id"]}, [{"$replaceWith": written}], upsert=True)
-
-
-@contextmanager
-def _saying_unavailable() -> Iterator[None]:
-    try:
-        yield
-    except ConnectionFailure as failure:
-        raise Unavailable("MongoDB does not answer at the moment; try again") from failure
-
-
-def _field(name: str) -> str:
-    return "_id" if name == "id" else f"body.{name}"
-
-
-def _query(where: Mapping[str, object]) -> Raw:
-    """The document's own field names become those that they are stored under, also inside `$and` and `$or`."""
-    query: dict[str, Any] = {}
-    for name, condition in where.items():
-        if name.startswith("$") and isinstance(condition, list | tuple):
-            query[name] = [_query(part) for part in condition]
-        else:
-            query[_field(name)] = condition
-    return query

@@ -84,6 +84,11 @@ def raw_document(change: Change, partition: int) -> Raw:
     }
 
 
+def stored_as(field: str) -> str:
+    """Where a collection has a document's own field."""
+    return "_id" if field == "id" else f"body.{field}"
+
+
 def raw_entry(entry: Entry) -> Raw:
     return {
         "_id": place_of(entry.partition, entry.number),

@@ -20,6 +20,7 @@ from chassis.http import create_app
 from chassis.kafka import KafkaLog, KafkaPublisher
 from chassis.limits import Limits
 from chassis.mongo import MongoStore, connect
+from chassis.mongo_reader import MongoReader
 from chassis.partition import Partition
 from chassis.ports import Feed, Publisher, Reader, Unavailable, Ward
 from chassis.repairs_api import repairs_router
@@ -97,7 +98,8 @@ async def _serving(
     clock, meters = WallClock(), Meters()
     writer = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
     client = connect(settings.mongo_url)
-    store = MongoStore(client, settings.mongo_database or service.name, service)
+    database = settings.mongo_database or service.name
+    store, reader = MongoStore(client, database, service), MongoReader(client, database, service)
     log = KafkaLog(settings.kafka_brokers, service.name)
     slots = asyncio.Semaphore(settings.calls_at_once)
     limits = Limits(
@@ -125,11 +127,11 @@ async def _serving(
 
     edge = Edge(service.name, service.topics, settings, open_partition, meters)
     publisher = KafkaPublisher(log, service.name, clock)
-    routers = (routes(store, publisher), repairs_router(service.name, store, publisher, store, log))
+    routers = (routes(reader, publisher), repairs_router(service.name, reader, publisher, reader, log))
 
     async def measure() -> None:
         await edge.measure()
-        await _measure_stuck(store, edge.partitions, meters)
+        await _measure_stuck(reader, edge.partitions, meters)
 
     app = create_app(f"Throughline {service.name}", service.__doc__ or "", routers, edge.health, measure, meters)
     server = _Server(
