@@ -194,3 +194,9 @@ def test_says_what_is_still_set_aside(keep: Keep) -> None:
 
     assert attempt == ("web:1", 1, 1)
     assert hold.units == {"MUG": 2}
+
+
+def test_nothing_is_set_aside_where_a_split_found_nothing(keep: Keep) -> None:
+    missing = (SkuQuantity(sku="MUG", quantity=2),)
+
+    assert list(keep([StockReserved(**STEP, lines=(), missing=missing)]).held()) == []

@@ -28,6 +28,7 @@ EVERYTHING = (
     {"units": 9, "skus": ("TEA",), "allow_backorder": True},
     {"units": 4, "skus": ("CUP",), "allow_backorder": True},
     {"units": 6, "skus": ("CUP", "MUG"), "allow_backorder": True},
+    {"units": 6, "skus": ("CUP",), "allow_split": True, "allow_backorder": True},
     {"total": 7},
 )
 

@@ -232,8 +232,12 @@ class Book:
                 self._find_of_item(item.untold, location, sku, item, "moves an item whose new StockLevel never came")
 
     def held(self) -> Iterator[tuple[Attempt, Hold]]:
-        """What is set aside, or waits, at the end of the log."""
-        return ((attempt, hold) for (_, attempt), hold in self.holds.items() if not hold.gone)
+        """What is set aside, or waits, at the end of the log; where a split found nothing, there is no more to it."""
+        return (
+            (attempt, hold)
+            for (_, attempt), hold in self.holds.items()
+            if not hold.gone and (hold.units or hold.missing)
+        )
 
     def _find(self, event: Event, about: str, what: str) -> None:
         self.findings.append(Finding("stock", event.place, about, f"the message here {what} in {event.location}"))
