@@ -6,8 +6,9 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from chassis.decision import Document
+from chassis.decision import Decision, Document, Documents, Input
 from chassis.kafka import home_of
+from chassis.service import Decide
 from contracts.order import OrderBackordered, OrderValidated
 from contracts.topics import BY_NAME, topics_read_by
 from order.decide import decider
@@ -63,20 +64,31 @@ class Replayer:
         queues = [[message for message in in_turn if message.record.topic == topic] for topic in INPUTS]
         queues += [[message] for message in inputs if message.place in self._retried]
         said = _said(history)
-        decide = decider(_policy_of(history, self._policy))
-        end = Search(decide, history.order_id, queues, said, fits).run()
+        end = Search(_decider(history, self._policy), history.order_id, queues, said, fits).run()
         untaken = tuple(m for queue, taken in zip(queues, end.taken, strict=True) for m in queue[taken:])
         return Replay(history.order_id, end.transitions(), untaken, said)
 
 
-def _policy_of(history: History, policy: Policy) -> Policy:
-    """The policy with what the log tells of the one under which this order was handled: it may have changed since."""
+def _decider(history: History, policy: Policy) -> Decide:
+    """`decide` under the policy with what the log tells of the one under which each revision was handled: it may have
+    changed since, and revisions may go to different countries.
+    """
+    for _, validated in history.of(OrderValidated):
+        policy = replace(policy, definition=validated.definition)  # the order stays with it in all its revisions
+    policies: dict[int, Policy] = {}
     for _, validated in history.of(OrderValidated):
         routes = Routes(default=validated.route, by_country={})
-        policy = replace(policy, definition=validated.definition, routes=routes)
+        policies[validated.revision] = replace(policy, routes=routes)
     for logged, waits in history.of(OrderBackordered):
-        policy = replace(policy, backorder_within=waits.deadline - logged.envelope.time)
-    return policy
+        within = waits.deadline - logged.envelope.time
+        policies[waits.revision] = replace(policies.get(waits.revision, policy), backorder_within=within)
+    today = decider(policy)
+    deciders = {revision: decider(of_it) for revision, of_it in policies.items()}
+
+    def decide(documents: Documents, message: Input, now: datetime) -> Decision:
+        return deciders.get(getattr(message, "revision", 0), today)(documents, message, now)
+
+    return decide
 
 
 def _said(history: History) -> tuple[Logged, ...]:

@@ -33,7 +33,7 @@ from shipping.gateway import Simulator as Carrier
 PARTITIONS = 2
 POLICY = Policy(
     definition=1,
-    routes=Routes(default=("LON", "MAN"), by_country={}),
+    routes=Routes(default=("LON", "MAN"), by_country={"FR": ("MAN", "LON")}),
     reserve_within=timedelta(minutes=10),
     authorize_within=timedelta(minutes=10),
     fulfill_within=timedelta(hours=1),

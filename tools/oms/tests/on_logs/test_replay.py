@@ -140,6 +140,26 @@ async def test_replays_under_the_policy_of_the_time(stage: Callable[[int], Stage
     assert replay.differences == ()
 
 
+async def test_replays_each_revision_by_its_own_route(
+    stage: Callable[[int], Stage], replayer: Replayer, placed: Place
+) -> None:
+    shop = stage(3)
+    shop.stock("LON", 1, "MUG")
+    shop.stock("MAN", 1, "MUG")
+    await shop.settle()  # or the order may be there before the goods
+    declined = placed("1", payment_token="tok_declined_stolen_card")  # noqa: S106 - a token of the simulated provider
+    shop.send(declined)
+    await shop.settle()
+    elsewhere = declined.shipping_address.model_copy(update={"country": "FR"})
+    shop.send(placed("1", revision=2, shipping_address=elsewhere.model_dump()))
+    await shop.settle()
+
+    replay = replayer.replay(history_of(shop.log, "web:1"))
+
+    assert replay.differences == ()
+    assert status(replay.document) == "completed"
+
+
 @pytest.mark.parametrize("factor", [0.1, 10])
 async def test_hears_a_deadline_when_it_came_whatever_deadlines_are_today(
     stage: Callable[[int], Stage], placed: Place, factor: float
