@@ -103,15 +103,33 @@ async def test_does_not_care_when_a_silent_input_was_taken(shop: Stage, compare:
     assert compare(changed(shop.documents, "order", "orders", timeline=(), alarm=None)) == []
 
 
-async def test_does_not_care_which_saga_an_order_would_have_had_that_makes_no_sense(
-    stage: Callable[[int], Stage], judge: Judge, replayer: Replayer, placed: Callable[..., OrderPlaced]
+@pytest.mark.parametrize("would_have_had", [{"definition": 2}, {"route": ("ROT",)}])
+async def test_does_not_care_which_saga_or_route_an_order_would_have_had_that_makes_no_sense(
+    stage: Callable[[int], Stage],
+    judge: Judge,
+    replayer: Replayer,
+    placed: Callable[..., OrderPlaced],
+    would_have_had: dict[str, object],
 ) -> None:
     shop = stage(5)
     shop.send(placed("1", total=7))
     await shop.settle()
     [judged] = judge(shop.log)[1]
 
-    assert [*compare_order(judged, changed(shop.documents, "order", "orders", definition=2), replayer)] == []
+    assert [*compare_order(judged, changed(shop.documents, "order", "orders", **would_have_had), replayer)] == []
+
+
+async def test_does_not_care_which_route_a_revision_would_have_had_that_makes_no_sense(
+    stage: Callable[[int], Stage], judge: Judge, replayer: Replayer, placed: Callable[..., OrderPlaced]
+) -> None:
+    shop = stage(5)
+    shop.send(placed("1", payment_token="tok_declined_stolen_card"))  # noqa: S106 - a token of the simulated provider
+    await shop.settle()
+    shop.send(placed("1", revision=2, total=7))
+    await shop.settle()
+    [judged] = judge(shop.log)[1]
+
+    assert [*compare_order(judged, changed(shop.documents, "order", "orders", route=("ROT",)), replayer)] == []
 
 
 def test_names_what_is_parked() -> None:

@@ -98,8 +98,11 @@ def _compare(judged: Judged, rebuilt: Order, document: Document | None, replayer
     if not isinstance(document, Order):
         yield Finding("store", place, rebuilt.id, f"there is no document, but the log says {rebuilt.status}")
         return
-    if not any(judged.history.of(OrderValidated)):  # then it has no saga, and nothing says which one it would have had
+    validated = {message.revision for _, message in judged.history.of(OrderValidated)}
+    if not validated:  # then it has no saga, and nothing says which one it would have had
         rebuilt = rebuilt.but(definition=document.definition)
+    if rebuilt.revision not in validated:  # nor which route
+        rebuilt = rebuilt.but(route=document.route)
     stored = _timeless(document)
     if _timeless(rebuilt) == stored:
         return
