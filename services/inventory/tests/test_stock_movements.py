@@ -1,5 +1,7 @@
 """What the book does about movements that no order caused, and about how items are kept."""
 
+from datetime import timedelta
+
 import pytest
 from chassis.testing import Rehearsal
 from contracts.inventory import (
@@ -106,6 +108,24 @@ def test_found_units_go_to_the_order_that_waits(book: Rehearsal) -> None:
     book.take(order(LAMP=2))
 
     assert StockReserved in map(type, book.take(adjust(LAMP=2)))
+
+
+def test_what_is_being_handed_to_orders_that_wait_is_not_taken_from_them() -> None:
+    book = Rehearsal(needs, decider(Policy(backorder_queue_max_orders=100)))
+    for number in range(60):
+        book.take(order(LAMP=1).model_copy(update={"order_id": f"web:{number}"}))
+    book.take(receive(LAMP=62))  # of which the first orders have theirs at once, and the others a moment later
+
+    refused, *_ = book.take(transfer(movement_id="truck 1", LAMP=3))
+    left, *_ = book.take(transfer(movement_id="truck 2", LAMP=2))
+    book.advance(timedelta(seconds=1))
+
+    assert isinstance(refused, MovementRefused)
+    assert refused.reasons[0].message == "LAMP: 2 available, 60 set aside for orders, 3 to be taken"
+    assert isinstance(left, StockTransferred)
+    stock = book.get(Stock, "BERLIN/LAMP")
+    assert stock is not None
+    assert (stock.available, stock.reserved, stock.waiting_orders) == (0, 60, 0)
 
 
 def test_a_transfer_leaves_one_book_and_arrives_in_the_other(book: Rehearsal) -> None:

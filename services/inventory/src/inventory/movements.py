@@ -91,8 +91,9 @@ def _against(book: OpenBook, message: Moving, movement: Movement, changes: dict[
         yield Reason(path="to_location", code="same_location", message="a transfer goes to another location")
     for place, line in enumerate(movement.lines):
         stock, change = book.stock(line.sku), changes[line.sku]
-        if line.change < 0 and stock.available + change < 0:
-            levels = f"{stock.available} available, {stock.reserved} set aside for orders"
+        if line.change < 0 and stock.movable + change < 0:
+            for_orders = stock.available + stock.reserved - stock.movable
+            levels = f"{stock.movable} available, {for_orders} set aside for orders"
             short = f"{line.sku}: {levels}, {-change} to be taken"
             yield Reason(path=f"lines[{place}].sku", code="short", message=short)
         if line.change > 0 and stock.received + change > MOST_COUNTED:

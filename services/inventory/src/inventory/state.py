@@ -90,6 +90,11 @@ class Stock(Document):
         return 0 if self.waiting_orders else self.available
 
     @property
+    def movable(self) -> int:
+        """Units that a movement can take: not those that are about to be handed to orders that wait."""
+        return max(0, self.available - self.waiting_units)
+
+    @property
     def within_reach(self) -> range:
         """The numbers of the backorders that units may come to: who waits takes one at the least, who is gone none."""
         if not self.waiting_orders:
