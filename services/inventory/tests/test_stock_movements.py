@@ -188,6 +188,18 @@ def test_a_refused_movement_stays_refused(book: Rehearsal) -> None:
     assert (movement.state, movement.reasons[0].path) == ("refused", "lines[0].sku")
 
 
+@pytest.mark.parametrize("first", [receive("PO 17", LAMP=5), transfer(movement_id="PO 17", LAMP=5)])
+def test_another_movement_under_a_known_id_is_refused_and_changes_nothing(book: Rehearsal, first: Message) -> None:
+    book.take(first)
+    unchanged = dict(book.documents)
+
+    (refused,) = book.take(receive("PO 17", LAMP=6))
+
+    assert isinstance(refused, MovementRefused)
+    assert [(reason.path, reason.code) for reason in refused.reasons] == [("movement_id", "already_used")]
+    assert book.documents == unchanged
+
+
 def test_the_same_number_in_another_location_is_another_movement(book: Rehearsal) -> None:
     book.take(receive(LAMP=5))
 

@@ -12,11 +12,11 @@ from chassis.ports import Publisher, Reader
 from chassis.problem import Problem
 from chassis.readable import WaitS, once_readable
 from contracts.inventory import AdjustStock, ConfigureItem, ReceiveStock, TransferStock
-from contracts.message import Location, OrderId, Reason, Reference, Revision, Sku
+from contracts.message import Location, OrderId, Reference, Revision, Sku
 from fastapi import APIRouter, FastAPI, Query, Response, status
 from pydantic import Field
 
-from inventory.movements import Moving, movement_of
+from inventory.movements import ALREADY_USED, Moving, movement_of
 from inventory.shown import (
     Accepted,
     AvailabilityShown,
@@ -99,8 +99,7 @@ async def _accept(reader: Reader, publisher: Publisher, message: Moving, respons
     if known is None:
         await publisher.publish(message)
     elif not known.repeats(asked):
-        used = Reason(path="movement_id", code="already_used", message="this id names another movement there")
-        raise Problem(409, "The movement id is used already", reasons=(used,))
+        raise Problem(409, "The movement id is used already", reasons=(ALREADY_USED,))
     url = f"/movements/{message.location}/{quote(message.movement_id, safe='')}"
     response.headers["Location"] = url
     return MovementAccepted(status_url=url, location=message.location, movement_id=message.movement_id)

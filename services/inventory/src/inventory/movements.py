@@ -22,6 +22,7 @@ from inventory.state import MovedLine, Movement, MovementKind
 
 Moving = ReceiveStock | ReceiveTransfer | AdjustStock | TransferStock
 
+ALREADY_USED = Reason(path="movement_id", code="already_used", message="this id names another movement there")
 MOST_COUNTED = 1_000_000_000_000
 """An item's levels go so far, as `contracts.message.Count` says."""
 
@@ -29,14 +30,15 @@ MOST_COUNTED = 1_000_000_000_000
 def move(documents: Documents, message: Moving, now: datetime) -> Decision:
     """Do all of it or nothing, and nothing if a movement of this id was done or refused before."""
     movement = movement_of(message, now)
-    if documents.get(Movement, movement.id) is not None:
-        return Decision()
+    known = documents.get(Movement, movement.id)
+    if known is not None:
+        return Decision(messages=() if known.repeats(movement) else (_refused(message, (ALREADY_USED,)),))
     book = OpenBook(documents, message.location, now)
     changes = changes_of(message)
     reasons = tuple(_against(book, message, movement, changes))
     if reasons:
         book.put(movement.but(state="refused", reasons=reasons))
-        book.say(MovementRefused(movement_id=message.movement_id, location=message.location, reasons=reasons))
+        book.say(_refused(message, reasons))
         return book.close()
     book.put(movement)
     for sku, change in changes.items():
@@ -46,6 +48,10 @@ def move(documents: Documents, message: Moving, now: datetime) -> Decision:
     book.serve(sku for sku, change in changes.items() if change > 0)
     book.enter(movement.what, movement.id, movement.note)
     return book.close()
+
+
+def _refused(message: Moving, reasons: tuple[Reason, ...]) -> MovementRefused:
+    return MovementRefused(movement_id=message.movement_id, location=message.location, reasons=reasons)
 
 
 def changes_of(message: Moving) -> dict[str, int]:

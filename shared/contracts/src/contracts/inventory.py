@@ -233,10 +233,10 @@ class StockTransferred(Movement):
 
 
 class MovementRefused(Movement):
-    """The movement would have taken more than is there; nothing moved."""
+    """Nothing moved: the movement cannot be, or its id names another one."""
 
     reasons: tuple[Reason, ...]
-    """Every item that is short."""
+    """Everything that speaks against it."""
 
 
 class ItemConfigured(Message):
