@@ -29,6 +29,7 @@ EVERYTHING = (
     {"units": 4, "skus": ("CUP",), "allow_backorder": True},
     {"units": 6, "skus": ("CUP", "MUG"), "allow_backorder": True},
     {"units": 6, "skus": ("CUP",), "allow_split": True, "allow_backorder": True},
+    {"lines": [{"sku": "MUG", "quantity": 1, "unit_price": 0}], "total": 0},
     {"total": 7},
 )
 

@@ -61,7 +61,8 @@ def _each_once(told: list[tuple[Logged, M]], name_of: Callable[[M], str]) -> lis
 def _at_the_end(history: History, revision: int, end: Logged, ending: Ending) -> Iterator[Finding]:
     if history.skipped(revision) & STEPS_OF_PAYMENT:
         return
-    taken = sum(message.amount for _, message in captured(history) if message.revision == revision)
+    captures = [message for _, message in captured(history) if message.revision == revision]
+    taken = sum(message.amount for message in captures)
     back = [message for _, message in refunded(history) if message.revision == revision]
     returned = sum(message.amount for message in back)
     owed = 0
@@ -73,7 +74,7 @@ def _at_the_end(history: History, revision: int, end: Logged, ending: Ending) ->
             yield _finding(history, end, f"says that {ending.captured} were captured, but the total is {total}")
     if taken - returned != owed:
         yield _finding(history, end, f"ends an order that owes {owed}, but {taken} - {returned} were taken")
-    if not taken:
+    if not captures:
         yield from _held(history, revision)
 
 
