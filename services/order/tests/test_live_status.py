@@ -85,6 +85,15 @@ async def test_nobody_is_subscribed_when_nobody_listens(redis: Redis) -> None:
         assert await hub.subscribed(5)
 
 
+async def test_a_subscription_that_ends_is_not_taken_for_the_next_one(redis: Redis) -> None:
+    hub = Live(redis.url)
+    async with hub.listen():
+        assert await hub.subscribed(5)
+    async with hub.listen():
+        assert not await hub.subscribed(0)
+        assert await hub.subscribed(5)
+
+
 async def test_a_listener_that_does_not_keep_up_is_told_that_changes_are_missing(
     redis: Redis, order: Callable[[], Order]
 ) -> None:

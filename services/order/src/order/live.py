@@ -38,7 +38,9 @@ class Live:
         changes = Changes(MOST_WAITING)
         self._listeners.setdefault(order_id, set()).add(changes)
         if self._hearing is None:
-            self._hearing = asyncio.create_task(self._hear(), name="live status")
+            # One of its own: the subscription before it may still be on its way out.
+            self._subscribed = asyncio.Event()
+            self._hearing = asyncio.create_task(self._hear(self._subscribed), name="live status")
         try:
             yield changes
         finally:
@@ -56,19 +58,19 @@ class Live:
                 await self._subscribed.wait()
         return self._subscribed.is_set()
 
-    async def _hear(self) -> None:
+    async def _hear(self, subscribed: asyncio.Event) -> None:
         while True:
             try:
                 async with connect(self._redis_url) as redis, redis.pubsub(ignore_subscribe_messages=True) as channel:
                     await channel.subscribe(CHANNEL)
-                    self._subscribed.set()
+                    subscribed.set()
                     async for message in channel.listen():
                         self._hear_one(message["data"])
             except (RedisError, OSError) as failed:
                 logger().warning("live status: Redis is not heard", reason=repr(failed))
                 self._say_that_some_may_be_missing()
             finally:
-                self._subscribed.clear()
+                subscribed.clear()
             await asyncio.sleep(RETRY_S)
 
     def _hear_one(self, data: bytes) -> None:
