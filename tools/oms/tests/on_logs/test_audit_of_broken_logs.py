@@ -20,6 +20,7 @@ from contracts.order import (
     OrderPlaced,
     OrderRejected,
     OrderValidated,
+    PlacementRefused,
 )
 from contracts.payment import PaymentAuthorized, PaymentCaptured, PaymentRefunded, PaymentVoided
 from oms.audit.auditor import Judged, Verdict
@@ -238,6 +239,22 @@ async def test_names_what_each_order_waits_for_wherever_the_log_is_cut(whole: St
         waiting = {one.about for one in verdict.waiting if one.about.startswith("web:")}
         assert len(waiting) == len(placed) - ended
         assert all(one.why for one in verdict.waiting)
+
+
+async def test_names_what_an_order_waits_for_of_which_another_placing_was_refused(
+    stage: Callable[[int], Stage], judge: Judge, placed: Place
+) -> None:
+    shop = stage(7)
+    shop.send(placed("1", allow_backorder=True))
+    await shop.settle()
+    shop.send(placed("1", units=2, allow_backorder=True))
+    await shop.settle()
+    assert shop.of_type(PlacementRefused)
+
+    [waiting] = judge(shop.log)[0].waiting
+
+    assert (waiting.about, waiting.state) == ("web:1", "backordered")
+    assert waiting.why.startswith("waits at MAN until")
 
 
 async def test_finds_a_record_sent_to_the_wrong_partition_and_never_sent_on(

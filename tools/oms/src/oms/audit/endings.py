@@ -25,7 +25,6 @@ from contracts.order import (
     OrderCancelled,
     OrderCompleted,
     OrderConfirmed,
-    OrderEvent,
     OrderPlaced,
     OrderRejected,
     OrderShipped,
@@ -87,12 +86,13 @@ OF_A_PLACING = (
 def endings(history: History) -> Iterator[Finding | Waiting]:
     """What has not ended, and what began without being placed."""
     placed = {m.message.revision for m in history.messages if isinstance(m.message, OrderPlaced | MalformedOrder)}
-    events = [(logged, event) for logged, event in history.of(OrderEvent)]
-    ended = history.endings().keys() | {event.revision for _, event in history.of(PlacementRefused)}
-    for revision in sorted(placed - ended):
+    events = [*history.of(*OF_A_PLACING)]
+    # Where another placing was refused, the one that was there before goes on.
+    refused = {event.revision for _, event in history.of(PlacementRefused)} - {event.revision for _, event in events}
+    for revision in sorted(placed - history.endings().keys() - refused):
         yield _waiting(history, revision)
     for logged, event in events:
-        if event.revision not in placed and isinstance(event, OF_A_PLACING):
+        if event.revision not in placed:
             what = f"says {type(event).__name__} of revision {event.revision}, which nobody placed"
             yield Finding("endings", logged.place, history.order_id, f"the message here {what}")
             return
@@ -100,13 +100,12 @@ def endings(history: History) -> Iterator[Finding | Waiting]:
 
 def _waiting(history: History, revision: int) -> Waiting:
     """How far a placing is, and what it waits for."""
-    events = [event for _, event in history.of(OrderEvent) if event.revision == revision]
+    events = [event for _, event in history.of(*OF_A_PLACING) if event.revision == revision]
     if not events:
         return Waiting(history.order_id, "placed", "the order service has not answered yet")
     undoing = any(isinstance(m.message, UNDOING) and m.message.revision == revision for m in history.messages)
     shipped = any(isinstance(event, OrderShipped) for event in events)  # then it goes forward, even if it went back
-    states = [STATE_AFTER[type(event)] for event in events if type(event) in STATE_AFTER]
-    state = "undoing" if undoing and not shipped else ["placed", *states][-1]
+    state = "undoing" if undoing and not shipped else STATE_AFTER[type(events[-1])]
     reasons = list(_unanswered(history, revision))
     if state == "backordered" and isinstance(events[-1], OrderBackordered):
         reasons = [f"waits at {events[-1].location} until {events[-1].deadline:%Y-%m-%d %H:%M} for stock", *reasons]
