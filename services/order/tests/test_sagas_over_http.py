@@ -161,6 +161,15 @@ async def test_a_saga_shows_who_asked_for_what_why_and_what_came_of_it(http: htt
     assert {step["step"] for step in shown["steps"]} == {"reserve", "authorize", "fulfill", "ship", "capture", "issue"}
 
 
+async def test_a_saga_that_is_being_undone_says_that_nobody_needs_to_turn_it_back(
+    http: httpx.AsyncClient, scene: Scene
+) -> None:
+    scene.go_to("fulfilling")
+    assert (await read(http, f"/sagas/{ID}"))["why_not_compensate"] is None
+    scene.cancel()
+    assert (await read(http, f"/sagas/{ID}"))["why_not_compensate"]["code"] == "already_undoing"
+
+
 async def test_what_comes_of_a_request_is_waited_for(http: httpx.AsyncClient, scene: Scene) -> None:
     scene.go_to("completing")
     assert (await http.get(f"/sagas/{ID}/repairs/r-1")).status_code == httpx.codes.NOT_FOUND

@@ -39,8 +39,13 @@ def why_not_repair(order: Order, request: Request) -> Reason | None:
         case SkipStep(step=step):
             return _why_not_skip(order, step)
         case CompensateOrder():
-            undoing = Reason(path="order_id", code="already_undoing", message="the order is being undone already")
-            return why_not_turn_back(order) or (undoing if order.ending is not None else None)
+            return why_not_compensate(order)
+
+
+def why_not_compensate(order: Order) -> Reason | None:
+    """Why nobody needs to have an order turned back, or cannot, if that is so."""
+    undoing = Reason(path="order_id", code="already_undoing", message="the order is being undone already")
+    return why_not_turn_back(order) or (undoing if order.ending is not None else None)
 
 
 def _why_not_skip(order: Order, step: str) -> Reason | None:

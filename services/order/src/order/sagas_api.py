@@ -19,7 +19,7 @@ from contracts.order import CompensateOrder, RetryStep, SkipStep, StepName
 from fastapi import APIRouter, Query, Response, status
 from pydantic import BaseModel
 
-from order.repair import Request, is_skippable, why_not_turn_back
+from order.repair import Request, is_skippable, why_not_compensate
 from order.state import Order, Repair, Status, Task
 
 LONGEST_FIRST = (("unanswered_since_ms", 1), ("id", 1))
@@ -133,7 +133,7 @@ class SagaShown(SagaStuck):
     steps: tuple[Task, ...]
     """The saga's commands and how far each is."""
     why_not_compensate: Reason | None
-    """Why the order cannot be turned back any more, if that is so."""
+    """Why the order is not turned back if that is asked for, where it is not."""
     repairs: list[SagaRepair]
     """What people asked for, the oldest first."""
 
@@ -141,7 +141,7 @@ class SagaShown(SagaStuck):
     def _fields(cls, order: Order) -> dict[str, object]:
         return super()._fields(order) | {
             "steps": order.tasks,
-            "why_not_compensate": why_not_turn_back(order),
+            "why_not_compensate": why_not_compensate(order),
             "repairs": [SagaRepair.of(order, repair) for repair in order.repairs],
         }
 
