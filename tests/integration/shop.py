@@ -9,8 +9,8 @@ from uuid import uuid4
 
 import httpx
 from aiokafka import AIOKafkaProducer
-from contracts.inventory import ReceiveStock
-from contracts.message import Message, SkuQuantity
+from contracts.inventory import GoodsLine, ReceiveStock
+from contracts.message import Message
 from contracts.order import CancelOrder, OrderPlaced
 from oms.sending import letter
 
@@ -88,7 +88,7 @@ class Shop:
         """Goods arrive at these locations; waits until they are on the shelves."""
         for location, quantity in units.items():
             movement_id = f"delivery-{next(NUMBERS)}"
-            lines = (SkuQuantity(sku=sku, quantity=quantity),)
+            lines = (GoodsLine(sku=sku, quantity=quantity),)
             await self.send(ReceiveStock(movement_id=movement_id, location=location, lines=lines))
             await self.witness.moved(movement_id)
 

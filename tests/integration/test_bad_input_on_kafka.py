@@ -298,6 +298,7 @@ async def test_every_service_buries_what_it_cannot_read_on_each_of_its_topics_an
         ({"lines": [{"sku": "a mug", "quantity": 1}]}, "lines[0].sku", "string_pattern_mismatch"),
         ({"location": "nowhere at all"}, "location", "string_pattern_mismatch"),
         ({"colour": "red"}, "colour", "extra_forbidden"),
+        ({"lines": [{"sku": "MUG", "quantity": 1, "bin": "A-01"}]}, "lines[0].bin", "extra_forbidden"),
     ],
 )
 async def test_goods_that_make_no_sense_never_arrive(

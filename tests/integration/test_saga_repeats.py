@@ -5,8 +5,8 @@ from zlib import crc32
 import pytest
 from chassis.kafka import home_of
 from contracts.fulfillment import FulfillOrder
-from contracts.inventory import ReceiveStock, ReserveStock
-from contracts.message import SagaStep, SkuQuantity
+from contracts.inventory import GoodsLine, ReceiveStock, ReserveStock
+from contracts.message import SagaStep
 from contracts.order import (
     CancellationRefused,
     CancelOrder,
@@ -141,7 +141,7 @@ async def test_a_cancellation_that_lies_elsewhere_finds_its_order(shop: Shop, wi
 
 async def test_goods_that_are_reported_twice_arrive_once(shop: Shop, witness: Witness) -> None:
     mug = shop.item()
-    delivery = ReceiveStock(movement_id=f"twice-{mug}", location="LON", lines=(SkuQuantity(sku=mug, quantity=5),))
+    delivery = ReceiveStock(movement_id=f"twice-{mug}", location="LON", lines=(GoodsLine(sku=mug, quantity=5),))
 
     await shop.send(delivery, delivery)
     await shop.deliver(mug, LON=1)

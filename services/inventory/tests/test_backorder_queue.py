@@ -7,7 +7,7 @@ from unittest.mock import patch
 import pytest
 from chassis.decision import Documents, Input
 from chassis.testing import Rehearsal
-from contracts.inventory import ReceiveStock, ReleaseStock, ReserveStock, StockReserved
+from contracts.inventory import GoodsLine, ReceiveStock, ReleaseStock, ReserveStock, StockReserved
 from contracts.message import Message, SkuQuantity
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -56,7 +56,7 @@ class Desk(Rehearsal):
 
     def receive(self, units: int, skus: tuple[str, ...] = ("LAMP",)) -> list[str]:
         self._deliveries += 1
-        lines = tuple(SkuQuantity(sku=sku, quantity=units) for sku in skus)
+        lines = tuple(GoodsLine(sku=sku, quantity=units) for sku in skus)
         return served(self.take(ReceiveStock(movement_id=f"{self._deliveries}", location="BERLIN", lines=lines)))
 
     def rest(self) -> list[str]:

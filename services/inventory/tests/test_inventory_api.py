@@ -11,17 +11,17 @@ from contracts.inventory import (
     Adjustment,
     AdjustStock,
     ConfigureItem,
+    GoodsLine,
     ReceiveStock,
     ReleaseStock,
     ReserveStock,
     TransferStock,
 )
-from contracts.message import SkuQuantity
 from inventory.api import router
 from inventory.decide import Policy, decider, needs
 from inventory.view import Availability
 
-LAMPS = (SkuQuantity(sku="LAMP", quantity=5),)
+LAMPS = (GoodsLine(sku="LAMP", quantity=5),)
 DELIVERY = ReceiveStock(movement_id="delivery/1", location="BERLIN", lines=LAMPS, reference="PO 17")
 
 
@@ -51,7 +51,7 @@ def reserve(number: int, quantity: int, when_short: str = "backorder", location:
             "revision": 1,
             "attempt": 1,
             "location": location,
-            "lines": (SkuQuantity(sku="LAMP", quantity=quantity),),
+            "lines": (GoodsLine(sku="LAMP", quantity=quantity),),
             "when_short": when_short,
         }
     )
@@ -232,7 +232,7 @@ async def test_what_is_wrong_with_a_question_is_named(api: httpx.AsyncClient, qu
 
 
 async def test_the_ledger_shows_every_movement_of_an_item_page_by_page(shelf: Shelf, api: httpx.AsyncClient) -> None:
-    more = DELIVERY.model_copy(update={"movement_id": "delivery/2", "lines": (SkuQuantity(sku="LAMP", quantity=2),)})
+    more = DELIVERY.model_copy(update={"movement_id": "delivery/2", "lines": (GoodsLine(sku="LAMP", quantity=2),)})
     shelf.stage.take(DELIVERY, reserve(1, 6), more)
 
     first = (await api.get("/ledger", params={"location": "BERLIN", "sku": "LAMP", "limit": 2})).json()

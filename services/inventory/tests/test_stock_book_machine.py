@@ -10,6 +10,7 @@ from contracts.inventory import (
     Adjustment,
     AdjustStock,
     ConfigureItem,
+    GoodsLine,
     IssueStock,
     MovementRefused,
     ReceiveStock,
@@ -47,6 +48,7 @@ locations = st.sampled_from(["BERLIN", "BERLIN", "BERLIN", "LYON"])
 skus = st.sampled_from(["LAMP", "LAMP", "VASE", "CLOCK"])
 quantities = st.sampled_from([1, 2, 3, 4, 5, 10_000_000])
 units = st.lists(st.builds(SkuQuantity, sku=skus, quantity=quantities), min_size=1, max_size=3).map(tuple)
+goods = st.lists(st.builds(GoodsLine, sku=skus, quantity=quantities), min_size=1, max_size=3).map(tuple)
 corrections = st.lists(
     st.builds(Adjustment, sku=skus, change=st.integers(-3, 3) | st.just(10_000_000)), min_size=1, max_size=3
 ).map(tuple)
@@ -150,16 +152,16 @@ class StockBook(RuleBasedStateMachine):
         if not found_something:  # and so it is no repetition when it comes again and does
             self.history.pop()
 
-    @rule(number=numbers, location=locations, lines=units)
-    def receive(self, number: str, location: str, lines: tuple[SkuQuantity, ...]) -> None:
+    @rule(number=numbers, location=locations, lines=goods)
+    def receive(self, number: str, location: str, lines: tuple[GoodsLine, ...]) -> None:
         self.take(ReceiveStock(movement_id=number, location=location, lines=lines))
 
     @rule(number=numbers, location=locations, lines=corrections)
     def adjust(self, number: str, location: str, lines: tuple[Adjustment, ...]) -> None:
         self.take(AdjustStock(movement_id=number, location=location, lines=lines, reason="count"))
 
-    @rule(number=numbers, location=locations, to_location=locations, lines=units)
-    def transfer(self, number: str, location: str, to_location: str, lines: tuple[SkuQuantity, ...]) -> None:
+    @rule(number=numbers, location=locations, to_location=locations, lines=goods)
+    def transfer(self, number: str, location: str, to_location: str, lines: tuple[GoodsLine, ...]) -> None:
         said = self.take(TransferStock(movement_id=number, location=location, to_location=to_location, lines=lines))
         assert not said or isinstance(said[0], StockTransferred | MovementRefused)
 

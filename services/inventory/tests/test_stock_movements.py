@@ -8,6 +8,7 @@ from contracts.inventory import (
     Adjustment,
     AdjustStock,
     ConfigureItem,
+    GoodsLine,
     ItemConfigured,
     MovementRefused,
     ReceiveStock,
@@ -35,8 +36,12 @@ def lines(**units: int) -> tuple[SkuQuantity, ...]:
     return tuple(SkuQuantity(sku=sku, quantity=quantity) for sku, quantity in units.items())
 
 
+def goods(**units: int) -> tuple[GoodsLine, ...]:
+    return tuple(GoodsLine(sku=sku, quantity=quantity) for sku, quantity in units.items())
+
+
 def receive(movement_id: str = "delivery 1", **units: int) -> ReceiveStock:
-    return ReceiveStock(movement_id=movement_id, location="BERLIN", lines=lines(**units), reference="PO 17")
+    return ReceiveStock(movement_id=movement_id, location="BERLIN", lines=goods(**units), reference="PO 17")
 
 
 def adjust(**changes: int) -> AdjustStock:
@@ -45,7 +50,7 @@ def adjust(**changes: int) -> AdjustStock:
 
 
 def transfer(to_location: str = "LYON", movement_id: str = "truck 1", **units: int) -> TransferStock:
-    return TransferStock(movement_id=movement_id, location="BERLIN", to_location=to_location, lines=lines(**units))
+    return TransferStock(movement_id=movement_id, location="BERLIN", to_location=to_location, lines=goods(**units))
 
 
 def order(**units: int) -> ReserveStock:
@@ -66,7 +71,7 @@ def low_ones(said: tuple[Message, ...]) -> list[tuple[int, int]]:
 
 def test_puts_what_arrives_on_the_shelf(book: Rehearsal) -> None:
     assert book.take(receive(LAMP=5)) == (
-        StockReceived(movement_id="delivery 1", location="BERLIN", lines=lines(LAMP=5), reference="PO 17"),
+        StockReceived(movement_id="delivery 1", location="BERLIN", lines=goods(LAMP=5), reference="PO 17"),
         level(available=5, received=5),
     )
 
@@ -134,7 +139,7 @@ def test_a_transfer_leaves_one_book_and_arrives_in_the_other(book: Rehearsal) ->
     left, arrival, here = book.take(transfer(LAMP=3))
     arrived, there = book.take(arrival)
 
-    assert left == StockTransferred(movement_id="truck 1", location="BERLIN", to_location="LYON", lines=lines(LAMP=3))
+    assert left == StockTransferred(movement_id="truck 1", location="BERLIN", to_location="LYON", lines=goods(LAMP=3))
     assert here == level(available=2, received=2)
     assert isinstance(arrival, ReceiveTransfer)
     assert isinstance(arrived, StockReceived)

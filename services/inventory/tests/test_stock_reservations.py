@@ -7,6 +7,7 @@ from chassis.testing import Rehearsal
 from contracts.inventory import (
     BinQuantity,
     ConfigureItem,
+    GoodsLine,
     IssueStock,
     ReceiveStock,
     ReleaseStock,
@@ -36,7 +37,8 @@ def lines(**units: int) -> tuple[SkuQuantity, ...]:
 
 
 def receive(**units: int) -> ReceiveStock:
-    return ReceiveStock(movement_id=f"delivery of {units}", location="BERLIN", lines=lines(**units))
+    goods = tuple(GoodsLine(sku=sku, quantity=quantity) for sku, quantity in units.items())
+    return ReceiveStock(movement_id=f"delivery of {units}", location="BERLIN", lines=goods)
 
 
 def reserve(when_short: str = "refuse", order: str = "web:1", attempt: int = 1, **units: int) -> ReserveStock:

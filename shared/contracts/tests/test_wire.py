@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from contracts.message import Message
+from contracts.inventory import ReceiveTransfer
+from contracts.message import Message, SkuQuantity
 from contracts.order import CancelOrder
 from contracts.shipping import CancelShipment
 from contracts.topics import BY_NAME, MESSAGES, TOPIC_OF, TOPICS, Topic
@@ -351,6 +352,23 @@ def test_a_field_that_does_not_fit_is_named(changes: Mapping[str, object], path:
     (reason,) = refused(placed(**changes))
     assert reason[0] == path
     assert code in reason[1]
+
+
+@pytest.mark.parametrize(("type_", "to"), [(b"ReceiveStock", {}), (b"TransferStock", {"to_location": "MAN"})])
+def test_an_unknown_field_within_a_line_of_goods_is_named(type_: bytes, to: dict[str, str]) -> None:
+    lines = [{"sku": "MUG", "quantity": 1, "bin": "A-01"}]
+    movement = {"movement_id": "m-1", "location": "LON", "lines": lines, **to}
+    record = Record(topic="inventory.movements", value=json.dumps(movement).encode()).but(ce_type=type_)
+    assert refused(record) == [("lines[0].bin", "extra_forbidden")]
+
+
+def test_goods_that_one_location_sends_another_may_say_more_than_is_known() -> None:
+    lines = [{"sku": "MUG", "quantity": 1, "bin": "A-01"}]
+    movement = {"movement_id": "m-1", "location": "LON", "lines": lines}
+    record = Record(topic="inventory.transfers", value=json.dumps(movement).encode()).but(ce_type=b"ReceiveTransfer")
+    assert decode(record).message == ReceiveTransfer(
+        movement_id="m-1", location="LON", lines=(SkuQuantity(sku="MUG", quantity=1),)
+    )
 
 
 def test_all_fields_that_do_not_fit_are_named_at_once() -> None:

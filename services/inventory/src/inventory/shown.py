@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from chassis.paging import Page
 from contracts.inventory import AdjustStock, ReceiveStock, Shortage, TransferStock
-from contracts.message import Bin, Count, FromOutside, Reason, Reference, Sku, SkuQuantity
+from contracts.message import Bin, Count, FromOutside, Reason, Reference, Sku
 from pydantic import BaseModel, ConfigDict, Field
 
 from inventory.state import (
@@ -35,20 +35,8 @@ def _new_id() -> str:
     return str(uuid4())
 
 
-class GoodsLine(SkuQuantity):
-    """So many units of one item; a field we do not know is a mistake, as everywhere in what people send."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
-Goods = Annotated[tuple[GoodsLine, ...], Field(min_length=1, max_length=1000)]
-
-
 class Receipt(ReceiveStock):
     """Goods arrived."""
-
-    lines: Goods
-    """What arrived."""
 
     movement_id: Reference = Field(default_factory=_new_id)
     """Your own id of the movement: the same again is the same movement. Without one, each request is a new movement."""
@@ -63,9 +51,6 @@ class Correction(AdjustStock):
 
 class Transfer(TransferStock):
     """Send stock to another location."""
-
-    lines: Goods
-    """What is sent; all of it or nothing."""
 
     movement_id: Reference = Field(default_factory=_new_id)
     """Your own id of the movement: the same again is the same movement. Without one, each request is a new movement."""

@@ -120,6 +120,10 @@ class StockIssued(SagaStep):
     """What left."""
 
 
+class GoodsLine(SkuQuantity, FromOutside):
+    """So many units of one item that arrive or are sent, as people write it."""
+
+
 class ReceiveStock(FromOutside):
     """Goods arrived."""
 
@@ -127,7 +131,7 @@ class ReceiveStock(FromOutside):
     """The sender's own id of the movement; a repeat changes nothing."""
     location: Location
     """Where they arrived."""
-    lines: Annotated[tuple[SkuQuantity, ...], Field(min_length=1, max_length=1000)]
+    lines: Annotated[tuple[GoodsLine, ...], Field(min_length=1, max_length=1000)]
     """What arrived."""
     reference: Text = ""
     """The delivery, transfer or return it came with."""
@@ -164,7 +168,7 @@ class TransferStock(FromOutside):
     """The location that gives."""
     to_location: Location
     """The location that gets."""
-    lines: Annotated[tuple[SkuQuantity, ...], Field(min_length=1, max_length=1000)]
+    lines: Annotated[tuple[GoodsLine, ...], Field(min_length=1, max_length=1000)]
     """What is sent; all of it or nothing."""
 
 

@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, TextIO
 
-from contracts.inventory import ConfigureItem, ReceiveStock
-from contracts.message import Bin, Count, Location, Sku, SkuQuantity
+from contracts.inventory import ConfigureItem, GoodsLine, ReceiveStock
+from contracts.message import Bin, Count, Location, Sku
 from contracts.wire import reasons_of
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -115,7 +115,7 @@ def to_messages(rows: Sequence[StockRow], delivery: str) -> Iterator[ConfigureIt
                     low_threshold=row.low_threshold,
                     substitutes=row.substitutes,
                 )
-        arriving = [SkuQuantity(sku=row.sku, quantity=row.quantity) for row in its_rows if row.quantity]
+        arriving = [GoodsLine(sku=row.sku, quantity=row.quantity) for row in its_rows if row.quantity]
         for start in range(0, len(arriving), LINES_A_MESSAGE):
             yield ReceiveStock(
                 movement_id=f"{delivery}/{location}/{start // LINES_A_MESSAGE + 1}",

@@ -17,8 +17,8 @@ from chassis.kafka import home_of
 from chassis.service import Service
 from chassis.virtual_time import VirtualTimeLoop
 from chassis.world import Process, World
-from contracts.inventory import ReceiveStock
-from contracts.message import Currency, Message, SkuQuantity
+from contracts.inventory import GoodsLine, ReceiveStock
+from contracts.message import Currency, Message
 from contracts.topics import TOPIC_OF
 from fulfillment.decide import SimulatedPickers
 from oms.audit.auditor import Auditor, Judged, Verdict
@@ -180,7 +180,7 @@ class Stage:
 
     def stock(self, location: str, units: int, *skus: str) -> None:
         self._deliveries += 1
-        lines = tuple(SkuQuantity(sku=sku, quantity=units) for sku in skus)
+        lines = tuple(GoodsLine(sku=sku, quantity=units) for sku in skus)
         self.send(ReceiveStock(movement_id=f"delivery-{self._deliveries}", location=location, lines=lines))
 
     # What can be seen.

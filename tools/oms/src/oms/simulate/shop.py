@@ -12,8 +12,7 @@ import shipping.decide
 from chassis.decision import Retry
 from chassis.limits import Limits
 from chassis.service import Service
-from contracts.inventory import ReceiveStock
-from contracts.message import SkuQuantity
+from contracts.inventory import GoodsLine, ReceiveStock
 from contracts.order import CancelOrder, OrderPlaced
 from contracts.topics import topics_read_by
 from fulfillment.state import Fulfillment
@@ -138,7 +137,7 @@ DELIVERIES: tuple[tuple[float, str, dict[str, int]], ...] = (
 
 def deliveries() -> Iterator[tuple[float, ReceiveStock]]:
     for number, (at_s, location, units) in enumerate(DELIVERIES):
-        lines = tuple(SkuQuantity(sku=sku, quantity=count) for sku, count in units.items())
+        lines = tuple(GoodsLine(sku=sku, quantity=count) for sku, count in units.items())
         yield at_s, ReceiveStock(movement_id=f"delivery-{number}", location=location, lines=lines)
 
 
