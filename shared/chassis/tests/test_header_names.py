@@ -65,6 +65,10 @@ def test_records_with_proper_names_are_read_as_ever(compression: int) -> None:
     assert names(raw) == ["one", "zwölf", "two"]
 
 
+def test_the_marker_of_a_transaction_is_taken_from_its_batch_as_aiokafka_takes_it() -> None:
+    assert next(Records(batch("marker")).next_batch()).headers[1] == ("marker", b"x")
+
+
 def test_half_a_batch_at_the_end_of_a_fetch_waits_for_the_next() -> None:
     raw = batch("one")
     records = Records(raw + raw[:40])

@@ -37,6 +37,10 @@ class Batch:
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever aiokafka asks of a batch
         return getattr(self._batch, name)
 
+    def __next__(self) -> Any:  # noqa: ANN401 - aiokafka's own
+        """The first record: of a batch that is the marker of a transaction aiokafka takes it so."""
+        return next(self._batch)
+
     def __iter__(self) -> Iterator[Any]:
         try:
             return iter(list(self._batch))
