@@ -8,7 +8,8 @@ from types import SimpleNamespace
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaTimeoutError
-from chassis.edge import Edge, KafkaFeed, Running
+from chassis.edge import Edge, Running
+from chassis.feed import KafkaFeed
 from chassis.inmemory import Record
 from chassis.partition import Partition
 from chassis.ports import Feed

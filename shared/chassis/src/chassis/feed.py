@@ -1,0 +1,86 @@
+"""What a partition reads from Kafka, and where: seeking, pausing, and what was never delivered."""
+
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import IllegalStateError, KafkaError
+
+from chassis.ports import PositionLost
+from chassis.telemetry import logger
+
+
+class PatientConsumer(AIOKafkaConsumer):  # type: ignore[misc] # aiokafka ships no types
+    """Polls until there is something: after a poll that brings nothing FastStream sleeps, and what comes then waits."""
+
+    async def getmany(
+        self, *partitions: TopicPartition, timeout_ms: int = 0, max_records: int | None = None
+    ) -> Mapping[TopicPartition, Sequence[ConsumerRecord]]:
+        while True:
+            fetched: Mapping[TopicPartition, Sequence[ConsumerRecord]]
+            fetched = await super().getmany(*partitions, timeout_ms=timeout_ms, max_records=max_records)
+            if fetched:
+                return fetched
+
+
+class KafkaFeed:
+    """The records of one partition number over all topics of a service; see `chassis.ports.Feed`."""
+
+    def __init__(self, consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition]) -> None:
+        self._consumer = consumer
+        self._partitions = partitions
+        self._reached: dict[TopicPartition, int] = {}
+        """The offset that the next record of each should have, if nothing is missing before it."""
+        self._commit: asyncio.Task[None] | None = None
+
+    async def start_at(self, positions: Mapping[str, int], topics: Collection[str]) -> Mapping[str, int]:
+        partitions = self._of(topics)
+        earliest = await self._consumer.beginning_offsets(partitions)
+        end = await self._consumer.end_offsets(partitions)
+        for where in partitions:
+            position = positions.get(where.topic, earliest[where])
+            if not earliest[where] <= position <= end[where]:
+                # Kafka's consumers would go to the earliest record then, and nobody would know what was lost.
+                raise PositionLost(where.topic, position, earliest[where])
+            self._consumer.seek(where, position)
+            self._reached[where] = position
+        self._consumer.resume(*partitions)
+        return {where.topic: end[where] for where in partitions if end[where] > earliest[where]}
+
+    async def reach(self, where: TopicPartition, records: Sequence[ConsumerRecord]) -> bool:
+        """Take note of records that were fetched; whether they are those that come next, as far as is known.
+
+        Kafka's consumers go to the earliest record that there is when the one that they want is gone, and nobody is
+        told. That is ahead where records were cut off, and behind where the topic lost its end, by an unclean election:
+        what was written to it since has offsets that were taken before. A hole by itself says nothing: compaction
+        leaves some, and so do transactions.
+        """
+        wanted, self._reached[where] = self._reached.get(where, 0), records[-1].offset + 1
+        ahead: int = records[0].offset - wanted
+        if ahead <= 0:
+            return ahead == 0
+        try:
+            earliest: Mapping[TopicPartition, int] = await self._consumer.beginning_offsets([where])
+        except KafkaError:
+            return False  # and whoever begins anew asks again, until Kafka answers
+        return earliest[where] <= wanted
+
+    def pause(self, topics: Collection[str]) -> None:
+        self._consumer.pause(*self._of(topics))
+
+    def resume(self, topics: Collection[str]) -> None:
+        self._consumer.resume(*self._of(topics))
+
+    def _of(self, topics: Collection[str]) -> list[TopicPartition]:
+        return [partition for partition in self._partitions if partition.topic in topics]
+
+    def commit(self, positions: Mapping[str, int]) -> None:
+        if self._commit is None or self._commit.done():
+            offsets = {p: positions[p.topic] for p in self._partitions if p.topic in positions}
+            self._commit = asyncio.create_task(self._commit_hint(offsets))
+
+    async def _commit_hint(self, offsets: dict[TopicPartition, int]) -> None:
+        try:
+            await self._consumer.commit(offsets)
+        except (KafkaError, IllegalStateError) as failure:
+            logger().debug("offsets were not committed; only lag monitors read them", reason=repr(failure))
