@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
-from contracts.topics import SERVICES
+from contracts.topics import PARTITIONS, SERVICES
 from oms.backup.restoring import restore
 from oms.backup.taking import back_up
 from oms.log import LogReader
@@ -79,6 +79,20 @@ async def test_services_catch_up_from_the_topics(system: System, tmp_path: Path,
     assert verdict.waiting == []
 
 
+async def test_catches_up_where_a_topic_ends_with_what_was_aborted(system: System, tmp_path: Path) -> None:
+    await back_up(tmp_path / "backup", ORDER, **where(system))
+    async with orders(system, "restore-aborted") as flow:
+        await flow.goes_on()
+    await abort(system, "order.intake")
+    await stop(system, ORDER)
+
+    await restore(tmp_path / "backup", (), **where(system))
+
+    await start(system, ORDER)
+    verdict = await audited(system)
+    assert verdict.findings == []
+
+
 async def test_restores_nothing_while_the_service_runs(system: System, tmp_path: Path) -> None:
     status, told, _ = await oms(system, "backup", tmp_path / "backup", "--service", "order", "--json")
     assert (status, list(json.loads(told))) == (0, ["order"])
@@ -109,6 +123,19 @@ async def test_says_exactly_what_the_topics_no_longer_have(system: System, tmp_p
     assert f"order: order.intake/0 lacks offset{'s' if position < end - 1 else ''} {position}" in told
     assert "Nothing was restored" in noted
     await start(system, ORDER)  # as it was
+
+
+async def abort(system: System, topic: str) -> None:
+    """Write to every partition of a topic in a transaction that is then aborted."""
+    producer = AIOKafkaProducer(bootstrap_servers=system.addresses.kafka, transactional_id="shop")
+    await producer.start()
+    try:
+        await producer.begin_transaction()
+        for number in range(PARTITIONS):
+            await producer.send_and_wait(topic, b"{}", partition=number)
+        await producer.abort_transaction()
+    finally:
+        await producer.stop()
 
 
 async def delete_before(system: System, part: TopicPartition, offset: int) -> None:

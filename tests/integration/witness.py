@@ -49,6 +49,7 @@ class Witness:
             bootstrap_servers=brokers,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
+            isolation_level="read_committed",
             max_partition_fetch_bytes=4_194_304,
         )
         names = [name for topic in TOPICS for name in (topic.name, *([topic.dead_letter] if topic.readers else []))]
@@ -76,13 +77,17 @@ class Witness:
     async def _listen(self) -> None:
         while True:
             fetched = await self._consumer.getmany(timeout_ms=100)
-            for part, records in fetched.items():
-                self._positions[part] = records[-1].offset + 1
+            for records in fetched.values():
                 for one in records:
                     self._take(
                         Record(one.topic, one.partition, one.offset, one.timestamp, one.key, one.value, one.headers)
                     )
-            if fetched:
+            # At the end of a topic there may be no record, but the marker of a transaction.
+            before, self._positions = (
+                self._positions,
+                {part: await self._consumer.position(part) for part in self._parts},
+            )
+            if self._positions != before:
                 async with self._news:
                     self._news.notify_all()
 

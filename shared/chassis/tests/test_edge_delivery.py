@@ -23,9 +23,10 @@ class Consumer:
 
     positions: dict[TopicPartition, int]
     earliest: int = 0
+    is_away: bool = False
+    holds: list[asyncio.Event] = field(default_factory=list)
+    """Who asks for the earliest offsets waits for one of these, while there are any."""
     meanwhile: Callable[[], None] = lambda: None
-    while_asked: Callable[[], None] = lambda: None
-    """Done while it finds out where a topic begins; what that raises, it raises."""
     paused: set[TopicPartition] = field(default_factory=set)
 
     def pause(self, *partitions: TopicPartition) -> None:
@@ -38,8 +39,20 @@ class Consumer:
         return self.positions[where]
 
     async def beginning_offsets(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
-        self.while_asked()
+        if self.holds:
+            await self.holds.pop().wait()
+        if self.is_away:
+            raise KafkaTimeoutError
         return dict.fromkeys(partitions, self.earliest)
+
+    async def end_offsets(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        return dict.fromkeys(partitions, 100)
+
+    def seek(self, where: TopicPartition, offset: int) -> None:
+        self.positions[where] = offset
+
+    def resume(self, *partitions: TopicPartition) -> None:
+        self.paused.difference_update(partitions)
 
 
 @dataclass
@@ -70,16 +83,18 @@ def batch(*places: tuple[int, int]) -> tuple[Record, ...]:
 
 @pytest.fixture
 def consumer() -> Consumer:
-    return Consumer({where(0): 12, where(1): 7})
+    return Consumer({})
 
 
 @pytest.fixture
-def edge(consumer: Consumer, monkeypatch: pytest.MonkeyPatch) -> Edge:
+async def edge(consumer: Consumer, monkeypatch: pytest.MonkeyPatch) -> Edge:
     made = Edge("order", ("order.intake",), ChassisSettings(), lambda _number, _feed: pytest.fail("none"), Meters())
     monkeypatch.setattr(Edge, "_consumer", consumer)
     for number in (0, 1):
-        feed = KafkaFeed(consumer, [where(number)])
+        feed = KafkaFeed(consumer, [where(number), where(number, "order.repairs")])
+        await feed.start_at({}, ["order.intake"])
         made._running[number] = Running(Reader(), feed, SimpleNamespace())  # type: ignore[arg-type] # stand-ins
+    consumer.positions |= {where(0): 12, where(1): 7}
     return made
 
 
@@ -90,6 +105,7 @@ def offered(edge: Edge, number: int) -> list[tuple[int, int]]:
 
 
 def begin_anew(edge: Edge) -> list[bool]:
+    """Of each partition, whether it is to begin anew."""
     readers = [edge._running[number].partition for number in (0, 1)]
     return [isinstance(reader, Reader) and reader.begins_anew for reader in readers]
 
@@ -103,6 +119,14 @@ async def test_records_reach_their_partitions_in_order(edge: Edge) -> None:
 async def test_records_that_were_fetched_before_the_feed_was_set_back_are_left(edge: Edge, consumer: Consumer) -> None:
     consumer.positions[where(0)] = 4
     await edge._deliver(batch((0, 10), (0, 11), (1, 6)))
+    assert offered(edge, 0) == []
+    assert offered(edge, 1) == [(1, 6)]
+
+
+async def test_records_of_a_topic_that_the_feed_does_not_deliver_are_left(edge: Edge, consumer: Consumer) -> None:
+    await edge._running[0].feed.start_at({}, ["order.repairs"])
+    await edge._deliver(batch((0, 10), (1, 6)))
+    await edge._pass_holes()
     assert offered(edge, 0) == []
     assert offered(edge, 1) == [(1, 6)]
 
@@ -153,28 +177,11 @@ async def test_records_of_which_nobody_knows_whether_some_are_missing_before_the
     edge: Edge, consumer: Consumer
 ) -> None:
     await edge._deliver(batch((0, 9), (1, 5)))
-
-    def fail() -> None:
-        raise KafkaTimeoutError
-
-    consumer.while_asked = fail
+    consumer.is_away = True
     await edge._deliver(batch((0, 11), (1, 6)))
     assert offered(edge, 0) == [(0, 9)]
     assert offered(edge, 1) == [(1, 5), (1, 6)]
     assert begin_anew(edge) == [True, False]
-
-
-async def test_records_before_which_the_feed_is_set_back_while_it_is_asked_what_is_missing_are_left(
-    edge: Edge, consumer: Consumer
-) -> None:
-    await edge._deliver(batch((0, 9)))
-
-    def recover() -> None:
-        consumer.positions[where(0)] = 4
-
-    consumer.while_asked = recover
-    await edge._deliver(batch((0, 11)))
-    assert offered(edge, 0) == [(0, 9)]
 
 
 async def test_new_records_of_a_topic_that_lost_its_end_are_not_taken_for_old_ones(edge: Edge) -> None:
@@ -182,6 +189,37 @@ async def test_new_records_of_a_topic_that_lost_its_end_are_not_taken_for_old_on
     await edge._deliver(batch((0, 0), (0, 1)))  # as Kafka's consumers do when there is nothing where they stand
     assert offered(edge, 0) == [(0, 11)]
     assert begin_anew(edge) == [True, False]
+
+
+async def test_who_reads_is_told_of_a_hole_at_the_end_as_of_a_record(edge: Edge, consumer: Consumer) -> None:
+    await edge._deliver(batch((0, 10), (0, 11)))
+    await edge._pass_holes()  # Kafka would give the record at 12 next, so there is none
+    consumer.positions[where(0)] = 14  # at 12 there was what is aborted, at 13 the marker that says so
+    await edge._pass_holes()
+    await edge._pass_holes()
+    assert offered(edge, 0) == [(0, 10), (0, 11), (0, 13)]
+
+
+async def test_a_hole_that_records_were_cut_off_from_is_not_passed_over(edge: Edge, consumer: Consumer) -> None:
+    await edge._deliver(batch((0, 10), (0, 11), (1, 6)))
+    consumer.earliest = consumer.positions[where(0)] = 13
+    await edge._pass_holes()
+    assert offered(edge, 0) == [(0, 10), (0, 11)]
+    assert begin_anew(edge) == [True, False]
+
+
+async def test_a_hole_before_which_the_feed_was_set_back_meanwhile_is_not_passed_over(
+    edge: Edge, consumer: Consumer
+) -> None:
+    await edge._deliver(batch((0, 9)))
+    answer = asyncio.Event()
+    consumer.holds.append(answer)
+    delivering = asyncio.create_task(edge._deliver(batch((0, 11))))
+    await asyncio.sleep(0)
+    await edge._running[0].feed.start_at({"order.intake": 3}, ["order.intake"])
+    answer.set()
+    await delivering
+    assert offered(edge, 0) == [(0, 9)]
 
 
 async def test_an_instance_that_waits_for_its_share_of_the_group_is_not_ready(edge: Edge) -> None:

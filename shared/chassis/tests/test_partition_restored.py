@@ -10,6 +10,7 @@ import pytest
 from chassis.decision import Call
 from chassis.gap import Gap
 from chassis.inmemory import MemoryStore, MemoryTopics
+from chassis.ports import Hole
 from chassis.service import Service
 from chassis.world import Process, World
 from contracts.repair import AcceptGap
@@ -248,6 +249,23 @@ async def test_lives_no_past_again_when_its_topics_are_made_anew(story: Restorab
     await asyncio.sleep(2)
     assert process.partition.state == "running"
     assert story.heard()[-1] == "anew"
+
+
+async def test_has_its_past_behind_it_where_that_ended_with_no_record(story: Restorable) -> None:
+    backup, _ = await lived(story)
+    records = story.world.topics._records["order.intake", 0]
+    records.append(Hole("order.intake", 0, len(records)))  # type: ignore[arg-type] # as the feed of Kafka delivers it
+    story.restore(backup)
+    async with asyncio.timeout(3600):
+        process = await story.relived()
+    await process.stop()
+
+    again = story.world.start(story.counter)
+    await asyncio.sleep(0.1)
+
+    assert again.partition.state == "running"
+    assert story.world.topics.all("order.intake.dead-letter") == []
+    assert again.partition.positions == {topic: story.world.topics.end(topic, 0) for topic in TOPICS}
 
 
 async def test_takes_what_comes_after_its_past_when_it_comes(story: Restorable) -> None:

@@ -7,6 +7,8 @@ import pytest
 from chassis.entry import Past
 from chassis.inmemory import Record
 from chassis.past import Chronicle
+from chassis.ports import Hole
+from contracts.wire import Received
 
 NOON_MS = 1_767_614_400_000
 NOON = datetime.fromtimestamp(NOON_MS / 1000, UTC)
@@ -46,7 +48,7 @@ def record(topic: str, offset: int, ms: int, decided: str = "") -> Record:
     return Record(topic, 0, offset, NOON_MS + ms, None, None, headers)
 
 
-def places(records: Sequence[Record]) -> list[tuple[str, int]]:
+def places(records: Sequence[Received]) -> list[tuple[str, int]]:
     return [(one.topic, one.offset) for one in records]
 
 
@@ -90,6 +92,32 @@ def test_fetches_no_more_than_it_may_hold(feed: Feed) -> None:
     past.take(NOON + timedelta(seconds=1), most=2)
 
     assert "payment.events" not in feed.paused
+
+
+def test_is_over_where_the_last_that_was_there_was_no_record(feed: Feed) -> None:
+    past = chronicle(feed)
+    past.offer([record("shipping.events", 0, 1)])
+    past.offer([record("payment.events", 0, 2)])
+    past.offer([Hole("payment.events", 0, 2)])
+
+    taken = [one for _ in range(3) for one in past.take(NOON + timedelta(seconds=1), most=9)]
+
+    assert places(taken) == [("shipping.events", 0), ("payment.events", 0), ("payment.events", 2)]
+    assert past.is_over
+
+
+@pytest.mark.parametrize(
+    "later", [Hole("payment.events", 0, 7), Record("payment.events", 0, 7, NOON_MS, None, None, ())]
+)
+def test_is_over_when_what_comes_next_is_no_past_any_more(feed: Feed, later: Received) -> None:
+    past = chronicle(feed)
+    past.offer([record("shipping.events", 0, 1)])
+    past.offer([record("payment.events", 0, 2), later])
+
+    taken = [one for _ in range(3) for one in past.take(NOON + timedelta(seconds=1), most=9)]
+
+    assert places(taken) == [("shipping.events", 0), ("payment.events", 0), ("payment.events", 2)]
+    assert past.is_over
 
 
 def test_takes_again_what_was_put_back(feed: Feed) -> None:

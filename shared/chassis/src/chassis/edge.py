@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, cast
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import IllegalStateError, KafkaError
+from contracts.wire import Received
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker, Topic
 from faststream.kafka.message import FAKE_CONSUMER, KafkaMessage
@@ -20,7 +21,7 @@ from faststream.kafka.message import FAKE_CONSUMER, KafkaMessage
 from chassis.feed import KafkaFeed, PatientConsumer
 from chassis.header_names import forgive
 from chassis.partition import Partition
-from chassis.ports import Feed
+from chassis.ports import Feed, Hole
 from chassis.settings import ChassisSettings
 from chassis.telemetry import Meters, logger
 
@@ -81,6 +82,7 @@ class Edge(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no
             listener=self,
             parser=_unparsed,
             decoder=_undecoded,
+            isolation_level="read_committed",
             no_reply=True,
         )
         self._subscriber(self._deliver)
@@ -88,7 +90,8 @@ class Edge(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no
     async def start(self) -> None:
         await self._broker.connect()  # which says how consumers are made
         kafka = self._broker.config.broker_config
-        kafka.builder = partial(PatientConsumer, **cast("partial[AIOKafkaConsumer]", kafka.builder).keywords)
+        options = cast("partial[AIOKafkaConsumer]", kafka.builder).keywords
+        kafka.builder = partial(PatientConsumer, before_poll=self._pass_holes, **options)
         await self._broker.start()
 
     async def stop(self) -> None:
@@ -113,13 +116,30 @@ class Edge(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no
         for where, records in by_partition.items():
             position = await self._position(where)
             serving = self._running.get(where.partition)
-            # A feed that was set back since these were fetched stands before them: they come again, in order.
-            if serving is None or position is None or position <= records[-1].offset:
+            if serving is None or position is None or where not in serving.feed.reached:
                 continue
-            if not await serving.feed.reach(where, records):
-                serving.partition.begin_anew()  # from its journal, which finds out what is missing
-            elif await self._position(where) == position:  # and not set back while Kafka was asked
-                serving.partition.offer(records)
+            # A feed that was set back since these were fetched stands before them: they come again, in order.
+            if position <= records[-1].offset:
+                continue
+            await self._hand_over(serving, where, records, first=records[0].offset)
+
+    async def _pass_holes(self) -> None:
+        """Where the consumer has gone on though there was no record, say so: otherwise who waits for the end of a topic
+        would wait for the next record. All that was fetched is delivered by now.
+        """
+        for serving in list(self._running.values()):
+            for where, reached in list(serving.feed.reached.items()):
+                position = await self._position(where)
+                if position is not None and position > reached:
+                    hole = Hole(where.topic, where.partition, position - 1)
+                    await self._hand_over(serving, where, [hole], first=position)
+
+    @staticmethod
+    async def _hand_over(serving: Running, where: TopicPartition, records: Sequence[Received], first: int) -> None:
+        if await serving.feed.reach(where, first, records[-1].offset + 1):
+            serving.partition.offer(records)
+        else:
+            serving.partition.begin_anew()  # from its journal, which finds out what is missing
 
     async def _position(self, where: TopicPartition) -> int | None:
         """The offset that is fetched next; None if the partition is not ours any more."""

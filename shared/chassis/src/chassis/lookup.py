@@ -10,13 +10,17 @@ from contracts.wire import Received
 from chassis.ports import Unavailable
 
 WITHIN_S = 5.0
+POLL_MS = 200
 MOST_FETCHED_BYTES = 4_194_304
 
 
 async def look_up(brokers: str, topic: str, partition: int, offset: int) -> Received | None:
-    """The record at this offset, or None if its topic does not have it any more. Raises Unavailable."""
+    """The record at this offset, or None if its topic has none there, or not any more. Raises Unavailable."""
     consumer: Any = AIOKafkaConsumer(
-        bootstrap_servers=brokers, enable_auto_commit=False, max_partition_fetch_bytes=MOST_FETCHED_BYTES
+        bootstrap_servers=brokers,
+        enable_auto_commit=False,
+        isolation_level="read_committed",
+        max_partition_fetch_bytes=MOST_FETCHED_BYTES,
     )
     where = TopicPartition(topic, partition)
     try:
@@ -27,10 +31,14 @@ async def look_up(brokers: str, topic: str, partition: int, offset: int) -> Rece
                 return None
             consumer.assign([where])
             consumer.seek(where, offset)
-            record: Received = await consumer.getone(where)
+            # The position tells, not the next record: at the end of a topic none may follow.
+            found: list[Received] = []
+            while not found and await consumer.position(where) <= offset:
+                fetched = await consumer.getmany(where, timeout_ms=POLL_MS, max_records=1)
+                found = fetched.get(where, [])
     except (KafkaError, TimeoutError) as failure:
         raise Unavailable(f"Kafka does not give the record of {topic}/{partition} at {offset}; try again") from failure
     else:
-        return record if record.offset == offset else None
+        return next((record for record in found if record.offset == offset), None)
     finally:
         await consumer.stop()

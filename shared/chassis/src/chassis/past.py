@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from contracts.wire import Received
 
 from chassis.entry import Past
-from chassis.ports import Clock, Feed
+from chassis.ports import Clock, Feed, Hole
 
 WITHIN_A_BATCH = timedelta(milliseconds=10)
 """Records that were written within so short a time are taken as one batch, as they were then. No alarm is shorter in
@@ -90,6 +90,8 @@ class Chronicle:
         queue = self._queues.get(topic)
         if queue is not None:
             queue.extend(record for record in records if record.offset < end)
+            if records[-1].offset >= end and (not queue or queue[-1].offset < end - 1):
+                queue.append(Hole(topic, records[-1].partition, end - 1))
         if queue is None or len(queue) > self._most or records[-1].offset >= end - 1:
             self._paused.add(topic)
             self._feed.pause([topic])

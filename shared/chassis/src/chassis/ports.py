@@ -1,11 +1,12 @@
 """What the engine and the HTTP APIs know of the outside: ports, so that a test or a simulator can stand in for it."""
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from contracts.message import Message
-from contracts.wire import Received
+from contracts.wire import Headers, Received
 
 from chassis.decision import D
 from chassis.entry import Change, Checkpoint, Entry, Outgoing, Recovered, Stored
@@ -64,11 +65,28 @@ class Log(Protocol):
         """One record, or None if its topic does not have it any more. Raises Unavailable when Kafka does not answer."""
 
 
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """Offsets that have no record to be read, up to this one: what an aborted transaction leaves, and the marker that
+    ends each transaction. It is delivered in the place of a record, so that a partition gets past it.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int = 0
+    key: bytes | None = None
+    value: bytes | None = None
+    headers: Headers = ()
+
+
 class Feed(Protocol):
     """Where the records of one partition come from."""
 
     async def start_at(self, positions: Mapping[str, int], topics: Collection[str], /) -> Mapping[str, int]:
         """Deliver these topics, from these offsets on, from the earliest where there is none; say where each one ends.
+
+        Only what is committed is delivered, and where a topic has no record a Hole, at the latest when nothing follows.
 
         What was fetched before and is delivered late does not count: the partition must not be given it. Raises
         PositionLost if a topic does not reach from there on.

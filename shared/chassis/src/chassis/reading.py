@@ -14,7 +14,7 @@ from chassis.entry import Progress
 from chassis.gap import Gap
 from chassis.inbox import Taken
 from chassis.outbox import FORWARDED, Cause, Outbox, cause_of, forwarded, is_forwarded, weight_of
-from chassis.ports import Log
+from chassis.ports import Hole, Log
 from chassis.service import Service
 from chassis.trouble import Trouble, in_a_line
 
@@ -72,7 +72,8 @@ class Reading:
         link = link_of(record)
         if link is None:
             progress.positions[record.topic] = record.offset + 1
-            self._take_in(record, now)
+            if not isinstance(record, Hole):
+                self._take_in(record, now)
             return None
         source, sequence = link
         heard = progress.heard.get((record.topic, source), 0)

@@ -50,7 +50,10 @@ class NoLog(Exception):  # noqa: N818 - named for what is missing
 
 
 class LogReader:
-    """Reads the topics of one Kafka: `async with LogReader(brokers) as log`. Every method raises Unreachable."""
+    """Reads what is committed on the topics of one Kafka: `async with LogReader(brokers) as log`.
+
+    Every method raises Unreachable.
+    """
 
     def __init__(self, brokers: str) -> None:
         forgive()
@@ -62,6 +65,7 @@ class LogReader:
             bootstrap_servers=self.brokers,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
+            isolation_level="read_committed",
             max_partition_fetch_bytes=4 * 1024 * 1024,
             fetch_max_bytes=32 * 1024 * 1024,
             check_crcs=False,  # the broker checks what it is sent; reading it here again only costs time
@@ -132,7 +136,7 @@ class LogReader:
                 fetched = await self._consumer.getmany(timeout_ms=POLL_TIMEOUT_MS, max_records=MOST_AT_ONCE)
                 for part, records in fetched.items():
                     yield [_kept(record) for record in records if record.offset < ends[part]]
-                # Positions tell, not records: compaction leaves offsets without a record, also at the end.
+                # Positions tell, not records: compaction and transactions leave offsets without one, also at the end.
                 for part, before in list(at.items()):
                     at[part] = min(await self._consumer.position(part), ends[part])
                     if at[part] > before:

@@ -225,6 +225,7 @@ async def run(service: str, *, has_storage: bool) -> None:
         enable_auto_commit=False,
         partition_assignment_strategy=(RangePartitionAssignor,),
         fetch_max_wait_ms=FETCH_WAIT_MS,
+        isolation_level="read_committed",
     )
     producer = AIOKafkaProducer(
         bootstrap_servers=settings.kafka_brokers,
