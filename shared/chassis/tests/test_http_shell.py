@@ -14,8 +14,9 @@ from chassis.problem import Problem
 from chassis.telemetry import Meters
 from contracts.message import Quantity, Reason, Value
 from contracts.wire import MOST_OPEN_BODY_BYTES, MOST_OPEN_VALUES
-from fastapi import APIRouter, HTTPException, Request
+from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
 
 
 class Line(Value):
@@ -25,6 +26,10 @@ class Line(Value):
 
 class Basket(Value):
     lines: tuple[Line, ...]
+
+
+class Page(BaseModel):
+    limit: int = 50
 
 
 GOOD: dict[str, Any] = {"lines": [{"sku": "mug", "quantity": 2}]}
@@ -40,6 +45,10 @@ def routes() -> APIRouter:
     @router.post("/stream", openapi_extra=STREAMING)
     async def stream(request: Request) -> int:
         return sum([len(chunk) async for chunk in request.stream()])
+
+    @router.get("/baskets")
+    async def list_baskets(page: Annotated[Page, Query()], sku: Annotated[list[str], Query(alias="item")]) -> int:
+        return page.limit + len(sku)
 
     @router.get("/fail/{how}")
     async def fail(how: str, count: int = 1) -> int:
@@ -302,3 +311,36 @@ def test_what_operators_are_promised_is_measured() -> None:
         "throughline_calls",
         "throughline_fenced",
     }
+
+
+@pytest.mark.parametrize(
+    ("asked", "names"),
+    [
+        ("/baskets?item=mug&stauts=full", ["stauts"]),
+        ("/baskets?item=mug&sku=mug&Limit=3&sku=tea", ["sku", "Limit"]),
+        ("/fail/none?item=mug", ["item"]),
+        ("/fail/none?how=none", ["how"]),
+        ("/fail/none?", []),
+        ("/fail/none?count=1", []),
+        ("/baskets?limit=3&item=mug&item=tea", []),
+    ],
+)
+async def test_a_query_parameter_that_the_route_does_not_know_is_refused_by_its_name(
+    shell: Shell, asked: str, names: list[str]
+) -> None:
+    answer = await shell.client.get(asked)
+    if names:
+        errors = said(answer, 422)["errors"]
+        assert [(error["path"], error["code"]) for error in errors] == [(name, "extra_forbidden") for name in names]
+    else:
+        assert answer.status_code == 200
+
+
+async def test_a_query_parameter_that_is_unknown_keeps_a_body_from_being_taken(shell: Shell) -> None:
+    answer = await shell.client.post("/baskets?dry_run=true", json=GOOD)
+    assert [error["path"] for error in said(answer, 422)["errors"]] == ["dry_run"]
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
+async def test_who_looks_after_the_service_may_ask_as_it_likes(shell: Shell, path: str) -> None:
+    assert (await shell.client.get(f"{path}?verbose")).status_code == 200

@@ -12,8 +12,10 @@ from contracts.wire import (
     refuse_ambiguous,
     refuse_oversized,
 )
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi.dependencies.utils import get_flat_params
 from fastapi.exceptions import RequestValidationError
+from fastapi.params import Cookie, Header, Path
 from fastapi.responses import JSONResponse, PlainTextResponse
 from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -46,7 +48,10 @@ PROBLEM = {
     }
 }
 ERRORS: dict[int | str, dict[str, Any]] = {
-    "4XX": {"description": "What is wrong with the request; `errors` names each field.", "content": PROBLEM},
+    "4XX": {
+        "description": "What is wrong with the request; `errors` names each field and each unknown query parameter.",
+        "content": PROBLEM,
+    },
     "5XX": {"description": "What is wrong with the service; with 503, try again.", "content": PROBLEM},
 }
 """How every route may fail, as OpenAPI says it."""
@@ -131,7 +136,7 @@ def create_app(
     app = FastAPI(title=title, description=description, docs_url="/docs", redoc_url=None, responses=ERRORS)
     app.add_middleware(StrictBody, streaming=_streaming(routers))
     for router in routers:
-        app.include_router(router)
+        app.include_router(router, dependencies=[Depends(_refuse_unknown_parameters)])
 
     @app.get("/healthz", tags=["operation"], summary="Alive: the process answers")
     async def healthz() -> dict[str, str]:
@@ -150,6 +155,20 @@ def create_app(
 
     _handle_errors(app)
     return app
+
+
+async def _refuse_unknown_parameters(request: Request) -> None:
+    """Whoever mistypes a filter would take everything for what it asked for. Raises RequestValidationError."""
+    if not request.query_params:
+        return
+    declared = get_flat_params(request.scope["route"].dependant)
+    known = {one.alias for one in declared if not isinstance(one.field_info, Path | Header | Cookie)}
+    unknown = [name for name in request.query_params if name not in known]
+    if unknown:
+        message = f"this is no query parameter here; known are: {', '.join(sorted(known)) or 'none'}"
+        raise RequestValidationError(
+            [{"loc": ("query", name), "type": "extra_forbidden", "msg": message} for name in unknown]
+        )
 
 
 def _streaming(routers: Sequence[APIRouter]) -> frozenset[str]:
