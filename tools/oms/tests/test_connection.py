@@ -1,10 +1,18 @@
+import re
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError, TopicAuthorizationFailedError
+from chassis.ports import Unavailable
 from oms import connection
 from oms.connection import Unreachable
 from oms.stack.process import ProcessId
 from oms.stack.state import RunningProcess, RunningStack
+from pymongo import MongoClient
+from pymongo.errors import OperationFailure, ServerSelectionTimeoutError
 
 
 @pytest.fixture(autouse=True)
@@ -53,6 +61,54 @@ def test_tells_nobody_a_password() -> None:
 
     assert "secret" not in advice
     assert "mongodb://db:27017" in advice
+
+
+def test_says_of_mongodb_what_happened_at_each_address_and_nothing_of_its_client() -> None:
+    url = "mongodb://127.0.0.1:1,nowhere.invalid/?replicaSet=rs0&serverSelectionTimeoutMS=300"
+    client: MongoClient[Any] = MongoClient(url)
+    with client, pytest.raises(ServerSelectionTimeoutError) as caught:
+        client.admin.command("ping")
+
+    advice = str(Unreachable.mongo(url, Unavailable(f"MongoDB: {caught.value}")))
+
+    assert re.fullmatch(
+        r"MongoDB does not answer at mongodb://127\.0\.0\.1:1,nowhere\.invalid/\?\S+ "
+        r"\((127\.0\.0\.1:1: \[Errno 111\] [^,:]+|nowhere\.invalid:27017: \[Errno -\d\] [^,:]+)"
+        r", (127\.0\.0\.1:1: \[Errno 111\] [^,:]+|nowhere\.invalid:27017: \[Errno -\d\] [^,:]+)\)\. "
+        r"`oms status` shows what runs here, and --mongo names a MongoDB that runs elsewhere\.",
+        advice,
+    )
+
+
+async def test_says_of_kafka_where_it_is_not_and_nothing_of_its_client() -> None:
+    producer = AIOKafkaProducer(bootstrap_servers="127.0.0.1:1")
+    with pytest.raises(KafkaConnectionError) as caught:
+        await producer.start()
+    await producer.stop()
+
+    assert str(Unreachable.kafka("127.0.0.1:1", caught.value)) == (
+        "Kafka does not answer at 127.0.0.1:1 (Unable to bootstrap). `oms status` shows what runs here, "
+        "`oms up` starts everything, and --brokers names a Kafka that runs elsewhere."
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (KafkaTimeoutError(), "KafkaTimeoutError"),
+        (TopicAuthorizationFailedError("order.intake"), "TopicAuthorizationFailedError: order.intake"),
+        (TimeoutError("nothing came for 30 s"), "nothing came for 30 s"),
+        (TimeoutError(), "TimeoutError"),
+        (OperationFailure("Authentication failed.", 18, {"ok": 0.0, "code": 18}), "Authentication failed."),
+        (
+            ServerSelectionTimeoutError("No servers found yet, Timeout: 5s, Topology Description: <…>"),
+            "No servers found yet",
+        ),
+        (httpx.ConnectError("[Errno 111] Connection refused"), "[Errno 111] Connection refused"),
+    ],
+)
+def test_says_why_once_and_shortly(error: Exception, why: str) -> None:
+    assert f" at kafka:1 ({why}). `oms status`" in str(Unreachable.kafka("kafka:1", error))
 
 
 def test_a_service_is_where_it_is_told_or_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:

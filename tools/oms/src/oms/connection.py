@@ -16,30 +16,49 @@ class Unreachable(Exception):  # noqa: N818 - named for the state
     @classmethod
     def kafka(cls, brokers: str, error: Exception) -> Self:
         return cls(
-            f"Kafka does not answer at {brokers} ({type(error).__name__}: {error}). `oms status` shows what runs here, "
+            f"Kafka does not answer at {brokers} ({_why(error)}). `oms status` shows what runs here, "
             "`oms up` starts everything, and --brokers names a Kafka that runs elsewhere."
         )
 
     @classmethod
     def mongo(cls, url: str, error: Exception) -> Self:
         return cls(
-            f"MongoDB does not answer at {_public(url)} ({type(error).__name__}: {error}). `oms status` shows what "
+            f"MongoDB does not answer at {_public(url)} ({_why(error)}). `oms status` shows what "
             "runs here, and --mongo names a MongoDB that runs elsewhere."
         )
 
     @classmethod
     def order_service(cls, url: str, error: Exception) -> Self:
         return cls(
-            f"the order service does not answer at {url} ({type(error).__name__}: {error}). `oms status` shows what "
+            f"the order service does not answer at {url} ({_why(error)}). `oms status` shows what "
             "runs here, and --url names one that runs elsewhere."
         )
 
     @classmethod
     def service(cls, service: str, urls: Sequence[str], error: Exception) -> Self:
         return cls(
-            f"the {service} service does not answer at {' or '.join(urls)} ({type(error).__name__}: {error}). "
+            f"the {service} service does not answer at {' or '.join(urls)} ({_why(error)}). "
             f"`oms status` shows what runs here, and --url {service}=http://HOST:PORT names one that runs elsewhere."
         )
+
+
+CLIENTS_OWN = (
+    (r", (Timeout|full error): .*", ""),
+    (r" \(configured timeouts: [^)]*\)", ""),
+    (r" \('[^']*', \d+\)", ""),
+    (r",(?=\S)", ", "),
+    (r" from \[\(.*", ""),
+    (r"^(MongoDB: |\[Error \d+\] |KafkaConnectionError: )", ""),
+)
+"""What clients of MongoDB and Kafka say of their inside, and addresses that they say twice."""
+
+
+def _why(error: Exception) -> str:
+    """What happened, in one line; its name where it says nothing."""
+    text = str(error)
+    for pattern, instead in CLIENTS_OWN:
+        text = re.sub(pattern, instead, text, flags=re.DOTALL)
+    return " ".join(text.split()) or type(error).__name__
 
 
 def _public(url: str) -> str:
