@@ -93,3 +93,18 @@ def test_releases_an_order_in_every_service_and_partition_in_which_it_is_parked(
         ("inventory", "web:1 in partition 2"),
         ("payment", "web:1 in partition 1"),
     ]
+
+
+def test_gaps_are_asked_for_as_the_services_know_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(str(request.url))
+        return httpx.Response(200, json={"gaps": []})
+
+    client = httpx.Client(transport=httpx.MockTransport(answer))
+    monkeypatch.setattr(repairs.httpx, "Client", lambda **_: client)
+    done = CliRunner(env=EVERYWHERE).invoke(app, ["link", "gaps"])
+
+    assert (done.exit_code, done.output.strip()) == (0, "no partition stands still")
+    assert asked == [f"http://{service}/gaps" for service in SERVICES]

@@ -1,12 +1,13 @@
 """`oms link`: partitions that stand still because messages are missing."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 from oms.commands import Json, print_json
 from oms.commands.repairs import WAIT_S, By, Service, Urls, Wait, Why, carry_out, desk_of, moment, show_list
-from oms.desk import Declined, Request, Shown
+from oms.desk import Declined, Desk, Request, Shown
 
 app = typer.Typer(
     help="Partitions that stand still because messages are missing: see what, go on without.", no_args_is_help=True
@@ -18,7 +19,7 @@ LOSS = ("topic", "source", "first", "last")
 def gaps(*, service: Service = None, urls: Urls = None, as_json: Json = False) -> None:
     """List where partitions stand still: since when, and what exactly is missing."""
     with desk_of(urls, service) as desk:
-        found = list(desk.listed("/gaps", "gaps"))
+        found = _found(desk)
     if as_json:
         print_json({"gaps": [{"gap": _name(gap), **gap} for gap in found]})
         return
@@ -49,12 +50,17 @@ def accept(
         service, _, rest = gap.partition("/")
         if service not in desk.services:
             raise typer.BadParameter(f"{gap!r} does not begin with a service", param_hint="GAP")
-        found = next((one for one in desk.listed("/gaps", "gaps", (service,)) if _name(one) == gap), None)
+        found = next((one for one in _found(desk, (service,)) if _name(one) == gap), None)
         if found is None:
             raise Declined(404, f"this is not where a partition of {service} stands still: see `oms link gaps`")
         loss = {name: found[name] for name in LOSS}
         request = Request(service, f"/gaps/{found['partition']}/accept", about=rest, fields=loss)
         carry_out(desk, [request], by, reason, wait, as_json=as_json)
+
+
+def _found(desk: Desk, services: Sequence[str] | None = None) -> list[Shown]:
+    """The gaps of these services, or of all, each with its service; there are too few for pages."""
+    return [{"service": at["service"], **gap} for at in desk.find("/gaps", services) for gap in at["gaps"]]
 
 
 def _name(gap: Shown) -> str:
