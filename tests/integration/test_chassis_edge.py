@@ -10,7 +10,7 @@ from string import ascii_lowercase
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic, RecordsToDelete
 from chassis.clock import WallClock
 from chassis.decision import Decision, Document, Documents, Input
 from chassis.edge import Edge
@@ -81,7 +81,7 @@ class Town:
 
     async def instance(self, batch: int = 50) -> Edge:
         log = KafkaLog(self.stack.kafka, self.name)
-        await log.start()
+        await log.start(PARTITIONS)
         self.closing.push_async_callback(log.stop)
         meters = Meters()
         self.meters.append(meters)
@@ -183,14 +183,14 @@ async def town(stack: Addresses, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
     await admin.close()
     client = connect(stack.mongo)
     log = KafkaLog(stack.kafka, name)
-    await log.start()
+    await log.start(PARTITIONS)
     async with AsyncExitStack() as closing:
         closing.callback(client.close)
         closing.push_async_callback(client.drop_database, name)
         closing.push_async_callback(log.stop)
         service = Service(name, (asked.name,), (Tally,), needs=needs, decide=decide)
         store, reader = MongoStore(client, name, service), MongoReader(client, name, service)
-        await store.prepare()
+        await store.prepare(PARTITIONS)
         yield Town(stack, name, asked, told, log, store, reader, closing)
 
 
@@ -327,3 +327,21 @@ async def test_what_is_cut_off_before_an_instance_has_read_it_is_told_instead_of
 
     assert await until(stands_still, 40)
     assert all(len(heard) == 2 for heard in (await town.heard()).values())
+
+
+async def test_partitions_that_were_added_while_a_service_runs_are_not_served_and_make_it_not_ready(town: Town) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=town.stack.kafka)
+    await admin.start()
+    await admin.create_partitions({town.asked.name: NewPartitions(total_count=2 * PARTITIONS)})
+    await admin.close()
+    one = await town.instance()
+    await town.send(3)  # to where the orders have always been
+    await town.hears_all()
+
+    async def is_told() -> bool:
+        ready, details = one.health()
+        states = {number: state["state"] for number, state in details["partitions"].items()}
+        old, new = range(PARTITIONS), range(PARTITIONS, 2 * PARTITIONS)
+        return not ready and states == {str(n): "running" for n in old} | {str(n): "recovering" for n in new}
+
+    assert await until(is_told, 20)

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.integration
 async def log(stack: Addresses) -> AsyncIterator[KafkaLog]:
     await create_topics(stack.kafka)
     made = KafkaLog(stack.kafka, "test")
-    await made.start()
+    await made.start(await made.count_partitions())
     yield made
     await made.stop()
 

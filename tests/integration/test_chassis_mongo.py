@@ -28,6 +28,7 @@ from pymongo.synchronous.pool import Pool
 
 pytestmark = pytest.mark.integration
 
+PARTITIONS = 12
 NOON = datetime(2026, 1, 5, 12, 0, 0, 123_000, tzinfo=UTC)
 
 
@@ -64,7 +65,7 @@ async def toys(stack: Addresses) -> AsyncIterator[Toy]:
     client = connect(stack.mongo)
     name = f"toy_{uuid4().hex[:8]}"
     toy = Toy(MongoStore(client, name, TOY), MongoReader(client, name, TOY))
-    await toy.store.prepare()
+    await toy.store.prepare(PARTITIONS)
     try:
         yield toy
     finally:
@@ -102,6 +103,29 @@ def entry(owner: Recovered, number: int, *baskets: Basket, writer: str = "w", **
 
 def through(owner: Recovered, number: int, **progress: object) -> Checkpoint:
     return replace(owner.checkpoint, number=number, progress=Progress(**progress))  # type: ignore[arg-type]
+
+
+async def test_a_database_is_not_used_with_another_number_of_partitions_than_it_was_begun_with(toy: Toy) -> None:
+    """Also where no partition was ever served: other instances have their share, and may be about to take it."""
+    for other in (PARTITIONS + 1, 2 * PARTITIONS, PARTITIONS - 1):
+        with pytest.raises(Unavailable, match=f"{other} partitions now, and had {PARTITIONS}.*[Bb]ring back"):
+            await toy.store.prepare(other)
+    await toy.store.recover(0, "w")
+    with pytest.raises(Unavailable):
+        await toy.store.prepare(PARTITIONS + 1)
+    await toy.store.prepare(PARTITIONS)
+
+
+async def test_a_partition_that_is_added_while_a_service_runs_is_not_served(toy: Toy) -> None:
+    """Its keys are at home elsewhere, and a checkpoint of it would hide that when the service starts again."""
+    with pytest.raises(RuntimeError, match=f"had {PARTITIONS} partitions"):
+        await toy.store.recover(PARTITIONS, "w")
+    await toy.store.prepare(PARTITIONS)
+
+
+async def test_the_partition_that_tells_how_many_there_are_begins_as_any_other(store: MongoStore) -> None:
+    first, last = [(await store.recover(number, "w")).checkpoint for number in (0, PARTITIONS - 1)]
+    assert replace(first, partition=last.partition, incarnation=last.incarnation) == last
 
 
 async def test_an_entry_is_read_back_as_it_was_written(store: MongoStore) -> None:

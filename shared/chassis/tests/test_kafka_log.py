@@ -1,6 +1,6 @@
-"""The HTTP APIs' way to Kafka while it is not there yet, and when the producer is broken."""
+"""What a service asks of Kafka before it starts, and the HTTP APIs' way there, also when the producer is broken."""
 
-from types import SimpleNamespace
+from collections.abc import Mapping
 
 import pytest
 from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError, OutOfOrderSequenceNumber
@@ -8,7 +8,9 @@ from chassis.clock import WallClock
 from chassis.kafka import KafkaLog, KafkaPublisher
 from chassis.ports import Unavailable
 from contracts.order import CancelOrder
+from contracts.topics import TOPICS
 
+ALL = {name: 4 for topic in TOPICS for name in (topic.name, topic.dead_letter)}
 CANCEL = CancelOrder(order_id="web:1", reason="changed my mind", requested_by="Ada")
 
 
@@ -27,6 +29,36 @@ class Producer:
 
     async def stop(self) -> None:
         self.is_stopped = True
+
+
+class Client:
+    """Knows how many partitions each topic has, as aiokafka's does."""
+
+    def __init__(self, counts: Mapping[str, int], failure: type[Exception] | None = None) -> None:
+        self._counts = counts
+        self._failure = failure
+        self.is_closed = False
+
+    async def bootstrap(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    async def fetch_all_metadata(self) -> "Client":
+        return self
+
+    def partitions_for_topic(self, topic: str) -> set[int] | None:
+        return set(range(self._counts[topic])) if topic in self._counts else None
+
+    async def close(self) -> None:
+        self.is_closed = True
+
+
+async def counted(client: Client, monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr("chassis.kafka.AIOKafkaClient", lambda **_: client)
+    try:
+        return await KafkaLog("nowhere:1", "order").count_partitions()
+    finally:
+        assert client.is_closed
 
 
 def connecting_to(producer: object, monkeypatch: pytest.MonkeyPatch) -> KafkaLog:
@@ -61,12 +93,17 @@ async def test_a_producer_whose_sequence_is_lost_is_replaced(
         assert good.sent == 1
 
 
-async def test_a_producer_that_cannot_tell_the_partitions_is_not_left_running(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def fetch_all_metadata() -> None:
-        raise KafkaConnectionError
+async def test_the_partitions_that_every_topic_has_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert await counted(Client(ALL), monkeypatch) == 4
 
-    half = Producer()
-    half.client = SimpleNamespace(fetch_all_metadata=fetch_all_metadata)  # type: ignore[attr-defined] # as aiokafka's has
+
+@pytest.mark.parametrize(
+    "client",
+    [Client({}), Client(ALL | {"order.events": 5}), Client(ALL, KafkaConnectionError)],
+    ids=["no topics", "one with more", "no kafka"],
+)
+async def test_a_service_waits_for_kafka_and_for_topics_that_are_alike(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(Unavailable):
-        await connecting_to(half, monkeypatch).start()
-    assert half.is_stopped
+        await counted(client, monkeypatch)

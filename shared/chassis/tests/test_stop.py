@@ -12,13 +12,13 @@ from chassis.service import Service
 from chassis.settings import ChassisSettings
 from fastapi import APIRouter
 
-async def nothing(self): ...
+async def nothing(*_): ...
 
 async def join_for_ever(self):
     print("{JOINING}", flush=True)
     await asyncio.Event().wait()
 
-run.MongoStore.prepare = run.KafkaLog.start = nothing
+run.MongoStore.prepare = run.KafkaLog.count_partitions = run.KafkaLog.start = nothing
 run.Edge.start = join_for_ever
 service = Service("order", ("order.intake",), (), needs=lambda *_: (), decide=lambda *_: None)
 run.run(service, ChassisSettings(http_port=0, stop_deadline_s=1), lambda *_: APIRouter())

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError, KafkaTimeoutError
 from aiokafka.partitioner import murmur2
 from aiokafka.producer.message_accumulator import BatchBuilder
@@ -50,19 +51,28 @@ class KafkaLog:
         self._renewing = asyncio.Lock()
         self._stopping: set[asyncio.Task[None]] = set()
 
-    async def start(self) -> None:
-        """Connect and count the partitions. Raises Unavailable when Kafka or the topics are not there."""
+    async def count_partitions(self) -> int:
+        """How many partitions each topic has. Raises Unavailable when Kafka or a topic is not there, or they differ."""
+        client = AIOKafkaClient(bootstrap_servers=self._brokers, client_id=self._client_id)
         try:
-            self._producer = await self._connect()
-            cluster = await self._producer.client.fetch_all_metadata()
+            await client.bootstrap()
+            cluster = await client.fetch_all_metadata()
         except KafkaError as failure:
-            await self.stop()
             raise Unavailable(f"Kafka at {self._brokers}: {failure}") from failure
+        finally:
+            await client.close()
         counts = {topic.name: len(cluster.partitions_for_topic(topic.name) or ()) for topic in TOPICS}
         if 0 in counts.values() or len(set(counts.values())) != 1:
-            await self.stop()
             raise Unavailable(f"every topic must exist, all with as many partitions; found {counts}")
-        self._partitions = counts[TOPICS[0].name]
+        return counts[TOPICS[0].name]
+
+    async def start(self, partitions: int) -> None:
+        """Connect, to topics that have so many partitions. Raises Unavailable when Kafka is not there."""
+        try:
+            self._producer = await self._connect()
+        except KafkaError as failure:
+            raise Unavailable(f"Kafka at {self._brokers}: {failure}") from failure
+        self._partitions = partitions
 
     async def _connect(self) -> AIOKafkaProducer:
         producer = AIOKafkaProducer(

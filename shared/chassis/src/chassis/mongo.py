@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection
-from pymongo import ASCENDING, InsertOne, ReturnDocument, UpdateOne, WriteConcern
+from pymongo import ASCENDING, DESCENDING, InsertOne, ReturnDocument, UpdateOne, WriteConcern
 from pymongo.errors import (
     BulkWriteError,
     ConnectionFailure,
@@ -95,13 +95,44 @@ class MongoStore:
         # so that the primary's newest is always good, also while a new primary does not know yet what is majority.
         self._journal = self._database.get_collection("journal", read_concern=ReadConcern("majority"))
         self._checkpoints = self._database["checkpoints"]
+        self._partitions: int | None = None
+        """How many each topic has, once that is known."""
 
-    async def prepare(self) -> None:
-        """Create the indexes that are not there yet. Raises Unavailable when MongoDB does not answer."""
+    async def prepare(self, partitions: int) -> None:
+        """Create the indexes that are not there yet, for a service whose topics have so many partitions.
+
+        Raises Unavailable when MongoDB does not answer, or when they had another number before: keys would live in
+        other partitions than their documents.
+        """
         try:
             await self._create_indexes()
+            before = await self._partitions_before(partitions)
         except PyMongoError as failure:
             raise Unavailable(f"MongoDB: {failure}") from failure
+        if partitions != before:
+            raise Unavailable(
+                f"each topic has {partitions} partitions now, and had {before} when the database {self._database.name} "
+                f"was begun: what is in it would not be found. Bring back topics with {before}, or begin with empty "
+                "topics and databases"
+            )
+        self._partitions = partitions
+
+    async def _partitions_before(self, now: int) -> int:
+        """How many partitions the topics had when the database was begun; as many as now if it was not.
+
+        The checkpoint of the last partition says so. It is the first that is written, so that it is there also where
+        other instances have yet to come to theirs.
+        """
+        last = await self._checkpoints.find_one({}, {"_id": 1}, sort=[("_id", DESCENDING)])
+        if last is not None:
+            return int(last["_id"]) + 1
+        begun = {"$setOnInsert": {"epoch": 0, **self._begun()}}
+        await self._checkpoints.update_one({"_id": now - 1}, begun, upsert=True)
+        return now
+
+    def _begun(self) -> Raw:
+        """What the checkpoint of a partition says at first, but for its owners."""
+        return {"number": 0, "incarnation": self._name_incarnation(), "progress": raw_progress(Progress())}
 
     async def _create_indexes(self) -> None:
         for kind in self._models:
@@ -159,16 +190,14 @@ class MongoStore:
 
     async def recover(self, partition: int, writer: str) -> Recovered:
         """Take over: from here on no earlier owner can write a checkpoint, so what is read here is whole."""
+        if self._partitions is not None and partition >= self._partitions:
+            raise RuntimeError(f"each topic had {self._partitions} partitions: one that was added is not served")
         claimed = await self._checkpoints.find_one_and_update(
             {"_id": partition},
             {
                 "$inc": {"epoch": 1},
                 "$set": {"owner": writer},
-                "$setOnInsert": {
-                    "number": 0,
-                    "incarnation": self._name_incarnation(),
-                    "progress": raw_progress(Progress()),
-                },
+                "$setOnInsert": self._begun(),
             },
             upsert=True,
             return_document=ReturnDocument.AFTER,

@@ -190,8 +190,9 @@ async def _connected(store: MongoStore, log: KafkaLog, asked_to_stop: asyncio.Ev
     """Wait until MongoDB and Kafka are there, saying what is missing; False when asked to stop before that."""
     while not asked_to_stop.is_set():
         try:
-            await store.prepare()
-            await log.start()
+            partitions = await log.count_partitions()
+            await store.prepare(partitions)
+            await log.start(partitions)
         except Unavailable as missing:
             logger().warning("waiting for what we depend on", reason=str(missing))
             with contextlib.suppress(TimeoutError):
