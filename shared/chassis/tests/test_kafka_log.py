@@ -10,7 +10,7 @@ from chassis.ports import Unavailable
 from contracts.order import CancelOrder
 from contracts.topics import TOPICS
 
-ALL = {name: 4 for topic in TOPICS for name in (topic.name, topic.dead_letter)}
+ALL = {topic.name: 4 for topic in TOPICS} | {topic.dead_letter: 4 for topic in TOPICS if topic.readers}
 CANCEL = CancelOrder(order_id="web:1", reason="changed my mind", requested_by="Ada")
 
 
@@ -51,6 +51,10 @@ class Client:
 
     async def close(self) -> None:
         self.is_closed = True
+
+
+def without(*names: str) -> dict[str, int]:
+    return {name: count for name, count in ALL.items() if name not in names}
 
 
 async def counted(client: Client, monkeypatch: pytest.MonkeyPatch) -> int:
@@ -98,12 +102,21 @@ async def test_the_partitions_that_every_topic_has_are_counted(monkeypatch: pyte
 
 
 @pytest.mark.parametrize(
-    "client",
-    [Client({}), Client(ALL | {"order.events": 5}), Client(ALL, KafkaConnectionError)],
-    ids=["no topics", "one with more", "no kafka"],
+    ("client", "reason"),
+    [
+        (Client(without("order.events")), "has no topic order.events: run `oms setup`"),
+        (
+            Client(without("order.intake.dead-letter", "repair.results")),
+            "has no topic repair.results, order.intake.dead-letter:",
+        ),
+        (Client(ALL | {"order.events": 5}), "'order.events': 5"),
+        (Client(ALL | {"order.intake.dead-letter": 1}), "'order.intake.dead-letter': 1"),
+        (Client(ALL, KafkaConnectionError), "nowhere:1"),
+    ],
+    ids=["a topic is missing", "dead letters have no topic", "one has more", "dead letters have fewer", "no kafka"],
 )
-async def test_a_service_waits_for_kafka_and_for_topics_that_are_alike(
-    client: Client, monkeypatch: pytest.MonkeyPatch
+async def test_a_service_waits_until_all_that_it_may_write_to_is_there_and_alike(
+    client: Client, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(Unavailable):
+    with pytest.raises(Unavailable, match=reason):
         await counted(client, monkeypatch)

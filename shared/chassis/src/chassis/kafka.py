@@ -27,6 +27,9 @@ SEND_TIMEOUT_S = 10.0
 LARGEST_RECORD_BYTES = 2_097_152
 """Room for a dead letter of the largest record that Kafka takes by default, with its reasons."""
 
+WRITTEN_TO = [topic.name for topic in TOPICS] + [topic.dead_letter for topic in TOPICS if topic.readers]
+"""A record for a topic that is not there would hold up for ever all that its partition says after it."""
+
 
 @lru_cache(maxsize=10_000)
 def _hash(key: str) -> int:
@@ -61,9 +64,11 @@ class KafkaLog:
             raise Unavailable(f"Kafka at {self._brokers}: {failure}") from failure
         finally:
             await client.close()
-        counts = {topic.name: len(cluster.partitions_for_topic(topic.name) or ()) for topic in TOPICS}
-        if 0 in counts.values() or len(set(counts.values())) != 1:
-            raise Unavailable(f"every topic must exist, all with as many partitions; found {counts}")
+        counts = {name: len(cluster.partitions_for_topic(name) or ()) for name in WRITTEN_TO}
+        if missing := [name for name, count in counts.items() if not count]:
+            raise Unavailable(f"Kafka at {self._brokers} has no topic {', '.join(missing)}: run `oms setup`")
+        if len(set(counts.values())) != 1:
+            raise Unavailable(f"every topic must have as many partitions as the others; found {counts}")
         return counts[TOPICS[0].name]
 
     async def start(self, partitions: int) -> None:
