@@ -5,13 +5,20 @@ from typing import Annotated
 
 from chassis.settings import SHORTEST_S, ChassisSettings
 from contracts.message import CountryAlpha2, Location
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from order.definition import Policy
 from order.saga import DEFINITIONS
 from order.sourcing import Routes
 
-Route = Annotated[tuple[Location, ...], Field(min_length=1, max_length=20)]
+
+def _each_once(route: tuple[Location, ...]) -> tuple[Location, ...]:
+    if len(set(route)) < len(route):
+        raise ValueError("it names a location twice")
+    return route
+
+
+Route = Annotated[tuple[Location, ...], Field(min_length=1, max_length=20), AfterValidator(_each_once)]
 Seconds = Annotated[float, Field(ge=SHORTEST_S, le=31_536_000)]
 
 
@@ -21,7 +28,7 @@ class Settings(ChassisSettings):
     saga_definition: int = max(DEFINITIONS)
     """The number of the saga's definition that new orders begin with; by default the newest that this version knows."""
     default_route: Route = ("LON", "MAN", "ROT")
-    """The locations that are asked for stock, the first one first, as a JSON array."""
+    """The locations that are asked for stock, each once, the first one first, as a JSON array."""
     routes_by_country: dict[CountryAlpha2, Route] = Field(default_factory=dict)
     """Other routes for some destinations, as a JSON object from ISO 3166-1 alpha-2 codes to routes."""
     reserve_deadline_s: Seconds = 600.0
