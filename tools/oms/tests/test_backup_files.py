@@ -2,15 +2,22 @@
 
 import gzip
 import hashlib
-from collections.abc import Callable
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Self
 
 import bson
 import pytest
+from chassis.backup import Stand
 from chassis.entry import Past
 from oms.backup.manifest import MANIFEST, Copy, Kept, Manifest, Part, Unfit, check, documents_of, read_manifest
 from oms.backup.restoring import Missing, missing_of, pasts_of
+from oms.backup.taking import back_up
+from oms.log import Spans
+from oms.progress import UNHEARD
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 DOCUMENTS = [bson.encode({"_id": number, "body": {"units": number}}) for number in range(3)]
@@ -110,3 +117,51 @@ def test_what_is_to_be_lived_again_ends_where_the_topics_end_now() -> None:
 def test_what_is_missing_is_said_for_people() -> None:
     assert Missing("order", "order.intake", 2, 5, 6).text == "order: order.intake/2 lacks offsets 5 to 6"
     assert Missing("order", "order.intake", 2, 5, 5).text == "order: order.intake/2 lacks offset 5"
+
+
+class Engines:
+    """A service's topics and its database, with what is asked of both for a backup."""
+
+    collections = ("checkpoints", "orders")
+    at = NOON
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator["Engines"]:
+        yield self
+
+    async def spans(self, _: object) -> Spans:
+        return {("order.intake", 0): (0, 3)}
+
+    async def stands(self) -> dict[int, Stand]:
+        return {0: Stand("a1", 7, {"order.intake": 2})}
+
+    async def count(self) -> int:
+        return 2 * len(DOCUMENTS)
+
+    async def read(self, _: str) -> AsyncIterator[bytes]:
+        for document in DOCUMENTS:
+            yield document
+
+
+async def test_a_backup_is_on_disk_before_it_is_called_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that fails after the command has ended must not take the backup along, nor leave a half for a whole."""
+    directory, synced = tmp_path / "new" / "backup", {False: set[int](), True: set[int]()}
+    monkeypatch.setattr("oms.backup.taking.LogReader", Engines)
+    monkeypatch.setattr("oms.backup.taking.Database", Engines)
+    monkeypatch.setattr("os.fsync", lambda fd: synced[(directory / MANIFEST).exists()].add(os.fstat(fd).st_ino))
+
+    await back_up(directory, ["order"], brokers="", mongo_url="", progress=UNHEARD)
+
+    assert len([*(directory / "order").iterdir()]) == 2
+    before = {tmp_path, directory.parent, directory / "order", *(directory / "order").iterdir()}
+    assert {path.stat().st_ino for path in before} <= synced[False]
+    assert {path.stat().st_ino for path in (directory / MANIFEST, directory)} <= synced[True]

@@ -2,7 +2,9 @@
 
 import gzip
 import hashlib
+import os
 from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 
 from chassis.backup import Database, Snapshot
@@ -33,12 +35,17 @@ async def back_up(
                 raise Unreachable.mongo(mongo_url, failure) from failure
     manifest = Manifest(services=copies)
     (directory / MANIFEST).write_text(manifest.model_dump_json(indent=2), encoding="utf-8")
+    for path in (directory / MANIFEST, directory):
+        _to_disk(path)
     return manifest
 
 
 def _make(directory: Path) -> None:
+    new = [directory, *takewhile(lambda parent: not parent.exists(), directory.parents)]
     try:
         directory.mkdir(parents=True, exist_ok=True)
+        for one in new:
+            _to_disk(one.parent)
     except OSError as error:
         raise Unfit(f"{directory} cannot be made: {error.strerror}") from error
     if any(directory.iterdir()):
@@ -54,6 +61,7 @@ async def _copy(directory: Path, service: str, spans: Spans, mongo_url: str, pro
             raise Unfit(f"the {service} service never served its partitions {unserved}: there is nothing to back up")
         progress.begin(f"backing up {service}", await snapshot.count())
         files = [await _keep(directory, service, snapshot, name, progress) for name in snapshot.collections]
+    _to_disk(directory / service)
     earliest = {number: {topic: start for (topic, n), (start, _) in spans.items() if n == number} for number in stands}
     parts = {
         number: Part(
@@ -73,6 +81,16 @@ async def _keep(directory: Path, service: str, snapshot: Snapshot, collection: s
             file.write(document)
             count += 1
             progress.advance(1)
+    _to_disk(path)
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return Kept(file=name, collection=collection, documents=count, bytes=path.stat().st_size, sha256=digest)
+
+
+def _to_disk(path: Path) -> None:
+    """Wait until a file, or the names in a directory, would outlast a failure of the machine."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
