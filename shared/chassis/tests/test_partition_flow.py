@@ -7,8 +7,9 @@ from types import SimpleNamespace
 from typing import NoReturn
 
 import pytest
+from chassis.entry import Outgoing
 from chassis.fold import MOST_ENTRY_BYTES
-from chassis.tail import MOST_UNSAVED_BYTES, SAVED_AT_ONCE, UNPUBLISHED_ENTRIES
+from chassis.tail import MOST_TO_RECOVER_BYTES, MOST_UNSAVED_BYTES, SAVED_AT_ONCE, UNPUBLISHED_ENTRIES
 from chassis.world import LIMITS, World
 from contracts.wire import link_of
 
@@ -115,6 +116,28 @@ async def test_deciding_waits_while_too_much_is_not_in_the_store(toys: SimpleNam
     await asyncio.sleep(60)
     assert all(world.read(toys.counter, toys.Tally, order_id) for order_id in orders)
     assert process.partition._held.memory.unsaved_bytes == 0
+    assert process.steps.count("claim") == 1
+
+
+async def test_deciding_waits_while_too_much_would_have_to_be_recovered(toys: SimpleNamespace, world: World) -> None:
+    """Large dead letters are little to write to the documents, and much to publish again."""
+    process = world.start(toys.counter)
+    sent, body = 80, b"{" * 1_000_000
+    blocked = True
+
+    async def no_saving(step: str) -> None:
+        if step == "save" and blocked:
+            raise ConnectionError("the documents cannot be written")
+
+    process.before = no_saving
+    for _ in range(sent):
+        world.topics.write([Outgoing("order.intake", 0, b"k", body, [])])
+    await asyncio.sleep(60)
+    journaled = [record for entry in world.store(toys.counter).journal(0) for record in entry.outbox]
+    assert 0 < len(journaled) * len(body) <= MOST_TO_RECOVER_BYTES + MOST_ENTRY_BYTES
+    blocked = False
+    await asyncio.sleep(60)
+    assert len(world.topics.all(toys.LETTERS)) == sent
     assert process.steps.count("claim") == 1
 
 

@@ -14,7 +14,7 @@ from chassis.entry import Change, Entry, Progress, Stored
 from chassis.gap import Gap
 from chassis.inbox import Taken
 from chassis.memory import Memory, Working
-from chassis.outbox import Cause, Outbox, weight_of
+from chassis.outbox import Cause, Outbox, weight_of_entry
 from chassis.parking import parking_place
 from chassis.ports import Log, Store
 from chassis.reading import Item, Read, Reading
@@ -119,7 +119,7 @@ class Fold:
             said = tuple(self._outbox.records(folded.progress, start.source, start.number, start.now))
         except Exception as bug:
             raise Unfit(f"it cannot be written: {type(bug).__name__}: {bug}") from bug
-        weight = sum(len(change.body) for change in changes) + sum(map(weight_of, said))
+        weight = weight_of_entry(changes, said)
         if weight > MOST_ENTRY_BYTES and unfit is None:
             raise Unfit(f"what is to be written has {weight} bytes")
         if changes or said or (not start.has_written and folded.progress != start.journaled):

@@ -8,7 +8,7 @@ from contracts.message import Message
 from contracts.topics import BY_NAME, TOPIC_OF
 from contracts.wire import Envelope, Received, encode
 
-from chassis.entry import Outgoing, Progress
+from chassis.entry import Change, Outgoing, Progress
 from chassis.ports import Log
 from chassis.trace import child_of
 
@@ -44,6 +44,11 @@ def weight_of(record: Outgoing) -> int:
     """How many bytes a record takes in the journal, about."""
     headers = sum([len(name) + len(value or b"") + HEADER_BYTES for name, value in record.headers])
     return len(record.value or b"") + len(record.key or b"") + headers + RECORD_BYTES
+
+
+def weight_of_entry(changes: Iterable[Change], outbox: Iterable[Outgoing]) -> int:
+    """How many bytes an entry has before it is packed, about."""
+    return sum([len(change.body) for change in changes]) + sum(map(weight_of, outbox))
 
 
 def forwarded(record: Received, home: int, key: str) -> Outgoing:

@@ -5,9 +5,11 @@ from collections import Counter, deque
 from contextlib import suppress
 from dataclasses import replace
 from time import perf_counter
+from typing import NamedTuple
 
 from chassis.entry import Entry, Fenced, Outgoing, Progress, Recovered, replaced_by
 from chassis.memory import Memory
+from chassis.outbox import weight_of_entry
 from chassis.ports import Feed, Log, Store
 from chassis.telemetry import Meters, logger
 
@@ -19,9 +21,19 @@ UNPUBLISHED_ENTRIES = 8
 """Deciding waits when so many entries are journaled but not yet published."""
 MOST_UNSAVED_BYTES = 8_000_000
 """Deciding waits when the documents have yet to be given so much: it is held in memory, and several times as large."""
+MOST_TO_RECOVER_BYTES = 32_000_000
+"""Deciding waits when the entries since the checkpoint have so much: a new owner reads all of it at once."""
 SAVED_AT_ONCE = 500
 """So many documents are written at a time. What is written stays so when the next are not: where the store is slow, a
 checkpoint as a whole would not be done before its time is out, and the next one would have more to write."""
+
+
+class Step(NamedTuple):
+    """What is kept of an entry until a checkpoint covers it."""
+
+    number: int
+    progress: Progress
+    bytes: int
 
 
 class Tail:
@@ -47,12 +59,12 @@ class Tail:
         self._base = recovered.checkpoint
         self._unpublished: deque[Entry] = deque(recovered.entries)
         """Journaled and not known to be published, the oldest first."""
-        self._steps: deque[tuple[int, Progress]] = deque()
-        """Of each entry that is journaled since the checkpoint, its number and its progress, the oldest first."""
+        self._steps: deque[Step] = deque()
+        """Of each entry that is journaled since the checkpoint, the oldest first."""
         for entry in recovered.entries:
             self.progress.update(entry.progress)
             self.head = entry.number
-            self._steps.append((entry.number, entry.progress))
+            self._steps.append(_step(entry))
         self.past = self._base.past
         """What is still to be lived a second time, if it was restored. What was once is never again, though a topic may
         be made anew and be read from its beginning."""
@@ -90,13 +102,16 @@ class Tail:
         self.head = entry.number
         self.progress = self.journaled = progress
         self._unpublished.append(entry)
-        self._steps.append((entry.number, entry.progress))
+        self._steps.append(_step(entry))
         self._to_publish.set()
 
     def _needs_checkpoint(self, entry: Entry) -> bool:
-        """Whether there is no place for the entry, or too much is held in memory, until a checkpoint is written."""
+        """Whether there is no place for the entry, or too much is held in memory or would have to be by a new owner,
+        until a checkpoint is written.
+        """
         is_full = replaced_by(entry.number) > self._base.number
-        return is_full or self._memory.unsaved_bytes >= MOST_UNSAVED_BYTES
+        to_recover = sum([step.bytes for step in self._steps])
+        return is_full or self._memory.unsaved_bytes >= MOST_UNSAVED_BYTES or to_recover >= MOST_TO_RECOVER_BYTES
 
     def complete(self) -> None:
         """No entry will follow."""
@@ -166,9 +181,9 @@ class Tail:
             progress = self.progress
         else:
             progress = self._base.progress.copy()
-            for number, step in self._steps:
-                if number <= through:
-                    progress.update(step)
+            for step in self._steps:
+                if step.number <= through:
+                    progress.update(step.progress)
         if through == self._base.number and progress == self._base.progress:
             return
         begun = perf_counter()
@@ -181,8 +196,12 @@ class Tail:
         await self._store.checkpoint(checkpoint, changes)
         self._base = checkpoint
         self._memory.saved(changes)
-        while self._steps and self._steps[0][0] <= through:
+        while self._steps and self._steps[0].number <= through:
             self._steps.popleft()
         self._room.set()
         self._feed.commit(progress.positions)
         self._meters.checkpoint_s.observe(perf_counter() - begun)
+
+
+def _step(entry: Entry) -> Step:
+    return Step(entry.number, entry.progress, weight_of_entry(entry.changes, entry.outbox))
