@@ -13,6 +13,7 @@ from chassis.alarms import FOR_EVER
 from chassis.census import questions
 from chassis.decision import Call, Document
 from chassis.entry import Change, Checkpoint, Entry, Fenced, Outgoing, Progress, Recovered
+from chassis.kinds import UnreadableDocument
 from chassis.mongo import MongoStore, connect
 from chassis.mongo_reader import MongoReader
 from chassis.parking import Parked
@@ -142,6 +143,16 @@ async def test_an_entry_is_read_back_as_it_was_written(store: MongoStore) -> Non
     again = await store.recover(3, "w")
     assert again.entries == (written,)
     assert again.checkpoint == replace(owner.checkpoint, epoch=owner.checkpoint.epoch + 1)
+
+
+async def test_a_document_that_cannot_be_read_is_named_and_its_content_is_not(store: MongoStore) -> None:
+    owner = await store.recover(0, "w")
+    bad = replace(change(Basket(id="b/1"), 1), body=b'{"id": "b/1", "amount": "Ada"}')
+    await store.checkpoint(through(owner, 1), [bad])
+    with pytest.raises(UnreadableDocument) as told:
+        await store.load([bad.key])
+    assert str(told.value).startswith("basket/b/1: amount: Input should be a valid integer")
+    assert "Ada" not in str(told.value)
 
 
 async def test_a_new_owner_is_told_what_is_parked_in_its_partition(store: MongoStore) -> None:

@@ -232,6 +232,19 @@ async def test_an_instance_that_waits_for_its_share_of_the_group_is_not_ready(ed
     assert (ready, details["joined"]) == (False, False)
 
 
+@pytest.mark.parametrize(("failure", "is_ready"), [(None, True), ("UnreadableDocument: order/web:1: total", False)])
+async def test_an_instance_whose_partition_failed_just_now_is_not_ready_and_says_why(
+    edge: Edge, monkeypatch: pytest.MonkeyPatch, failure: str | None, *, is_ready: bool
+) -> None:
+    monkeypatch.setattr(Edge, "_unheard_s", lambda *_: 0.0)
+    partition = SimpleNamespace(state="running", failure=failure, waiting=0, stalled_s=lambda: 0.0)
+    task = asyncio.get_running_loop().create_future()
+    edge._assigned = frozenset({where(0)})
+    edge._running = {0: edge._running[0]._replace(partition=partition, task=task)}  # type: ignore[arg-type] # stand-ins
+    ready, details = edge.health()
+    assert (ready, details["partitions"]["0"]["failure"]) == (is_ready, failure)
+
+
 async def test_a_topic_that_older_instances_do_not_read_makes_nobody_an_owner(
     consumer: Consumer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,7 @@
 """Whatever dies, and wherever: the documents are the same, no message is lost, and what comes twice is an echo."""
 
 import asyncio
+import json
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -9,6 +10,7 @@ from functools import partial
 from types import SimpleNamespace
 
 import pytest
+import structlog
 from chassis.decision import Call, Decision, Document, Documents, Input
 from chassis.entry import Fenced
 from chassis.inmemory import Record
@@ -373,3 +375,60 @@ async def test_a_process_is_not_mistaken_for_what_it_was_before_it_recovered(
     await asyncio.sleep(SETTLED_S)
     assert process.count("throughline_fenced_total") == 2
     assert world.read(toys.counter, toys.Tally, other).heard == ("twice",)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        ({"heard": "Ada"}, "heard: Input should be a valid array"),
+        ({"heard": ["Ada", 7], "asked": "often"}, "heard[1]: Input should be a valid string; asked: Input should"),
+    ],
+)
+@pytest.mark.parametrize("is_saved", [True, False], ids=["stored", "journaled"])
+async def test_a_document_that_this_version_cannot_read_is_named_with_the_reason_until_a_version_can(
+    toys: SimpleNamespace, world: World, wrong: Mapping[str, object], why: str, *, is_saved: bool
+) -> None:
+    first = world.start(toys.counter, limits=replace(LIMITS, checkpoint_interval_s=1 if is_saved else 1000))
+    order_id, other = toys.orders_on(world, 0, 2)
+    world.send(toys.ask(order_id, "once"))
+    await asyncio.sleep(5)
+    first.crash()
+    data = world.store(toys.counter)._data
+    good = replace(data, journal={**data.journal}, documents={**data.documents})
+    (change,) = data.journal[0, 1].changes
+    bad = replace(change, body=json.dumps(json.loads(change.body) | wrong).encode())
+    data.journal[0, 1] = replace(data.journal[0, 1], changes=(bad,))
+    if is_saved:
+        data.documents[change.key] = replace(data.documents[change.key], change=bad)
+
+    with structlog.testing.capture_logs() as lines:
+        second = world.start(toys.counter)
+        world.send(toys.ask(other, "once"))
+        world.send(toys.ask(order_id, "twice"))
+        for _ in range(50):  # also in the moments in which it seems to run
+            await asyncio.sleep(0.3)
+            assert f"UnreadableDocument: tally/{order_id}: {why}" in str(second.partition.failure)
+    told = [line for line in lines if line["log_level"] == "critical"]
+    assert len(told) > 5
+    assert all(f"tally/{order_id}: {why}" in line["reason"] for line in told)
+    assert "Ada" not in str(lines)
+
+    data.journal, data.documents = good.journal, good.documents
+    await asyncio.sleep(SETTLED_S)
+    assert (second.partition.state, second.partition.failure) == ("running", None)
+    assert world.read(toys.counter, toys.Tally, order_id).heard == ("once", "twice")
+
+
+async def test_a_document_of_a_kind_that_this_version_does_not_know_is_named(
+    toys: SimpleNamespace, world: World
+) -> None:
+    first = world.start(toys.counter, limits=replace(LIMITS, checkpoint_interval_s=1000))
+    order_id = toys.orders_on(world, 0, 1)[0]
+    world.send(toys.ask(order_id, "once"))
+    await asyncio.sleep(5)
+    first.crash()
+    other = world.start(replace(toys.counter, documents=()))
+    await asyncio.sleep(5)
+    assert (
+        other.partition.failure == f"UnreadableDocument: tally/{order_id}: this version knows no documents of its kind"
+    )

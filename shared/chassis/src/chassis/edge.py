@@ -198,7 +198,8 @@ class Edge(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no
         ready = self._assigned is not None
         for number, (partition, _, task) in sorted(self._running.items()):
             stalled_s, unheard_s = partition.stalled_s(), self._unheard_s(number)
-            fine = partition.state == "running" and not task.done() and max(stalled_s, unheard_s) < STALLED_S
+            serves = partition.state == "running" and partition.failure is None and not task.done()
+            fine = serves and max(stalled_s, unheard_s) < STALLED_S
             ready = ready and fine
             self._meters.running.labels(str(number)).set(int(fine))
             states[str(number)] = {
@@ -206,6 +207,7 @@ class Edge(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no
                 "waiting": partition.waiting,
                 "stalled_s": round(stalled_s, 3),
                 "unheard_s": round(unheard_s, 3),
+                "failure": partition.failure,
             }
         return ready, {"joined": self._assigned is not None, "partitions": states}
 

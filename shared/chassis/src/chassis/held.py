@@ -10,7 +10,7 @@ from chassis.calls import Calls
 from chassis.decision import CallAnswered
 from chassis.entry import Change, Recovered, Stored
 from chassis.gap import Gap
-from chassis.kinds import kinds_of
+from chassis.kinds import kinds_of, read_document
 from chassis.limits import MOST_SLEEP_S, Limits
 from chassis.memory import Memory
 from chassis.parking import Parked
@@ -80,7 +80,7 @@ class Held:
             self.alarms.set(key, when)
         for entry in recovered.entries:
             for change in entry.changes:
-                document = self._models[change.key.split("/", 1)[0]].model_validate_json(change.body)
+                document = read_document(self._models, change.key, change.body)
                 self.remember(Stored(document, change.trace), replace(change, queued=document.is_queued))
                 calling.discard(change.key)
         if calling:

@@ -30,7 +30,7 @@ from chassis.entry import (
     replaced_by,
 )
 from chassis.kafka import home_of
-from chassis.kinds import kinds_of
+from chassis.kinds import kinds_of, read_document
 from chassis.parking import Parked
 from chassis.ports import Clock, PositionLost
 
@@ -297,8 +297,7 @@ class MemoryStore:
         return found
 
     def _read(self, change: Change) -> Stored:
-        model = self._models[change.key.split("/", 1)[0]]
-        return Stored(model.model_validate_json(change.body), change.trace)
+        return Stored(read_document(self._models, change.key, change.body), change.trace)
 
     async def checkpoint(self, checkpoint: Checkpoint, changes: Sequence[Change]) -> None:
         data = self._data

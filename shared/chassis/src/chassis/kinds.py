@@ -1,6 +1,9 @@
 """Every kind of document that a service keeps: its own, and the engine's."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+
+from contracts.wire import reasons_from
+from pydantic import ValidationError
 
 from chassis.dead_letter import DeadLetter
 from chassis.decision import Document
@@ -17,3 +20,19 @@ OF_THE_ENGINE: tuple[type[Document], ...] = (*STUCK, Repair)
 def kinds_of(documents: Iterable[type[Document]]) -> dict[str, type[Document]]:
     """The models by the names of their kinds."""
     return {model.kind: model for model in (*OF_THE_ENGINE, *documents)}
+
+
+class UnreadableDocument(Exception):  # noqa: N818 - named for what is there
+    """The message says which document this version of the service cannot read, and why, without what is in it."""
+
+
+def read_document(models: Mapping[str, type[Document]], key: str, body: bytes | Mapping[str, object]) -> Document:
+    """The document of this key, from JSON or from what MongoDB has of it. Raises UnreadableDocument."""
+    model = models.get(key.partition("/")[0])
+    if model is None:
+        raise UnreadableDocument(f"{key}: this version knows no documents of its kind")
+    try:
+        return model.model_validate_json(body) if isinstance(body, bytes) else model.model_validate(body, strict=False)
+    except ValidationError as error:
+        why = "; ".join(f"{reason.path}: {reason.message}" for reason in reasons_from(error.errors()))
+        raise UnreadableDocument(f"{key}: {why}") from None  # pydantic's own message repeats what is in the document

@@ -35,7 +35,7 @@ from chassis.entry import (
     Stored,
     replaced_by,
 )
-from chassis.kinds import STUCK, kinds_of
+from chassis.kinds import STUCK, kinds_of, read_document
 from chassis.parking import Parked
 from chassis.ports import Unavailable
 from chassis.raw import (
@@ -246,8 +246,8 @@ class MongoStore:
         found: dict[str, Stored] = {}
         for kind, ids in by_kind.items():
             async for raw in self._database[kind].find({"_id": {"$in": ids}}, {"body": 1, "trace": 1}):
-                document = self._models[kind].model_validate(raw["body"], strict=False)
-                found[document.key] = Stored(document, raw["trace"])
+                key = f"{kind}/{raw['_id']}"
+                found[key] = Stored(read_document(self._models, key, raw["body"]), raw["trace"])
         return found
 
     async def checkpoint(self, checkpoint: Checkpoint, changes: Sequence[Change]) -> None:

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from time import perf_counter
+from typing import TypeVar
 
 from contracts.topics import BY_NAME, REPAIRS
 from contracts.wire import Received
@@ -26,6 +27,9 @@ from chassis.service import Service
 from chassis.telemetry import Meters, logger
 
 RETRY_S = 1.0
+FAILED_S = 10.0
+"""So long a failure is told: where one comes after each recovery, the partition only seems to run in between."""
+E = TypeVar("E", bound=Exception)
 
 
 class Partition:
@@ -65,6 +69,8 @@ class Partition:
         self._intake: Inbox | Reliving = self._inbox
         """What records wait in: the inbox, or the past that is lived a second time."""
         self._time = Time(clock)
+        self._failed: tuple[float, str] | None = None
+        """When it failed for the last time, by the event loop's clock, and why."""
         self._gap: Gap | None = None
         """The last gap, if the partition is not known to be past it."""
         self._positions: Mapping[str, int] = {}
@@ -101,6 +107,12 @@ class Partition:
         """For how many seconds inputs have waited without any being decided on; 0 when none waits."""
         return self._inbox.stalled_s()
 
+    @property
+    def failure(self) -> str | None:
+        """Why it failed and recovers from the journal, if it did so just now."""
+        when, why = self._failed or (0.0, None)
+        return why if asyncio.get_running_loop().time() - when < FAILED_S else None
+
     # The life of the partition.
 
     async def run(self) -> None:
@@ -117,11 +129,14 @@ class Partition:
                 # If it is ours no more, the group will say so: until then we do not snatch it back at once.
                 await self._pause(RETRY_S)
             except* PositionLost as lost:
-                gap = Gap.of_topic(self.number, _only(lost), self._time.now())
+                gap = Gap.of_topic(self.number, _first(lost), self._time.now())
                 self._see(gap)
             except* Exception as failed:
                 gap = None
-                self._logger.critical("failed; recovering from the journal", exc_info=failed)
+                self.state = "recovering"
+                why = f"{type(_first(failed)).__name__}: {_first(failed)}"
+                self._failed = asyncio.get_running_loop().time(), why
+                self._logger.critical("failed; recovering from the journal", reason=why, exc_info=failed)
                 await self._pause(RETRY_S)
         self.state = "stopped"
 
@@ -318,7 +333,7 @@ class Partition:
             self._meters.documents.labels(label).set(len(self._held.memory))
 
 
-def _only(group: BaseExceptionGroup[PositionLost]) -> PositionLost:
-    """A feed that cannot be started fails for one reason."""
+def _first(group: BaseExceptionGroup[E]) -> E:
+    """What went wrong first; the rest nearly always followed from it."""
     one = group.exceptions[0]
-    return one if isinstance(one, PositionLost) else _only(one)
+    return _first(one) if isinstance(one, BaseExceptionGroup) else one
