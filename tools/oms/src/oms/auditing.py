@@ -25,6 +25,7 @@ from payment.state import Payment
 from shipping.state import Shipment
 
 from oms.audit.auditor import Auditor, Judged, Verdict
+from oms.audit.beginnings import Beginnings
 from oms.audit.finding import Finding
 from oms.audit.stored import compare_order, compare_stock, key_of_stock, keys_of_order, parked
 from oms.connection import Unreachable
@@ -82,7 +83,7 @@ async def _look(log: LogReader, stores: Mapping[str, Archive], policy: Policy, p
     partitions = 1 + max(partition for _, partition in spans)
     findings: list[Finding] = []
     known: set[str] = set()
-    with Auditor(policy, partitions) as auditor:
+    with Auditor(policy, partitions, spans) as auditor:
         progress.begin("reading the topics", sum(end - start for start, end in spans.values()))
         async for records in log.read(spans, progress.advance):
             for record in records:
@@ -96,7 +97,7 @@ async def _look(log: LogReader, stores: Mapping[str, Archive], policy: Policy, p
         verdict = auditor.conclude()
     if stores:
         findings += await _compare_stock(verdict, stores["inventory"], progress)
-        findings += await _look_for_others(stores, known)
+        findings += await _look_for_others(stores, known, auditor.beginnings)
     return replace(verdict, findings=sorted([*verdict.findings, *findings]))
 
 
@@ -122,9 +123,11 @@ async def _compare_stock(verdict: Verdict, store: Archive, progress: Progress) -
     return findings
 
 
-async def _look_for_others(stores: Mapping[str, Archive], known: Collection[str]) -> list[Finding]:
-    """Orders of which the log knows nothing, and what is parked."""
-    unheard_of = [id_ async for id_ in stores["order"].ids(Order) if id_ not in known]
+async def _look_for_others(
+    stores: Mapping[str, Archive], known: Collection[str], beginnings: Beginnings
+) -> list[Finding]:
+    """Orders of which the log knows nothing, though nothing of it was cut off, and what is parked."""
+    unheard_of = [id_ async for id_ in stores["order"].ids(Order) if id_ not in known and not beginnings.since_of(id_)]
     findings = [
         Finding("store", f"order/{Order.key_of(id_)}", id_, "nothing on the log is about it") for id_ in unheard_of
     ]

@@ -14,6 +14,7 @@ from contracts.wire import Unreadable
 from order.definition import Policy
 from order.validation import salvage
 
+from oms.audit.beginnings import OF_MOVEMENTS, OF_STOCK, Beginnings, Late
 from oms.audit.book import Book
 from oms.audit.books import Books
 from oms.audit.dead_letters import Cause, DeadLetters
@@ -27,10 +28,11 @@ from oms.audit.once import once
 from oms.audit.spool import Spool
 from oms.history import STATE_AFTER, History, Logged, logged
 from oms.lives import Lives, settled
-from oms.log import Record
+from oms.log import Record, Spans
 from oms.repairs import Repairs
 from oms.replay import SERVICE, Replay, Replayer
 
+NOWHERE: Spans = {}
 BY_ORDER = ("order_id",)
 """The key of the topics whose messages about one order meet in one partition."""
 STEPS_OF_STOCK = frozenset({"reserve", "issue"})
@@ -66,21 +68,27 @@ class Verdict:
     """Some of the dead letters of each cause, as `topic/partition/offset`."""
     repairs: list[RepairEvent]
     """What the services were asked to put right, and what came of it."""
+    late: list[Late]
+    """The topic partitions whose beginning was cut off."""
+    unchecked: list[str]
+    """What could not be checked because of that, in a few words each."""
 
 
 class Auditor:
     """Takes all records of a log, each topic partition's in order, then judges the orders, then concludes.
 
-    `with Auditor(...) as auditor`: what it has to remember of many orders is in files, which go at the end.
+    `with Auditor(...) as auditor`: what it has to remember of many orders is in files, which go at the end. `spans` is
+    from where to where the log goes, if it may begin late.
     """
 
-    def __init__(self, policy: Policy, partitions: int) -> None:
+    def __init__(self, policy: Policy, partitions: int, spans: Spans = NOWHERE) -> None:
         self._partitions = partitions
+        self.beginnings = Beginnings(spans, partitions)
         self._repairs = Repairs()
         self.replayer = Replayer(policy, partitions, self._repairs.retried(SERVICE))
-        self._links, self._books, self._dead_letters = Links(), Books(), DeadLetters()
-        self._lives = Lives()
-        self._delivery, self._movements = Delivery(), Movements()
+        self._links, self._books = Links(self.beginnings.parts), Books()
+        self._lives, self._dead_letters = Lives(), DeadLetters()
+        self._delivery, self._movements = Delivery(self.beginnings), Movements()
         self._spool = Spool()
         self._strays: list[tuple[Record, str]] = []
         self._forwarded: defaultdict[str, set[str]] = defaultdict(set)
@@ -90,7 +98,7 @@ class Auditor:
         self._states: Counter[str] = Counter()
         self._findings: list[Finding] = []
         self._waiting: list[Waiting] = []
-        self._records = 0
+        self._records = self._unjudged = 0
 
     def __enter__(self) -> Self:
         return self
@@ -102,6 +110,7 @@ class Auditor:
 
     def take(self, record: Record) -> None:
         self._records += 1
+        self.beginnings.take(record)
         topic = BY_NAME.get(record.topic)
         if topic is None:
             self._dead_letters.take(record)
@@ -167,7 +176,7 @@ class Auditor:
         return self._spool.count
 
     def judge(self) -> Iterator[Judged]:
-        """Check every order."""
+        """Check every order that is there from its beginning."""
         for order_id, records in self._spool.orders():
             history = History(order_id)
             for record in records:
@@ -175,6 +184,9 @@ class Auditor:
                 if message is not None:
                     history.add(message)
                     self._books.take(message)
+            if not self.beginnings.has_all_of(history):
+                self._unjudged += 1
+                continue
             history, unsaid = settled(history, self._lives)
             for gone in unsaid:
                 what = f"said {type(gone.message).__name__} before its database was restored, and not again since"
@@ -212,10 +224,10 @@ class Auditor:
         for stray, key in self._strays:
             if f"{stray.partition}/{stray.offset}" not in self._forwarded[stray.topic]:
                 self._delivery.due(stray, key, "the message should have been sent on to where its key lives")
-        books = self._books.keep(self._lives)
+        books = self._books.keep(self._lives, is_whole=not self.beginnings.since(OF_STOCK))
         of_repairs = (*self._links.findings(self._repairs), *self._dead_letters.findings(self._repairs))
         findings = [*self._findings, *of_repairs]
-        waiting = [*self._waiting, *self._movements.conclude(), *map(_not_repaired, self._repairs.unanswered())]
+        waiting = [*self._waiting, *self._not_booked(), *map(_not_repaired, self._repairs.unanswered())]
         for book in books:
             findings += [*book.findings, *self._held_for_ended(book)]
         for said in self._delivery.conclude(buried, parked):
@@ -236,7 +248,20 @@ class Auditor:
             dead_letters=causes,
             examples=examples,
             repairs=list(self._repairs.answered.values()),
+            late=self.beginnings.late(),
+            unchecked=list(self._unchecked()),
         )
+
+    def _not_booked(self) -> Iterator[Waiting]:
+        return iter(()) if self.beginnings.since(OF_MOVEMENTS) else self._movements.conclude()
+
+    def _unchecked(self) -> Iterator[str]:
+        if self._unjudged:
+            yield f"{self._unjudged:,} orders of which the beginning may not be there"
+        if self.beginnings.since(OF_STOCK):
+            yield "whether stock adds up, but for what each StockLevel says"
+        if self.beginnings.since(OF_MOVEMENTS):
+            yield "which movements were booked"
 
     def _held_for_ended(self, book: Book) -> Iterator[Finding]:
         for (order_id, revision, _), hold in book.held():

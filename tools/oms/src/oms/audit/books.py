@@ -50,13 +50,15 @@ class Books:
         levels = (level.available, level.reserved, level.shipped, level.received)
         return LEVEL.pack(*turn, part, logged.record.offset, item, *levels)
 
-    def keep(self, lives: Lives) -> list[Book]:
-        """Every book, kept from beginning to end; each says what it found."""
+    def keep(self, lives: Lives, *, is_whole: bool = True) -> list[Book]:
+        """Every book, kept from beginning to end; each says what it found. If not all is there, only levels count."""
         items, parts = list(self._items), list(self._parts)
         lines: defaultdict[str, list[str]] = defaultdict(list)
         for source in sorted(self._events.keys() | self._levels.keys()):
             lines[lives.of(source).line].append(source)
-        return [self._keep(line, sources, lives, items, parts) for line, sources in lines.items()]
+        if not is_whole:
+            self._events.clear()
+        return [self._keep(line, sources, lives, items, parts, is_whole=is_whole) for line, sources in lines.items()]
 
     def _keep(
         self,
@@ -65,6 +67,8 @@ class Books:
         lives: Lives,
         items: Sequence[tuple[str, str]],
         parts: Sequence[str],
+        *,
+        is_whole: bool,
     ) -> Book:
         def unpacked(packed: bytes) -> tuple[tuple[int, int], Level]:
             entry, place, part, offset, item, *levels = LEVEL.unpack(packed)
@@ -80,6 +84,8 @@ class Books:
         written: Iterator[tuple[tuple[int, int], Event | Level]] = merge(events, levels, key=itemgetter(0))
         for turn, said in written:
             if isinstance(said, Level):
+                if not is_whole:
+                    book.believe(said)
                 book.compare(said)
             elif turn != turn_before:  # or else it was published again after a crash
                 book.hear(said)

@@ -7,6 +7,9 @@ that should have been answered and was not is lost. What comes after the last th
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from contracts.topics import BY_NAME
+
+from oms.audit.beginnings import APART_MS, Beginnings
 from oms.audit.finding import Finding, Waiting
 from oms.log import Record
 from oms.replay import Replay
@@ -19,6 +22,7 @@ class Due:
     topic: str
     partition: int
     offset: int
+    timestamp: int
     about: str
     what: str
 
@@ -30,7 +34,8 @@ class Due:
 class Delivery:
     """Takes what was answered and what was not."""
 
-    def __init__(self) -> None:
+    def __init__(self, beginnings: Beginnings) -> None:
+        self._beginnings = beginnings
         self._answered: dict[tuple[str, int], int] = {}
         """By topic partition, the last offset that was."""
         self._due: list[Due] = []
@@ -40,7 +45,7 @@ class Delivery:
         self._answered[part] = max(record.offset, self._answered.get(part, -1))
 
     def due(self, record: Record, about: str, what: str) -> None:
-        self._due.append(Due(record.topic, record.partition, record.offset, about, what))
+        self._due.append(Due(record.topic, record.partition, record.offset, record.timestamp, about, what))
 
     def replayed(self, replay: Replay) -> None:
         """Take in which inputs of an order were answered."""
@@ -55,7 +60,7 @@ class Delivery:
     def conclude(self, buried: set[str], parked: set[str]) -> Iterator[Finding | Waiting]:
         """What was lost, and what is still to be taken; `buried` are dead letters, `parked` orders that wait for us."""
         for due in self._due:
-            if due.place in buried:
+            if due.place in buried or self._may_be_cut_off(due):
                 continue
             if due.about in parked:
                 yield Waiting(due.about, "parked", f"{due.what}: the order is parked since `decide` failed on it")
@@ -63,3 +68,8 @@ class Delivery:
                 yield Finding("delivery", due.place, due.about, f"{due.what}, as later ones were, and was passed over")
             else:
                 yield Waiting(due.about or due.place, "not taken", f"{due.what} and was not yet: {due.place}")
+
+    def _may_be_cut_off(self, due: Due) -> bool:
+        """Whether what should have come of it, the same record elsewhere or a dead letter, may have come."""
+        since = self._beginnings.since((due.topic, BY_NAME[due.topic].dead_letter))
+        return since > 0 and due.timestamp <= since + APART_MS

@@ -5,14 +5,14 @@ have published before: the same numbers come again, with the same messages.
 """
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from contracts.topics import BY_NAME
 from contracts.wire import link_of
 
 from oms.audit.finding import Finding
-from oms.log import Record
+from oms.log import Part, Record
 from oms.repairs import Repairs
 
 ABSENT = 0
@@ -38,8 +38,10 @@ class Missing:
 
 @dataclass(slots=True)
 class Link:
-    """One link: of each number, what came under it, as a hash."""
+    """One link: of each number after those that were cut off, what came under it, as a hash."""
 
+    before: int = 0
+    """How many numbers were cut off from the beginning of the topic partition, of which nothing is known."""
     contents: "array[int]" = field(default_factory=lambda: array("q"))
     repeated: int = 0
     missing: list[Missing] = field(default_factory=list)
@@ -48,9 +50,10 @@ class Link:
 
 
 class Links:
-    """Takes every record, each topic partition's in order."""
+    """Takes every record, each topic partition's in order; of those that begin late, links begin with any number."""
 
-    def __init__(self) -> None:
+    def __init__(self, late: Collection[Part] = ()) -> None:
+        self._late = late
         self._links: dict[tuple[str, str, int], Link] = {}
 
     def take(self, record: Record) -> bool:
@@ -59,19 +62,23 @@ class Links:
         if counted is None:
             return False
         source, sequence = counted
-        link = self._links.setdefault((source, record.topic, record.partition), Link())
+        is_late = (record.topic, record.partition) in self._late
+        begun = Link(before=max(0, sequence - 1) if is_late else 0)
+        link = self._links.setdefault((source, record.topic, record.partition), begun)
         if link.broken is None:
             self._hear(link, record, sequence)
         return len(link.contents) <= 1
 
     @staticmethod
     def _hear(link: Link, record: Record, sequence: int) -> None:
-        expected = len(link.contents) + 1
+        expected = link.before + len(link.contents) + 1
         content = _content(record)
         if sequence < 1:
             link.broken = record.place, f"carries the number {sequence}; numbers begin with 1"
+        elif sequence <= link.before:
+            link.repeated += 1
         elif sequence < expected:
-            before = link.contents[sequence - 1]
+            before = link.contents[sequence - link.before - 1]
             link.repeated += 1
             if before not in {content, ABSENT}:
                 link.broken = record.place, f"repeats number {sequence} with another message"

@@ -70,6 +70,8 @@ def as_json_of(verdict: Verdict) -> dict[str, object]:
             }
             for cause, count in verdict.dead_letters.most_common()
         ],
+        "late": [{"place": one.place, "since": one.since and one.since.isoformat()} for one in verdict.late],
+        "not_checked": verdict.unchecked,
         "repairs": [{"answer": type(one).__name__, **one.model_dump(mode="json")} for one in verdict.repairs],
     }
 
@@ -86,9 +88,24 @@ def show(verdict: Verdict) -> None:
     if verdict.repairs:
         by = ", ".join(sorted({one.by for one in verdict.repairs}))
         SHOWN.print(f"{len(verdict.repairs):,} repairs that people asked for: {escape(by)}", highlight=False)
+    _show_late(verdict)
     _show_dead_letters(verdict)
     _show_waiting(verdict)
     _show_findings(verdict)
+
+
+def _show_late(verdict: Verdict) -> None:
+    if not verdict.late:
+        return
+    table = Table(title=f"{len(verdict.late):,} topic partitions whose beginning was cut off", title_justify="left")
+    for column in ("begins at", "since (UTC)"):
+        table.add_column(column)
+    for one in verdict.late[:MOST_SHOWN]:
+        table.add_row(one.place, f"{one.since:%Y-%m-%d %H:%M:%S}" if one.since else "nothing is left")
+    SHOWN.print(table)
+    _say_more(len(verdict.late))
+    for what in verdict.unchecked:
+        SHOWN.print(f"not checked: {what}", highlight=False)
 
 
 def _show_dead_letters(verdict: Verdict) -> None:
@@ -117,7 +134,8 @@ def _show_waiting(verdict: Verdict) -> None:
 
 def _show_findings(verdict: Verdict) -> None:
     if not verdict.findings:
-        SHOWN.print("[green]Nothing was lost, doubled or oversold.[/green]")
+        of_what = " of what was checked" if verdict.unchecked else ""
+        SHOWN.print(f"[green]Nothing{of_what} was lost, doubled or oversold.[/green]")
         return
     table = Table(title=f"{len(verdict.findings):,} findings", title_justify="left", title_style="bold red")
     for column in ("check", "where", "about", "what is wrong"):
