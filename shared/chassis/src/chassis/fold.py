@@ -63,6 +63,8 @@ class Folded:
     progress: Progress
     entry: Entry | None = None
     """None when nothing changed and nothing is to be said."""
+    weight: int = 0
+    """How many bytes the entry has before it is packed, about."""
     stored: dict[str, Stored] = field(default_factory=dict)
     gap: Gap | None = None
     """Where a message is missing."""
@@ -119,9 +121,9 @@ class Fold:
             said = tuple(self._outbox.records(folded.progress, start.source, start.number, start.now))
         except Exception as bug:
             raise Unfit(f"it cannot be written: {type(bug).__name__}: {bug}") from bug
-        weight = weight_of_entry(changes, said)
-        if weight > MOST_ENTRY_BYTES and unfit is None:
-            raise Unfit(f"what is to be written has {weight} bytes")
+        folded.weight = weight_of_entry(changes, said)
+        if folded.weight > MOST_ENTRY_BYTES and unfit is None:
+            raise Unfit(f"what is to be written has {folded.weight} bytes")
         if changes or said or (not start.has_written and folded.progress != start.journaled):
             made = folded.progress.since(start.journaled)
             folded.entry = Entry(self._partition, start.number, start.writer, made, changes, said)

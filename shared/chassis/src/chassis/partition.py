@@ -253,7 +253,7 @@ class Partition:
 
     async def _commit(self, folded: Folded) -> None:
         if folded.entry is not None:
-            await self._held.tail.append(folded.entry, folded.progress)
+            await self._held.tail.append(folded.entry, folded.progress, folded.weight)
             for change in folded.entry.changes:
                 self._held.remember(folded.stored[change.key], change)
         else:

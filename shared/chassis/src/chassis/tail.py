@@ -64,7 +64,7 @@ class Tail:
         for entry in recovered.entries:
             self.progress.update(entry.progress)
             self.head = entry.number
-            self._steps.append(_step(entry))
+            self._steps.append(Step(entry.number, entry.progress, weight_of_entry(entry.changes, entry.outbox)))
         self.past = self._base.past
         """What is still to be lived a second time, if it was restored. What was once is never again, though a topic may
         be made anew and be read from its beginning."""
@@ -88,8 +88,8 @@ class Tail:
         self._is_complete = False
         self._is_all_published = False
 
-    async def append(self, entry: Entry, progress: Progress) -> None:
-        """Journal the next entry, once there is room for it. Raises Fenced."""
+    async def append(self, entry: Entry, progress: Progress, weight: int) -> None:
+        """Journal the next entry, of about so many bytes, once there is room for it. Raises Fenced."""
         while self.head - self.published >= UNPUBLISHED_ENTRIES or self._needs_checkpoint(entry):
             self._room.clear()
             if self._needs_checkpoint(entry):
@@ -102,7 +102,7 @@ class Tail:
         self.head = entry.number
         self.progress = self.journaled = progress
         self._unpublished.append(entry)
-        self._steps.append(_step(entry))
+        self._steps.append(Step(entry.number, entry.progress, weight))
         self._to_publish.set()
 
     def _needs_checkpoint(self, entry: Entry) -> bool:
@@ -201,7 +201,3 @@ class Tail:
         self._room.set()
         self._feed.commit(progress.positions)
         self._meters.checkpoint_s.observe(perf_counter() - begun)
-
-
-def _step(entry: Entry) -> Step:
-    return Step(entry.number, entry.progress, weight_of_entry(entry.changes, entry.outbox))
