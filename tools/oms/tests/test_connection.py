@@ -146,6 +146,33 @@ def test_an_empty_address_means_no_stack_that_happens_to_run_here(stack_runs: No
         connection.order_url(" ")
 
 
+@pytest.mark.parametrize("told", ["kafka:x", "kafka:1,kafka:70000", "kafka:1:2", "[::1"])
+def test_says_that_kafka_can_be_at_no_such_address(told: str) -> None:
+    with pytest.raises(Unreachable, match=r"Kafka cannot be at"):
+        connection.brokers(told)
+
+
+@pytest.mark.parametrize("told", ["http://db", "mongodb://db:x", "mongodb://db:70000", "mongodb://ada:se@cr@et@db"])
+def test_says_that_mongodb_can_be_at_no_such_address_and_tells_no_password(told: str) -> None:
+    with pytest.raises(Unreachable, match=r"MongoDB cannot be at") as raised:
+        connection.mongo_url(told)
+    assert "cr@et" not in str(raised.value)
+
+
+def test_a_single_mongod_is_a_host_and_a_port() -> None:
+    assert connection.mongo_host("mongo:27017") == "mongo:27017"
+    with pytest.raises(Unreachable, match=r"MongoDB cannot be at"):
+        connection.mongo_host("mongo:x")
+
+
+@pytest.mark.parametrize("told", ["http://[::1", "http://order:x"])
+def test_says_that_a_service_can_be_at_no_such_address(told: str) -> None:
+    with pytest.raises(Unreachable, match=r"the order service cannot be at"):
+        connection.order_url(told)
+    with pytest.raises(Unreachable, match=r"the order service cannot be at"):
+        connection.service_urls("order", [f"order={told}"])
+
+
 def test_says_that_the_order_service_does_not_run_where_only_engines_do(stack_runs: None) -> None:
     with pytest.raises(Unreachable, match="does not run here"):
         connection.order_url(None)

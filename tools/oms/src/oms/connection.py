@@ -2,10 +2,15 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Self
+from urllib.parse import urlsplit
 
+import httpx
 from contracts.topics import SERVICES
+from pymongo.errors import PyMongoError
+from pymongo.uri_parser import parse_uri
 
 from oms.stack.state import RunningStack
 
@@ -62,26 +67,41 @@ def _why(error: Exception) -> str:
 
 
 def _public(url: str) -> str:
-    """The address without the user and the password in it."""
-    return re.sub(r"//[^@/]*@", "//", url)
+    """The address without the user and the password in it, also where nobody escaped the characters of these."""
+    return re.sub(r"//.*@", "//", url)
 
 
 def brokers(told: str | None) -> str:
-    """Kafka's bootstrap servers. Raises Unreachable if nobody says where they are."""
-    return _first(told, "KAFKA_BROKERS", "kafka_bootstrap", "Kafka", "--brokers")
+    """Kafka's bootstrap servers. Raises Unreachable if nobody says where they are, or it can be nowhere."""
+    address = _first(told, "KAFKA_BROKERS", "kafka_bootstrap", "Kafka", "--brokers")
+    with _said_of("Kafka", address, ValueError):
+        for one in address.split(","):
+            _ = urlsplit(f"//{one.strip()}").port
+    return address
 
 
 def mongo_url(told: str | None) -> str:
-    """MongoDB's connection string. Raises Unreachable if nobody says where it is."""
-    return _first(told, "MONGO_URL", "mongo_url", "MongoDB", "--mongo")
+    """MongoDB's connection string. Raises Unreachable if nobody says where it is, or it can be nowhere."""
+    return _of_mongo(_first(told, "MONGO_URL", "mongo_url", "MongoDB", "--mongo"))
+
+
+def mongo_host(told: str) -> str:
+    """A single mongod, as host:port. Raises Unreachable if it can be nowhere."""
+    return _of_mongo(f"mongodb://{told}").removeprefix("mongodb://")
+
+
+def _of_mongo(url: str) -> str:
+    with _said_of("MongoDB", _public(url), ValueError, PyMongoError):
+        parse_uri(url, warn=True)
+    return url
 
 
 def order_url(told: str | None) -> str:
-    """Where the order service answers HTTP. Raises Unreachable if nobody says where it is."""
+    """Where the order service answers HTTP. Raises Unreachable if nobody says where it is, or it can be nowhere."""
     _refuse_empty(told, "--url")
     address = told or os.environ.get("ORDER_URL")
     if address:
-        return address.rstrip("/")
+        return _of_http("the order service", address)
     running = _running("the order service", "--url", "ORDER_URL")
     if not (urls := _urls_of(running, "order")):
         raise Unreachable("the order service does not run here; start everything anew with `oms down` and `oms up`")
@@ -96,7 +116,7 @@ def service_urls(service: str, told: Sequence[str] = ()) -> list[str]:
     variable = f"{service.upper()}_URL"
     named = [url for name, _, url in (text.partition("=") for text in told) if name == service]
     if urls := named or [url for url in [os.environ.get(variable)] if url]:
-        return [url.rstrip("/") for url in urls]
+        return [_of_http(f"the {service} service", url) for url in urls]
     running = _running(f"the {service} service", f"--url {service}=http://HOST:PORT", variable)
     return _urls_of(running, service)
 
@@ -111,6 +131,20 @@ def _refuse_empty(told: str | None, option: str) -> None:
     """What a script says with a variable that is not set means somewhere else, not what happens to run here."""
     if told is not None and not told.strip():
         raise Unreachable(f"{option} is empty")
+
+
+def _of_http(name: str, url: str) -> str:
+    with _said_of(name, url, httpx.InvalidURL):
+        return str(httpx.URL(url)).rstrip("/")
+
+
+@contextmanager
+def _said_of(name: str, address: str, *errors: type[Exception]) -> Iterator[None]:
+    """These errors say that nothing can be at this address, whoever tries."""
+    try:
+        yield
+    except errors as error:
+        raise Unreachable(f"{name} cannot be at {address}: {error}") from error
 
 
 def _urls_of(running: RunningStack, service: str) -> list[str]:

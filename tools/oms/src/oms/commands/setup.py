@@ -7,10 +7,9 @@ import typer
 from aiokafka.errors import KafkaError
 from contracts.topics import PARTITIONS
 
+from oms import connection
 from oms import setup as making
 from oms.commands import NOTES, Brokers, Json, partitions_option, print_json, said_plainly
-from oms.connection import Unreachable
-from oms.connection import brokers as find_brokers
 
 
 def setup(
@@ -26,9 +25,12 @@ def setup(
     as_json: Json = False,
 ) -> None:
     """Create the topics, and the replica set where one is asked for. Doing it again changes nothing."""
-    with said_plainly(Unreachable, making.OtherPartitions, KafkaError):
-        initiated = mongo_host is not None and asyncio.run(making.initiate_replica_set(mongo_host))
-        created = asyncio.run(making.create_topics(find_brokers(brokers), partitions, replicas))
+    with said_plainly(connection.Unreachable, making.OtherPartitions, KafkaError):
+        at = connection.brokers(brokers)
+        initiated = mongo_host is not None and asyncio.run(
+            making.initiate_replica_set(connection.mongo_host(mongo_host))
+        )
+        created = asyncio.run(making.create_topics(at, partitions, replicas))
     if as_json:
         print_json({"created": created.new, "known": created.known, "replica_set_initiated": initiated})
     else:
