@@ -10,6 +10,9 @@ from chassis.settings import ChassisSettings
         ("HTTP_PORT", "abc", "valid integer"),
         ("KAFKA_BROKERS", "kafka", "should match pattern"),
         ("MONGO_URL", "http://mongo:27017", "should match pattern"),
+        ("KAFKA_BROKERS", "kafka:70000", "Port out of range"),
+        ("MONGO_URL", "mongodb://mongo:x", "Port contains non-digit characters"),
+        ("MONGO_URL", "mongodb://ada:p@ss@mongo", "must be escaped"),
         ("REDIS_URL", "garbage", "should match pattern"),
     ],
 )

@@ -4,9 +4,12 @@ import re
 import sys
 from datetime import timedelta
 from typing import Annotated, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+from pymongo.errors import PyMongoError
+from pymongo.uri_parser import parse_uri
 
 from chassis.decision import Retry
 
@@ -14,14 +17,33 @@ SHORTEST_S = 0.001
 """A span that is shorter may come to nothing, and an alarm that is set by none rings at once, and for ever."""
 
 
+def _with_ports(brokers: str) -> str:
+    for broker in brokers.split(","):
+        _ = urlsplit(f"//{broker}").port  # raises ValueError
+    return brokers
+
+
+def _readable(url: str) -> str:
+    if url.startswith("mongodb://"):  # the other kind asks the network, which need not be there yet
+        try:
+            parse_uri(url)
+        except PyMongoError as error:
+            raise ValueError(str(error)) from error
+    return url
+
+
 class ChassisSettings(BaseSettings):
     """The settings that all services share; a service's own settings extend them. Each name's ending says its unit."""
 
     model_config = SettingsConfigDict(env_ignore_empty=True, frozen=True, use_attribute_docstrings=True)
 
-    kafka_brokers: Annotated[str, Field(pattern=r"^[^\s,]+:\d+(,[^\s,]+:\d+)*$")] = "127.0.0.1:9092"
+    kafka_brokers: Annotated[str, Field(pattern=r"^[^\s,]+:\d+(,[^\s,]+:\d+)*$"), AfterValidator(_with_ports)] = (
+        "127.0.0.1:9092"
+    )
     """Kafka's bootstrap servers, as `host:port[,host:port]`."""
-    mongo_url: Annotated[str, Field(pattern=r"^mongodb(\+srv)?://\S+$")] = "mongodb://127.0.0.1:27017/?replicaSet=rs0"
+    mongo_url: Annotated[str, Field(pattern=r"^mongodb(\+srv)?://\S+$"), AfterValidator(_readable)] = (
+        "mongodb://127.0.0.1:27017/?replicaSet=rs0"
+    )
     """MongoDB's connection string; it must name a replica set."""
     mongo_database: str = ""
     """The database of this service; by default the service's name."""
