@@ -52,6 +52,10 @@ def test_says_that_it_could_not_ask(oms: CliRunner, command: list[str]) -> None:
         (["dead-letter", "show", "order.intake/0"], "PLACE"),
         (["dead-letter", "show", "nonsense/0/1"], "PLACE"),
         (["link", "accept", "nobody/0/payment.events/1:2", "--reason", "fixed"], "GAP"),
+        (["saga", "show", "stuck"], "ID"),
+        (["saga", "skip", "web:1/../web:2", "capture", "--reason", "fixed"], "ID"),
+        (["order", "../stuck"], "ID"),
+        (["order", ""], "ID"),
     ],
 )
 def test_says_what_is_to_be_named(oms: CliRunner, command: list[str], named: str) -> None:

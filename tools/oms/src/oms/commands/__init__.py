@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Annotated, Any, TextIO
 
 import typer
+from contracts.message import OrderId
+from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
@@ -32,6 +34,19 @@ Brokers = Annotated[
 Mongo = Annotated[
     str | None,
     typer.Option(help="MongoDB's connection string; by default MONGO_URL, or the stack that runs here."),
+]
+
+
+def _named_as_orders_are(text: str) -> str:
+    """It becomes a part of a path: what is no order's name would lead elsewhere."""
+    try:
+        return TypeAdapter[str](OrderId).validate_python(text)
+    except ValidationError:
+        raise typer.BadParameter(f"{text!r} is no CHANNEL:NUMBER", param_hint="ID") from None
+
+
+AnOrder = Annotated[
+    str, typer.Argument(metavar="ID", help="The order, as CHANNEL:NUMBER.", callback=_named_as_orders_are)
 ]
 
 

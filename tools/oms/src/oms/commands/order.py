@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from oms import connection
-from oms.commands import SHOWN, Json, print_json, said_plainly
+from oms.commands import SHOWN, AnOrder, Json, print_json, said_plainly
 
 
 class NotFound(Exception):  # noqa: N818 - named for the state
@@ -16,7 +16,7 @@ class NotFound(Exception):  # noqa: N818 - named for the state
 
 
 def order(
-    order_id: Annotated[str, typer.Argument(metavar="ID", help="The order, as CHANNEL:NUMBER.")],
+    order_id: AnOrder,
     *,
     url: Annotated[
         str | None,

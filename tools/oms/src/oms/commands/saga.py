@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from oms.commands import SHOWN, Json, print_json
+from oms.commands import SHOWN, AnOrder, Json, print_json
 from oms.commands.repairs import WAIT_S, By, Urls, Wait, Why, carry_out, desk_of, moment, show_list
 from oms.desk import Request, Shown
 
@@ -15,7 +15,6 @@ app = typer.Typer(
 )
 ORDER = "order"
 """The service that carries sagas."""
-OrderId = Annotated[str, typer.Argument(metavar="ID", help="The order, as CHANNEL:NUMBER.")]
 
 
 @app.command()
@@ -49,7 +48,7 @@ def stuck(
 
 
 @app.command()
-def show(order_id: OrderId, *, urls: Urls = None, as_json: Json = False) -> None:
+def show(order_id: AnOrder, *, urls: Urls = None, as_json: Json = False) -> None:
     """Show how far the saga of an order is, what may be done about it, and what people have asked for."""
     with desk_of(urls) as desk:
         saga = desk.get(ORDER, f"/sagas/{order_id}")
@@ -76,7 +75,7 @@ def show(order_id: OrderId, *, urls: Urls = None, as_json: Json = False) -> None
 
 @app.command()
 def retry(
-    order_id: OrderId,
+    order_id: AnOrder,
     step: Annotated[str | None, typer.Argument(metavar="STEP", help="Every step that waits, unless named.")] = None,
     *,
     by: By = None,
@@ -95,7 +94,7 @@ def retry(
 
 @app.command()
 def skip(
-    order_id: OrderId,
+    order_id: AnOrder,
     step: Annotated[str, typer.Argument(metavar="STEP", help="The step, as `oms saga show` names it.")],
     *,
     by: By = None,
@@ -113,7 +112,7 @@ def skip(
 
 @app.command()
 def compensate(
-    order_id: OrderId,
+    order_id: AnOrder,
     *,
     by: By = None,
     reason: Why = None,
