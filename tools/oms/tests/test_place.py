@@ -200,3 +200,15 @@ def test_a_pipe_that_is_silent_does_not_keep_the_command_from_ending(monkeypatch
         assert silence.is_alive()
         silence.cancel()
         os.close(into)
+
+
+def test_what_others_wrote_is_shown_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    sent = command.Sent()
+    sent.on_sent(Line(1, b"", {"channel": "web", "number": "[/b]"}), "m-1")
+    sent.bad.append(BadLine(2, "no JSON: 1:x:2"))
+
+    command._report(sent, "orders", followed=True, as_json=False)
+
+    said = capsys.readouterr().err
+    assert "came to no end so far: web:[/b]" in said
+    assert "no JSON: 1:x:2" in said

@@ -18,11 +18,11 @@ from rich.progress import Progress as Bar
 
 from oms.progress import Progress
 
-NOTES = Console(stderr=True)
+NOTES = Console(stderr=True, emoji=False)
 """Where progress and errors go, so that what is asked for can be piped on."""
 
 WIDE = 200
-SHOWN = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDE)
+SHOWN = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDE, emoji=False)
 """Where answers for people go; into a pipe they go wide, for who searches them finds no word that is folded."""
 MOST_SHOWN = 20
 """So many things of a list are shown to people; JSON has all of them."""

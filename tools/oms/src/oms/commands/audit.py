@@ -127,7 +127,7 @@ def _show_waiting(verdict: Verdict) -> None:
     for column in ("what", "state", "why"):
         table.add_column(column)
     for one in verdict.waiting[:MOST_SHOWN]:
-        table.add_row(one.about, one.state, escape(one.why))
+        table.add_row(*map(escape, (one.about, one.state, one.why)))
     SHOWN.print(table)
     _say_more(len(verdict.waiting))
 
@@ -141,7 +141,7 @@ def _show_findings(verdict: Verdict) -> None:
     for column in ("check", "where", "about", "what is wrong"):
         table.add_column(column, overflow="fold")
     for found in verdict.findings[:MOST_SHOWN]:
-        table.add_row(found.check, found.place, found.about, escape(found.what))
+        table.add_row(*map(escape, (found.check, found.place, found.about, found.what)))
     SHOWN.print(table)
     _say_more(len(verdict.findings))
 

@@ -190,4 +190,4 @@ def _report(sent: Sent, what: str, *, followed: bool, as_json: bool) -> None:
         SHOWN.print(_states(sent))
     if unfinished:
         more = f" and {len(unfinished) - MOST_NAMED:,} more" if len(unfinished) > MOST_NAMED else ""
-        NOTES.print(f"came to no end so far: {', '.join(unfinished[:MOST_NAMED])}{more}", style="yellow")
+        NOTES.print(f"came to no end so far: {escape(', '.join(unfinished[:MOST_NAMED]))}{more}", style="yellow")
