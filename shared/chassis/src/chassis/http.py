@@ -1,6 +1,7 @@
 """The HTTP shell of a service: health, metrics, and errors of one shape; the routes come from its api.py."""
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from http import HTTPStatus
 from typing import Any
 
 from contracts.message import Reason
@@ -20,6 +21,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chassis.ports import Unavailable
@@ -153,7 +155,7 @@ def create_app(
         await measure()
         return Response(generate_latest(meters.registry), media_type=CONTENT_TYPE_LATEST)
 
-    _handle_errors(app)
+    _handle_errors(app, routers)
     return app
 
 
@@ -181,7 +183,7 @@ def _streaming(routers: Sequence[APIRouter]) -> frozenset[str]:
     )
 
 
-def _handle_errors(app: FastAPI) -> None:
+def _handle_errors(app: FastAPI, routers: Sequence[APIRouter]) -> None:
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
         reasons = reasons_from([{**found, "loc": _without_place(found["loc"])} for found in error.errors()])
@@ -198,15 +200,28 @@ def _handle_errors(app: FastAPI) -> None:
         return response
 
     @app.exception_handler(HTTPException)
-    async def plain(_: Request, error: HTTPException) -> JSONResponse:
+    async def plain(request: Request, error: HTTPException) -> JSONResponse:
         response = problem(error.status_code, str(error.detail))
         response.headers.update(error.headers or {})
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            # The router names the methods of the first route of this path only.
+            response.headers["Allow"] = ", ".join(sorted(_methods_at([app, *routers], request.scope)))
         return response
 
     @app.exception_handler(Exception)
     async def bug(request: Request, error: Exception) -> JSONResponse:
         logger(path=request.url.path).error("a request failed", exc_info=error)
         return problem(500, "Internal error", "this is a bug; it is in the service's log")
+
+
+def _methods_at(places: Sequence[FastAPI | APIRouter], scope: Scope) -> set[str]:
+    return {
+        method
+        for place in places
+        for route in place.routes
+        if isinstance(route, Route) and route.matches(scope)[0] is not Match.NONE
+        for method in route.methods or ()
+    }
 
 
 def _without_place(location: tuple[Any, ...]) -> tuple[Any, ...]:
