@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from importlib.metadata import metadata
 from typing import Any
 
 import pytest
@@ -129,6 +130,7 @@ async def test_every_service_says_how_it_is_and_what_it_offers(shop: Shop, servi
     assert {one["state"] for one in ready.json()["partitions"].values()} == {"running"}
     assert metrics.headers["content-type"].startswith("text/plain")
     assert offered.json()["info"]["title"] == f"Throughline {service}"
+    assert offered.json()["info"]["description"] == metadata(f"throughline-{service}")["Summary"]
 
 
 async def statuses_of(shop: Shop, order_id: str) -> AsyncGenerator[str]:

@@ -284,6 +284,11 @@ async def test_metrics_are_promised_as_the_text_that_they_are(shell: Shell) -> N
     assert list(described["content"]) == ["text/plain"]
 
 
+async def test_not_being_ready_is_promised_as_the_json_that_it_is(shell: Shell) -> None:
+    described = (await shell.client.get("/openapi.json")).json()["paths"]["/readyz"]["get"]["responses"]["503"]
+    assert list(described["content"]) == ["application/json"]
+
+
 async def test_metrics_are_measured_when_they_are_read_and_carry_no_noise(shell: Shell) -> None:
     shell.meters.taken.labels("OrderPlaced").inc()
     shell.meters.journal_s.observe(0.01)

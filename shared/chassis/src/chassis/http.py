@@ -136,6 +136,7 @@ def create_app(
 ) -> FastAPI:
     """The service's HTTP application."""
     app = FastAPI(title=title, description=description, docs_url="/docs", redoc_url=None, responses=ERRORS)
+    app.openapi_version = "3.2.0"  # streams are described by `itemSchema`, which 3.1 does not have
     app.add_middleware(StrictBody, streaming=_streaming(routers))
     for router in routers:
         app.include_router(router, dependencies=[Depends(_refuse_unknown_parameters)])
@@ -144,7 +145,12 @@ def create_app(
     async def healthz() -> dict[str, str]:
         return {"status": "alive"}
 
-    @app.get("/readyz", tags=["operation"], summary="Ready: every partition that is ours progresses")
+    @app.get(
+        "/readyz",
+        tags=["operation"],
+        summary="Ready: every partition that is ours progresses",
+        responses={503: {"content": {"application/json": {}}, "description": "Not ready; with the state of each"}},
+    )
     async def readyz() -> JSONResponse:
         ready, details = health()
         return JSONResponse({"ready": ready, **details}, 200 if ready else 503)

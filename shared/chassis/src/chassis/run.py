@@ -9,6 +9,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import asynccontextmanager
+from importlib.metadata import metadata
 from uuid import uuid4
 
 import uvicorn
@@ -133,7 +134,8 @@ async def _serving(
         await edge.measure()
         await _measure_stuck(reader, edge.partitions, meters)
 
-    app = create_app(f"Throughline {service.name}", service.__doc__ or "", routers, edge.health, measure, meters)
+    about = metadata(f"throughline-{service.name}")["Summary"]
+    app = create_app(f"Throughline {service.name}", about, routers, edge.health, measure, meters)
     server = _Server(
         uvicorn.Config(
             app,
