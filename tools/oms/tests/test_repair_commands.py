@@ -35,6 +35,21 @@ def test_nothing_is_asked_without_saying_why(oms: CliRunner, command: list[str])
     assert "--reason" in done.output
 
 
+@pytest.mark.parametrize("unknown", [KeyError("getpwuid(): uid not found: 4242"), OSError("No username set")])
+def test_whoever_has_no_login_name_is_asked_for_one(
+    oms: CliRunner, monkeypatch: pytest.MonkeyPatch, unknown: Exception
+) -> None:
+    def nobody() -> str:
+        raise unknown
+
+    monkeypatch.setattr(repairs.getpass, "getuser", nobody)
+
+    done = oms.invoke(app, ["saga", "retry", "web:1", "--reason", "fixed"])
+
+    assert done.exit_code == 2
+    assert "Invalid value for --by" in done.output
+
+
 @pytest.mark.parametrize("command", ASKS_FOR_SOMETHING, ids=" ".join)
 def test_says_that_it_could_not_ask(oms: CliRunner, command: list[str]) -> None:
     done = oms.invoke(app, [*command, "--reason", "fixed"])

@@ -50,7 +50,7 @@ def carry_out(
 
     Ends with status 2 if anything could not be asked, with 1 if anything was refused or is not answered.
     """
-    reason, asking = _reason(why), by or getpass.getuser()
+    reason, asking = _reason(why), by or _login_name()
     with NOTES.status(f"waiting for what comes of {len(requests):,} requests"):
         outcomes = desk.carry_out(requests, asking, reason, wait_s)
     if as_json:
@@ -64,6 +64,14 @@ def carry_out(
     came_to = {one.outcome for one in outcomes}
     if came_to - {"done"}:
         raise typer.Exit(2 if "not asked" in came_to else 1)
+
+
+def _login_name() -> str:
+    # A container may run as a user that it does not know, which Python calls a KeyError, and an OSError from 3.13 on.
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        raise typer.BadParameter("say who asks: this user has no login name", param_hint="--by") from None
 
 
 def _reason(told: str | None) -> str:
