@@ -42,10 +42,6 @@ def routes() -> APIRouter:
     async def put(basket: Annotated[Basket, AsJson]) -> int:
         return len(basket.lines)
 
-    @router.get("/baskets")
-    async def baskets() -> int:
-        return 0
-
     @router.post("/stream", openapi_extra=STREAMING)
     async def stream(request: Request) -> int:
         return sum([len(chunk) async for chunk in request.stream()])
