@@ -163,14 +163,15 @@ class Fold:
     async def _prefetch(self, items: Sequence[Item]) -> None:
         """Load what the whole batch needs with one read for each step that one document leads to the next."""
         documents = Documents(self._working)
-        wanted = {item.key for item in items if item.record is None}
+        # In the order in which they are wanted, which a set leaves to chance: what is forgotten first follows from it.
+        wanted = dict.fromkeys(item.key for item in items if item.record is None)
         await self._load(wanted)
         ours = [item for item in items if not isinstance(item.input, RepairCommand)]
         while True:
-            wanted = set()
+            wanted = {}
             for item in ours:
                 with suppress(Exception):  # a bug in `needs` concerns its own input only, when that is decided on
-                    wanted.update(self._service.needs(item.input, documents))
+                    wanted |= dict.fromkeys(self._service.needs(item.input, documents))
             if not await self._load(wanted):
                 return
 

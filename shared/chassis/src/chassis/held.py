@@ -73,7 +73,7 @@ class Held:
     async def remember_all(self, recovered: Recovered) -> None:
         """Alarms, calls and queues of what is stored, overtaken by what is journaled since."""
         self.under_way.recall(recovered.queued)
-        calling = set(recovered.calling)
+        calling = dict.fromkeys(recovered.calling)
         # Where time leaps from record to record, it leaps over any horizon.
         self.alarms.until = self._time.now() + AHEAD if self.tail.past is None else FOR_EVER
         for key, when in await self._store.alarms(self._number, None, self.alarms.until):
@@ -82,7 +82,7 @@ class Held:
             for change in entry.changes:
                 document = read_document(self._models, change.key, change.body)
                 self.remember(Stored(document, change.trace), replace(change, queued=document.is_queued))
-                calling.discard(change.key)
+                calling.pop(change.key, None)
         if calling:
             stored = await self._store.load(calling)
             self.memory.learn(calling, stored)
