@@ -7,10 +7,23 @@ from oms.commands import audit
 
 
 def test_the_names_that_others_give_are_shown_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
-    waiting = [Waiting("movement [/b]", "not booked", "LON has not booked it yet")]
-    findings = [Finding("stock", "inventory.events/0/1", "delivery:x:1", "the message here is odd")]
+    verdict = Verdict(
+        findings=[Finding("stock", "inventory.events/0/1", "delivery:x:1", "the message here is odd")],
+        waiting=[Waiting("movement [/b]", "not booked", "LON has not booked it yet")],
+        records=1,
+        orders=Counter(),
+        links=0,
+        counted=0,
+        repeated=0,
+        books=[],
+        dead_letters=Counter(),
+        examples={},
+        repairs=[],
+        late=[],
+        unchecked=[],
+    )
 
-    audit.show(Verdict(findings, waiting, 1, Counter(), 0, 0, 0, [], Counter(), {}, []))
+    audit.show(verdict)
 
     said = capsys.readouterr().out
     assert "movement [/b]" in said
