@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from contracts.wire import reasons_from
+from contracts.wire import Unreadable, reasons_of
 from pydantic import ValidationError
 
 from chassis.dead_letter import DeadLetter
@@ -34,5 +34,5 @@ def read_document(models: Mapping[str, type[Document]], key: str, body: bytes | 
     try:
         return model.model_validate_json(body) if isinstance(body, bytes) else model.model_validate(body, strict=False)
     except ValidationError as error:
-        why = "; ".join(f"{reason.path}: {reason.message}" for reason in reasons_from(error.errors()))
+        why = Unreadable(reasons_of(error))
         raise UnreadableDocument(f"{key}: {why}") from None  # pydantic's own message repeats what is in the document

@@ -17,9 +17,10 @@ SHORTEST_S = 0.001
 """A span that is shorter may come to nothing, and an alarm that is set by none rings at once, and for ever."""
 
 
-def _with_ports(brokers: str) -> str:
+def with_ports(brokers: str) -> str:
+    """Kafka's bootstrap servers as they are. Raises ValueError for a port that can be none."""
     for broker in brokers.split(","):
-        _ = urlsplit(f"//{broker}").port  # raises ValueError
+        _ = urlsplit(f"//{broker.strip()}").port
     return brokers
 
 
@@ -37,7 +38,7 @@ class ChassisSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_ignore_empty=True, frozen=True, use_attribute_docstrings=True)
 
-    kafka_brokers: Annotated[str, Field(pattern=r"^[^\s,]+:\d+(,[^\s,]+:\d+)*$"), AfterValidator(_with_ports)] = (
+    kafka_brokers: Annotated[str, Field(pattern=r"^[^\s,]+:\d+(,[^\s,]+:\d+)*$"), AfterValidator(with_ports)] = (
         "127.0.0.1:9092"
     )
     """Kafka's bootstrap servers, as `host:port[,host:port]`."""

@@ -5,9 +5,9 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Self
-from urllib.parse import urlsplit
 
 import httpx
+from chassis.settings import with_ports
 from contracts.topics import SERVICES
 from pymongo.errors import PyMongoError
 from pymongo.uri_parser import parse_uri
@@ -75,9 +75,7 @@ def brokers(told: str | None) -> str:
     """Kafka's bootstrap servers. Raises Unreachable if nobody says where they are, or it can be nowhere."""
     address = _first(told, "KAFKA_BROKERS", "kafka_bootstrap", "Kafka", "--brokers")
     with _said_of("Kafka", address, ValueError):
-        for one in address.split(","):
-            _ = urlsplit(f"//{one.strip()}").port
-    return address
+        return with_ports(address)
 
 
 def mongo_url(told: str | None) -> str:

@@ -11,10 +11,10 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from chassis.header_names import forgive
-from contracts.topics import TOPICS
 from contracts.wire import Headers
 
 from oms.connection import Unreachable
+from oms.setup import OURS
 
 Part = tuple[str, int]
 """A topic and one of its partitions."""
@@ -85,7 +85,7 @@ class LogReader:
 
         Topics that do not exist are left out. Raises NoLog if none does.
         """
-        wanted = set(topics) if topics is not None else {name for t in TOPICS for name in (t.name, t.dead_letter)}
+        wanted = set(topics) if topics is not None else OURS
         admin = AIOKafkaAdminClient(bootstrap_servers=self.brokers)
         try:
             await admin.start()

@@ -6,30 +6,21 @@ from datetime import UTC, datetime
 
 from chassis.kafka import home_of
 from contracts.inventory import ReserveStock, StockBackordered, StockRejected, StockReserved
-from contracts.order import (
-    CompensateOrder,
-    OrderPlaced,
-    OrderRepairRefused,
-    OrderTurnedBack,
-    RetryStep,
-    SkipStep,
-    StepRetried,
-    StepSkipped,
-)
+from contracts.order import OrderPlaced, OrderRepairRefused, OrderTurnedBack, StepRetried, StepSkipped
 from contracts.topics import TOPICS
+from order.repair import Request
 from order.state import MalformedOrder
 
 from oms.history import History
 from oms.log import Part, Record, Spans
+from oms.replay import SERVICE
 
 Placing = OrderPlaced | MalformedOrder
-Repair = RetryStep | SkipStep | CompensateOrder
 RepairAnswer = StepRetried | StepSkipped | OrderTurnedBack | OrderRepairRefused
 BookAnswer = StockReserved | StockBackordered | StockRejected
 APART_MS = 60_000
 """The clocks of those who write are not further apart."""
 FOR_EVER = 2**63
-SERVICE = "order"
 SELDOM = frozenset({"order.repairs", "inventory.commands"})
 """What people ask for about orders, and what is asked of the books of locations. There may be so little of it in a
 partition that nobody could say since when all is there. Whether it is there of an order, the answers to it tell."""
@@ -109,7 +100,7 @@ def _moment(timestamp: int | None) -> datetime | None:
 def _asked(history: History) -> set[object]:
     """What of the seldom topics is there."""
     messages = [logged.message for logged in history.messages]
-    repairs = {message.repair_id for message in messages if isinstance(message, Repair)}
+    repairs = {message.repair_id for message in messages if isinstance(message, Request)}
     return repairs | {_of_book(message) for message in messages if isinstance(message, ReserveStock)}
 
 
