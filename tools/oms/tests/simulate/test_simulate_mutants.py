@@ -37,9 +37,9 @@ Mutate = Callable[[pytest.MonkeyPatch], None]
 def publishes_before_the_journal(patch: pytest.MonkeyPatch) -> None:
     right = Tail.append
 
-    async def append(self: Tail, entry: Entry, progress: Progress) -> None:
+    async def append(self: Tail, entry: Entry, *rest: Any) -> None:  # noqa: ANN401 - whatever it takes
         await self._log.publish(entry.outbox)
-        await right(self, entry, progress)
+        await right(self, entry, *rest)
 
     patch.setattr(Tail, "append", append)
 
