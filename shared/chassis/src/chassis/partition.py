@@ -209,14 +209,13 @@ class Partition:
         async with asyncio.TaskGroup() as group:
             held = self._held
             calls = group.create_task(held.calls.run() if self.state != "gap" else self._stopping.wait())
-            publishing = group.create_task(held.tail.publish())
             checkpoints = group.create_task(held.tail.checkpoint_often())
             showing = group.create_task(held.showing.run())
             ahead = group.create_task(held.look_ahead(self._inbox.wake))
+            await held.tail.publish()  # what an earlier owner may not have published any more
             gap = await self._decide_all()
             calls.cancel()
             held.tail.complete()
-            await publishing
             await checkpoints
             await held.showing.finish()
             showing.cancel()
@@ -252,13 +251,18 @@ class Partition:
         return None
 
     async def _commit(self, folded: Folded) -> None:
-        if folded.entry is not None:
-            await self._held.tail.append(folded.entry, folded.progress, folded.weight)
+        """Journal what came of a batch, and publish it before the next is decided on: deciding holds up the event loop,
+        and what is to be published would wait for it.
+        """
+        tail = self._held.tail
+        if folded.entry is None:
+            tail.progress = folded.progress
+        else:
+            await tail.append(folded.entry, folded.progress, folded.weight)
             for change in folded.entry.changes:
                 self._held.remember(folded.stored[change.key], change)
-        else:
-            self._held.tail.progress = folded.progress
         self._positions = folded.progress.positions
+        await tail.publish()
 
     async def _note_gap(self) -> None:
         """Have it remembered where the partition stands still, before anything is said about it."""

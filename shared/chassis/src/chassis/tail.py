@@ -17,8 +17,6 @@ RETRY_S = 1.0
 CHECKPOINT_PAUSE = 9
 """After a checkpoint there is none for so many times as long as it took."""
 LONGEST_PAUSE_S = 10.0
-UNPUBLISHED_ENTRIES = 8
-"""Deciding waits when so many entries are journaled but not yet published."""
 MOST_UNSAVED_BYTES = 8_000_000
 """Deciding waits when the documents have yet to be given so much: it is held in memory, and several times as large."""
 MOST_TO_RECOVER_BYTES = 32_000_000
@@ -32,12 +30,11 @@ class Step(NamedTuple):
     """What is kept of an entry until a checkpoint covers it."""
 
     number: int
-    progress: Progress
     bytes: int
 
 
 class Tail:
-    """Takes entries in order; publishes what they say, and from time to time writes what they changed."""
+    """Takes entries in order; publishes what each says, and from time to time writes what they changed."""
 
     def __init__(
         self,
@@ -54,23 +51,25 @@ class Tail:
         """As of the last batch, whether it made an entry or not."""
         self.journaled = self.progress
         """As of the last entry; all that was taken since then changed nothing, and would change nothing again."""
-        self.head = self.published = recovered.checkpoint.number
-        """The last entry that is journaled, and the last that is known to be published."""
+        self.head = recovered.checkpoint.number
+        """The last entry that is journaled."""
         self._base = recovered.checkpoint
-        self._unpublished: deque[Entry] = deque(recovered.entries)
-        """Journaled and not known to be published, the oldest first."""
+        self._next = recovered.checkpoint
+        """What the next checkpoint says: as of the last entry that is published, and of what was taken since."""
+        self._unpublished = [*recovered.entries]
+        """Journaled and not known to be published, the oldest first: what was recovered, and then one at the most."""
         self._steps: deque[Step] = deque()
         """Of each entry that is journaled since the checkpoint, the oldest first."""
         for entry in recovered.entries:
             self.progress.update(entry.progress)
             self.head = entry.number
-            self._steps.append(Step(entry.number, entry.progress, weight_of_entry(entry.changes, entry.outbox)))
+            self._steps.append(Step(entry.number, weight_of_entry(entry.changes, entry.outbox)))
         self.past = self._base.past
         """What is still to be lived a second time, if it was restored. What was once is never again, though a topic may
         be made anew and be read from its beginning."""
         if self.past is not None and any(map(self.past.is_through, (self._base.progress, self.progress))):
             self.past = None
-            self._base = replace(self._base, past=None)
+            self._base = self._next = replace(self._base, past=None)
         self._memory = memory
         self._store = store
         self._log = log
@@ -79,21 +78,17 @@ class Tail:
         self._meters = meters
         self._logger = logger(partition=self._base.partition)
         self._room = asyncio.Event()
-        self._to_publish = asyncio.Event()
-        self._to_publish.set()
         self._hurry = asyncio.Event()
         """Set when the next checkpoint must not wait any longer."""
         self.has_written = False
         """Whether any entry was appended since the recovery."""
         self._is_complete = False
-        self._is_all_published = False
 
     async def append(self, entry: Entry, progress: Progress, weight: int) -> None:
         """Journal the next entry, of about so many bytes, once there is room for it. Raises Fenced."""
-        while self.head - self.published >= UNPUBLISHED_ENTRIES or self._needs_checkpoint(entry):
+        while self._needs_checkpoint(entry):
             self._room.clear()
-            if self._needs_checkpoint(entry):
-                self._hurry.set()
+            self._hurry.set()
             await self._room.wait()
         begun = perf_counter()
         await self._store.append(entry)
@@ -102,8 +97,7 @@ class Tail:
         self.head = entry.number
         self.progress = self.journaled = progress
         self._unpublished.append(entry)
-        self._steps.append(Step(entry.number, entry.progress, weight))
-        self._to_publish.set()
+        self._steps.append(Step(entry.number, weight))
 
     def _needs_checkpoint(self, entry: Entry) -> bool:
         """Whether there is no place for the entry, or too much is held in memory or would have to be by a new owner,
@@ -114,29 +108,16 @@ class Tail:
         return is_full or self._memory.unsaved_bytes >= MOST_UNSAVED_BYTES or to_recover >= MOST_TO_RECOVER_BYTES
 
     def complete(self) -> None:
-        """No entry will follow."""
+        """Nothing will follow what is published: write a last checkpoint."""
         self._is_complete = True
-        self._to_publish.set()
+        self._hurry.set()
 
     async def publish(self) -> None:
-        """Publish the entries in order, as many at once as there are, until the log has taken them; ends when the tail
-        is complete and published.
-        """
-        while True:
-            await self._to_publish.wait()
-            self._to_publish.clear()
-            entries = [*self._unpublished]
-            if entries:
-                await self._publish([record for entry in entries for record in entry.outbox])
-                self.published = entries[-1].number
-                for _ in entries:
-                    self._unpublished.popleft()
-                self._room.set()
-                self._to_publish.set()
-            elif self._is_complete:
-                self._is_all_published = True
-                self._hurry.set()
-                return
+        """Publish, in order, what is journaled and not known to be published; return when the log has taken it."""
+        if self._unpublished:
+            await self._publish([record for entry in self._unpublished for record in entry.outbox])
+            self._unpublished.clear()
+        self._next = replace(self._next, number=self.head, progress=self.progress)
 
     async def _publish(self, records: list[Outgoing]) -> None:
         begun = perf_counter()
@@ -154,14 +135,14 @@ class Tail:
             self._meters.published.labels(topic).inc(count)
 
     async def checkpoint_often(self) -> None:
-        """Write a checkpoint from time to time, and a last one when everything is published. Raises Fenced."""
+        """Write a checkpoint from time to time, and a last one when the tail is complete. Raises Fenced."""
         is_last, wait_s = False, self._interval_s
         while not is_last:
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
                     await self._hurry.wait()
             self._hurry.clear()
-            is_last = self._is_all_published  # and not only by the time that this checkpoint is written
+            is_last = self._is_complete  # and not only by the time that this checkpoint is written
             begun = asyncio.get_running_loop().time()
             try:
                 await self.checkpoint()
@@ -176,19 +157,11 @@ class Tail:
 
     async def checkpoint(self) -> None:
         """Write what changed, up to the last published entry. Raises Fenced."""
-        through = self.published
-        if through == self.head:
-            progress = self.progress
-        else:
-            progress = self._base.progress.copy()
-            for step in self._steps:
-                if step.number <= through:
-                    progress.update(step.progress)
-        if through == self._base.number and progress == self._base.progress:
+        checkpoint = self._next
+        if checkpoint == self._base:
             return
         begun = perf_counter()
         changes = self._memory.unsaved()
-        checkpoint = replace(self._base, number=through, progress=progress)
         while len(changes) > SAVED_AT_ONCE:
             some, changes = changes[:SAVED_AT_ONCE], changes[SAVED_AT_ONCE:]
             await self._store.checkpoint(self._base, some)
@@ -196,8 +169,8 @@ class Tail:
         await self._store.checkpoint(checkpoint, changes)
         self._base = checkpoint
         self._memory.saved(changes)
-        while self._steps and self._steps[0].number <= through:
+        while self._steps and self._steps[0].number <= checkpoint.number:
             self._steps.popleft()
         self._room.set()
-        self._feed.commit(progress.positions)
+        self._feed.commit(checkpoint.progress.positions)
         self._meters.checkpoint_s.observe(perf_counter() - begun)

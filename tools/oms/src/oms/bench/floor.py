@@ -121,7 +121,7 @@ def _tracked(parcel: Parcel) -> TrackedParcel:
 
 
 class Lane:
-    """One partition of every topic: a batch is decoded, answered, journaled, and published beside the next."""
+    """One partition of every topic: a batch is decoded, answered, journaled and published."""
 
     def __init__(
         self,
@@ -145,18 +145,14 @@ class Lane:
         self._sent: Counter[tuple[str, int]] = Counter()
 
     async def run(self) -> None:
-        async with asyncio.TaskGroup() as group:
-            publishing = None
-            for number in count(1):
-                records = [await self.waiting.get()]
-                while len(records) < self._most and not self.waiting.empty():
-                    records.append(self.waiting.get_nowait())
-                said = list(self._said(records, number))
-                if self._journal is not None:
-                    await self._insert(number, said)
-                if publishing is not None:
-                    await publishing
-                publishing = group.create_task(self._publish(said))
+        for number in count(1):
+            records = [await self.waiting.get()]
+            while len(records) < self._most and not self.waiting.empty():
+                records.append(self.waiting.get_nowait())
+            said = list(self._said(records, number))
+            if self._journal is not None:
+                await self._insert(number, said)
+            await self._publish(said)
 
     def _said(self, records: Iterable[ConsumerRecord], number: int) -> Iterator[Outgoing]:
         now, places = datetime.now(UTC), count()
