@@ -173,6 +173,28 @@ async def test_what_was_decided_before_a_gap_is_published(toys: SimpleNamespace,
     assert world.read(toys.counter, toys.Tally, one).heard == ("voided 1",)
 
 
+async def test_a_gap_is_told_though_kafka_takes_nothing(toys: SimpleNamespace, world: World) -> None:
+    process = await started(toys, world)
+    down = True
+
+    async def refuse(step: str) -> None:
+        if step == "publish" and down:
+            raise ConnectionError("no leader")
+
+    process.before = refuse
+    one, other = toys.orders_on(world, 0, 2)
+    world.topics.write([Outgoing("payment.events", 0, one.encode(), b"{not json", [("ce_type", b"PaymentVoided")])])
+    world.send(voided(other, 3), source="payment/0@a", sequence=3)
+    await settle()
+    assert process.count("throughline_gaps_total") == 1
+    assert len(world.topics.all("payment.events.dead-letter")) == 0
+    down = False
+    await settle()
+    assert process.partition.state == "gap"
+    assert process.count("throughline_gaps_total") == 1
+    assert len(world.topics.all("payment.events.dead-letter")) == 1
+
+
 def test_of_a_compacted_topic_only_the_last_of_a_key_in_a_batch_is_said(toys: SimpleNamespace) -> None:
     world = World()
     outbox = Outbox(world.log)

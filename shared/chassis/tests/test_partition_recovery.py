@@ -245,6 +245,34 @@ async def test_a_write_with_an_unknown_outcome_is_found_out_by_recovering(
     assert {link_of(record)[1] for record in world.topics.all("payment.commands")} == {1}
 
 
+async def test_it_is_recovering_until_what_was_journaled_is_published(toys: SimpleNamespace, world: World) -> None:
+    """Whoever waits for just that sends nothing, so that nothing else tells that it stands still."""
+    died = world.start(toys.counter)
+    order_id = toys.orders_on(world, 0, 1)[0]
+
+    async def die(step: str) -> None:
+        if step == "publish":
+            died.crash()
+
+    died.before = die
+    world.send(toys.ask(order_id, "once"))
+    await asyncio.sleep(3)
+    process = world.start(toys.counter)
+    back_s = asyncio.get_running_loop().time() + 60
+
+    async def down(step: str) -> None:
+        if step == "publish" and asyncio.get_running_loop().time() < back_s:
+            raise ConnectionError("no leader")
+
+    process.before = down
+    await asyncio.sleep(50)
+    assert process.partition.state == "recovering"
+    assert process.count("throughline_publish_failures_total") > 5
+    await asyncio.sleep(SETTLED_S)
+    assert process.partition.state == "running"
+    assert [link_of(record)[1] for record in world.topics.all("payment.commands")] == [1]
+
+
 async def test_it_recovers_once_the_store_is_back(toys: SimpleNamespace, world: World) -> None:
     process = world.start(toys.counter)
     order_id = toys.orders_on(world, 0, 1)[0]

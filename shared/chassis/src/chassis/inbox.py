@@ -158,7 +158,7 @@ class Inbox:
         self._new.put_back([one for one in taken if _is_new(one)])
 
     def decided(self) -> None:
-        """What was taken is dealt with."""
+        """What was taken is dealt with: decided on, journaled and published."""
         self._begun = False
         self._since = self._clock.now()
 
@@ -173,5 +173,5 @@ class Inbox:
                 await self._woken.wait()
 
     def stalled_s(self) -> float:
-        """For how many seconds inputs have waited without any being decided on; 0 when none waits."""
+        """For how many seconds inputs have waited without any being dealt with; 0 when none waits."""
         return max(0.0, (self._clock.now() - self._since).total_seconds()) if self._waits() else 0.0

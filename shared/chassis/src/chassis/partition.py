@@ -104,7 +104,7 @@ class Partition:
         return self._positions
 
     def stalled_s(self) -> float:
-        """For how many seconds inputs have waited without any being decided on; 0 when none waits."""
+        """For how many seconds inputs have waited without any being dealt with; 0 when none waits."""
         return self._inbox.stalled_s()
 
     @property
@@ -184,12 +184,12 @@ class Partition:
         ends = await self._start_feed(topics)
         self._missed = {topic: end for topic, end in ends.items() if not BY_NAME[topic].open}
         self._inbox.open(topics)
-        self.state = "running" if gap is None else "gap"
         if gap is None and past is not None:
-            self.state = "reliving"
             most = self._limits.inbox_max_messages
             chronicle = Chronicle(self._feed, self._service.topics, past, self._positions, most)
             self._intake = Reliving(chronicle, self._time, held.alarms, held.calls, self._inbox)
+        await held.tail.publish()  # what an earlier owner may not have published any more
+        self.state = "gap" if gap is not None else "reliving" if past is not None else "running"
         self._logger.info(
             "recovered", entry=held.tail.head, republishing=len(recovered.entries), epoch=recovered.checkpoint.epoch
         )
@@ -212,7 +212,6 @@ class Partition:
             checkpoints = group.create_task(held.tail.checkpoint_often())
             showing = group.create_task(held.showing.run())
             ahead = group.create_task(held.look_ahead(self._inbox.wake))
-            await held.tail.publish()  # what an earlier owner may not have published any more
             gap = await self._decide_all()
             calls.cancel()
             held.tail.complete()
@@ -242,32 +241,31 @@ class Partition:
                 folded = await self._fold(taken, unfit)
             size = min(most, 2 * size)
             await self._commit(folded)
-            self._inbox.decided()
             if folded.gap is not None:
                 self._see(folded.gap)
+            # Now, and not beside the next batch: deciding holds up the event loop, and what is to be published with it.
+            await self._held.tail.publish()
+            self._inbox.decided()
+            if folded.gap is not None:
                 return folded.gap
             if folded.has_released or self._is_past_gap() or self._has_relived:
                 return None  # what rang, was answered or came meanwhile was not heard: it comes again
         return None
 
     async def _commit(self, folded: Folded) -> None:
-        """Journal what came of a batch, and publish it before the next is decided on: deciding holds up the event loop,
-        and what is to be published would wait for it.
-        """
-        tail = self._held.tail
-        if folded.entry is None:
-            tail.progress = folded.progress
-        else:
-            await tail.append(folded.entry, folded.progress, folded.weight)
+        if folded.entry is not None:
+            await self._held.tail.append(folded.entry, folded.progress, folded.weight)
             for change in folded.entry.changes:
                 self._held.remember(folded.stored[change.key], change)
+        else:
+            self._held.tail.progress = folded.progress
         self._positions = folded.progress.positions
-        await tail.publish()
 
     async def _note_gap(self) -> None:
         """Have it remembered where the partition stands still, before anything is said about it."""
         if self.state == "gap":
             await self._commit(await self._fold([]))
+            await self._held.tail.publish()
 
     @property
     def _has_relived(self) -> bool:
