@@ -8,6 +8,7 @@ import pytest
 from chassis.archive import Archive
 from chassis.decision import Decision, Document
 from chassis.entry import Change, Entry, Progress, Recovered
+from chassis.kinds import UnreadableDocument
 from chassis.mongo import MongoStore, connect
 from chassis.ports import Unavailable
 from chassis.service import Service
@@ -43,7 +44,9 @@ class Kitchen:
 
 
 def changes_of(number: int, *jars: Jar) -> tuple[Change, ...]:
-    return tuple(Change(jar.key, jar.model_dump_json().encode(), None, False, None, number) for jar in jars)
+    return tuple(
+        Change(jar.key, jar.model_dump_json(warnings=False).encode(), None, False, None, number) for jar in jars
+    )
 
 
 @pytest.fixture
@@ -85,6 +88,22 @@ async def test_lists_the_ids_of_a_kind(kitchen: Kitchen) -> None:
     await kitchen.checkpoint(1, Jar(id="a", cookies=1), Jar(id="b", cookies=1))
 
     assert {id_ async for id_ in kitchen.archive.ids(Jar)} == {"a", "b"}
+
+
+async def test_says_which_document_cannot_be_read_and_reads_the_others(kitchen: Kitchen) -> None:
+    """Whether it is in the journal or in the documents; and it does not repeat what is in there."""
+    await kitchen.journal(1, Jar(id="a", cookies=1), Jar.model_construct(id="b", cookies="secret"))
+    await kitchen.checkpoint(1, Jar(id="a", cookies=1), Jar.model_construct(id="b", cookies="secret"))
+    await kitchen.journal(2, Jar.model_construct(id="c", cookies="secret"))
+
+    found = await kitchen.archive.latest(["jar/a", "jar/b", "jar/c"])
+
+    assert found["jar/a"] == Jar(id="a", cookies=1)
+    for key in ("jar/b", "jar/c"):
+        why = found[key]
+        assert isinstance(why, UnreadableDocument)
+        assert str(why).startswith(f"{key}: cookies: ")
+        assert "secret" not in str(why)
 
 
 async def test_says_so_when_nobody_answers() -> None:

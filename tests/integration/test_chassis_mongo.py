@@ -244,6 +244,17 @@ async def test_documents_come_back_as_they_were_without_any_loss(store: MongoSto
     assert await store.alarms(0, None, NOON + timedelta(days=1)) == [(basket.key, NOON)]
 
 
+async def test_a_reader_names_the_document_that_it_cannot_read_without_what_is_in_it(toy: Toy) -> None:
+    owner = await toy.store.recover(0, "w")
+    secret = Change("basket/a", b'{"id": "a", "amount": "secret"}', None, False, None, 1)
+    await toy.store.checkpoint(through(owner, 1), [secret])
+
+    with pytest.raises(UnreadableDocument, match=r"basket/a: amount: (?!.*secret)"):
+        await toy.reader.get(Basket, "a")
+    with pytest.raises(UnreadableDocument, match=r"basket/a: amount: (?!.*secret)"):
+        await toy.reader.find(Basket, {})
+
+
 async def test_alarms_are_read_from_one_moment_to_before_another(store: MongoStore) -> None:
     owner = await store.recover(0, "w")
     minutes = [NOON + timedelta(minutes=number) for number in range(4)]

@@ -4,9 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
+from unittest.mock import AsyncMock
 
 import pytest
+import structlog
 from chassis.decision import D
+from chassis.kinds import UnreadableDocument
 from chassis.ports import Unavailable
 from chassis.testing import Rehearsal, Shelf
 from inventory import view
@@ -231,6 +234,21 @@ async def test_is_right_while_redis_does_not_answer_and_afterwards(
     assert meanwhile == [Level("BERLIN", "LAMP", 3, 0)]
     assert afterwards == [("BERLIN", 2)], "what was missed is there"
     assert await shown(availability, store, "BERLIN") == [("BERLIN", 1)]
+
+
+async def test_is_not_made_again_from_what_cannot_be_read(
+    availability: Availability, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is for the next who asks, and the one who asked now is told what is wrong."""
+    store.holds(lamps(3, version=7))
+    with monkeypatch.context() as patch, structlog.testing.capture_logs() as logged:
+        patch.setattr(store, "find", AsyncMock(side_effect=UnreadableDocument("stock/BERLIN/LAMP: version: wrong")))
+        with pytest.raises(UnreadableDocument):
+            await whole(availability, store)
+        assert availability._rebuilding is not None
+        await availability._rebuilding
+
+    assert [line["reason"] for line in logged] == ["stock/BERLIN/LAMP: version: wrong"]
 
 
 async def test_is_right_after_redis_refused_a_write(availability: Availability, store: Store, redis: Redis) -> None:

@@ -9,6 +9,7 @@ import httpx
 import pytest
 from chassis.body import AsJson
 from chassis.http import STREAMED, STREAMING, create_app
+from chassis.kinds import UnreadableDocument
 from chassis.ports import Unavailable
 from chassis.problem import Problem
 from chassis.telemetry import Meters
@@ -33,6 +34,16 @@ class Page(BaseModel):
 
 
 GOOD: dict[str, Any] = {"lines": [{"sku": "mug", "quantity": 2}]}
+UNSOLD = Reason(path="lines[0].sku", code="unknown", message="nobody sells it")
+ODD = {"loc": ("body", "x", 0), "type": "Odd-Type!", "msg": "odd", "input": "secret"}
+FAILURES = {
+    "problem": Problem(409, "Conflict", "it cannot be done now", (UNSOLD,)),
+    "unavailable": Unavailable("Kafka does not take messages at the moment; try again"),
+    "unreadable": UnreadableDocument("baskets/a: lines: Field required"),
+    "not-found": HTTPException(404, "no such basket", {"X-Hint": "look elsewhere"}),
+    "odd": RequestValidationError([ODD]),
+    "bug": RuntimeError("the secret of the shop"),
+}
 
 
 def routes() -> APIRouter:
@@ -52,19 +63,8 @@ def routes() -> APIRouter:
 
     @router.get("/fail/{how}")
     async def fail(how: str, count: int = 1) -> int:
-        match how:
-            case "problem":
-                reason = Reason(path="lines[0].sku", code="unknown", message="nobody sells it")
-                raise Problem(409, "Conflict", "it cannot be done now", (reason,))
-            case "unavailable":
-                raise Unavailable("Kafka does not take messages at the moment; try again")
-            case "not-found":
-                raise HTTPException(404, "no such basket", {"X-Hint": "look elsewhere"})
-            case "odd":
-                found = {"loc": ("body", "x", 0), "type": "Odd-Type!", "msg": "odd", "input": "secret"}
-                raise RequestValidationError([found])
-            case "bug":
-                raise RuntimeError("the secret of the shop")
+        if how in FAILURES:
+            raise FAILURES[how]
         return count
 
     return router
@@ -263,6 +263,11 @@ async def test_a_bug_says_nothing_about_itself(shell: Shell) -> None:
     response = await shell.client.get("/fail/bug")
     said(response, 500)
     assert "secret" not in response.text
+
+
+async def test_a_document_that_cannot_be_read_is_named(shell: Shell) -> None:
+    body = said(await shell.client.get("/fail/unreadable"), 500)
+    assert body["detail"] == "this version of the service cannot read baskets/a: lines: Field required"
 
 
 async def test_health_is_being_alive_and_readiness_is_progress(shell: Shell) -> None:

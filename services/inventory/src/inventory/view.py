@@ -15,6 +15,7 @@ from typing import TypeVar
 from uuid import uuid4
 
 from chassis.decision import Document
+from chassis.kinds import UnreadableDocument
 from chassis.ports import Reader, Unavailable
 from chassis.telemetry import logger
 from redis.asyncio import Redis
@@ -204,7 +205,7 @@ class Availability:
                 await self._writing.ask(partial(self._put, stocks))
                 last = stocks[-1].id
             await self._writing.ask(lambda: self._finish(keys=[PREFIX], args=[token, self._refresh_ms]))
-        except Unavailable as failed:
+        except (Unavailable, UnreadableDocument) as failed:
             logger().warning("availability: the copy in Redis is not made again", reason=str(failed))
 
     def _put(self, stocks: Iterable[Stock]) -> Awaitable[object]:

@@ -4,13 +4,17 @@ from collections.abc import AsyncIterator, Collection, Mapping
 from types import TracebackType
 from typing import Any, Self
 
+from pydantic_core import from_json
 from pymongo.errors import PyMongoError
 
 from chassis.decision import Document
-from chassis.kinds import kinds_of
+from chassis.kinds import UnreadableDocument, kinds_of, read_document
 from chassis.mongo import connect
 from chassis.ports import Unavailable
 from chassis.raw import content_of, place_of
+
+Remembered = Document | UnreadableDocument
+"""A document, or why this version cannot read what is there."""
 
 
 class Archive:
@@ -31,8 +35,8 @@ class Archive:
     async def __aexit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
         self._client.close()
 
-    async def latest(self, keys: Collection[str]) -> Mapping[str, Document]:
-        """The documents of these keys that exist, as the last journal entry left them."""
+    async def latest(self, keys: Collection[str]) -> Mapping[str, Remembered]:
+        """The documents of these keys that exist, as the last journal entry left them, or why one cannot be read."""
         try:
             # The journal first: what is overwritten in it meanwhile is in the documents by then.
             found = await self._journaled(set(keys))
@@ -44,23 +48,29 @@ class Archive:
                 async for raw in self._database[kind].find({"_id": {"$in": ids}}, {"entry": 1, "body": 1}):
                     key = f"{kind}/{raw['_id']}"
                     if key not in found or raw["entry"] > found[key][0]:
-                        found[key] = (raw["entry"], self._models[kind].model_validate(raw["body"], strict=False))
+                        found[key] = (raw["entry"], self._read(key, raw["body"]))
         except PyMongoError as failure:
             raise Unavailable(f"MongoDB: {failure}") from failure
         return {key: document for key, (_, document) in found.items()}
 
-    async def _journaled(self, keys: Collection[str]) -> dict[str, tuple[int, Document]]:
+    async def _journaled(self, keys: Collection[str]) -> dict[str, tuple[int, Remembered]]:
         """The documents that the entries after the checkpoints changed, each with the number of the last of these."""
-        found: dict[str, tuple[int, Document]] = {}
+        found: dict[str, tuple[int, Remembered]] = {}
         async for checkpoint in self._database["checkpoints"].find({}, {"number": 1}):
             number = checkpoint["number"] + 1
             while entry := await self._entry(checkpoint["_id"], number):
                 for key, body, *_ in content_of(entry)["changes"]:
                     if key in keys:
-                        model = self._models[key.partition("/")[0]]
-                        found[key] = (number, model.model_validate_json(body))
+                        found[key] = (number, self._read(key, body))
                 number += 1
         return found
+
+    def _read(self, key: str, body: bytes | Mapping[str, object]) -> Remembered:
+        try:
+            # What the journal has is read as MongoDB's copy of it is: it is to be wrong in the same words.
+            return read_document(self._models, key, from_json(body) if isinstance(body, bytes) else body)
+        except UnreadableDocument as unreadable:
+            return unreadable
 
     async def _entry(self, partition: int, number: int) -> Mapping[str, Any] | None:
         wanted = {"_id": place_of(partition, number), "number": number}

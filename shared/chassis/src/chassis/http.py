@@ -24,6 +24,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from chassis.kinds import UnreadableDocument
 from chassis.ports import Unavailable
 from chassis.problem import Problem
 from chassis.telemetry import Meters, logger
@@ -204,6 +205,11 @@ def _handle_errors(app: FastAPI, routers: Sequence[APIRouter]) -> None:
         response = problem(503, "Unavailable", str(error))
         response.headers["Retry-After"] = "1"
         return response
+
+    @app.exception_handler(UnreadableDocument)
+    async def unreadable(request: Request, error: UnreadableDocument) -> JSONResponse:
+        logger(path=request.url.path).error("a stored document cannot be read", reason=str(error))
+        return problem(500, "Unreadable document", f"this version of the service cannot read {error}")
 
     @app.exception_handler(HTTPException)
     async def plain(request: Request, error: HTTPException) -> JSONResponse:

@@ -6,7 +6,7 @@ from contracts.wire import Unreadable, reasons_of
 from pydantic import ValidationError
 
 from chassis.dead_letter import DeadLetter
-from chassis.decision import Document
+from chassis.decision import D, Document
 from chassis.gap import Gap
 from chassis.parking import Parked
 from chassis.repair import Repair
@@ -22,17 +22,28 @@ def kinds_of(documents: Iterable[type[Document]]) -> dict[str, type[Document]]:
     return {model.kind: model for model in (*OF_THE_ENGINE, *documents)}
 
 
+MOST_SAID = 1000
+"""So many characters of what is wrong with a document are told: a newer version's may be wrong in a hundred places."""
+
+
 class UnreadableDocument(Exception):  # noqa: N818 - named for what is there
     """The message says which document this version of the service cannot read, and why, without what is in it."""
 
 
 def read_document(models: Mapping[str, type[Document]], key: str, body: bytes | Mapping[str, object]) -> Document:
-    """The document of this key, from JSON or from what MongoDB has of it. Raises UnreadableDocument."""
+    """The document of this key, whatever its kind. Raises UnreadableDocument."""
     model = models.get(key.partition("/")[0])
     if model is None:
         raise UnreadableDocument(f"{key}: this version knows no documents of its kind")
+    return read_as(model, key, body)
+
+
+def read_as(model: type[D], key: str, body: bytes | Mapping[str, object]) -> D:
+    """The document of this key, from JSON or from what MongoDB has of it. Raises UnreadableDocument."""
     try:
         return model.model_validate_json(body) if isinstance(body, bytes) else model.model_validate(body, strict=False)
     except ValidationError as error:
         why = Unreadable(reasons_of(error))
-        raise UnreadableDocument(f"{key}: {why}") from None  # pydantic's own message repeats what is in the document
+        raise UnreadableDocument(
+            f"{key}: {why}"[:MOST_SAID]
+        ) from None  # pydantic's own message repeats what is in the document

@@ -10,7 +10,7 @@ from pymongo.errors import ConnectionFailure
 
 from chassis.census import questions
 from chassis.decision import D
-from chassis.kinds import kinds_of
+from chassis.kinds import kinds_of, read_as
 from chassis.mongo import Client
 from chassis.ports import Unavailable
 from chassis.raw import CODEC, Raw, stored_as
@@ -31,7 +31,7 @@ class MongoReader:
         """One document; see `chassis.ports.Reader`."""
         with _saying_unavailable():
             raw = await self._lookups[model.kind].get(id)
-        return model.model_validate(raw["body"], strict=False) if raw else None
+        return _read(model, raw) if raw else None
 
     async def _look_up(self, kind: str, ids: Collection[str]) -> Mapping[str, Raw]:
         collection = self._database[kind]
@@ -55,7 +55,7 @@ class MongoReader:
         cursor = cursor.sort([(stored_as(name), direction) for name, direction in sort]).limit(limit)
         with _saying_unavailable():
             found = [raw async for raw in cursor]
-        return [model.model_validate(raw["body"], strict=False) for raw in found]
+        return [_read(model, raw) for raw in found]
 
     async def stuck(self) -> AsyncIterator[Count]:
         """How much of what waits for a person; see `chassis.ports.Ward`."""
@@ -71,6 +71,10 @@ def _saying_unavailable() -> Iterator[None]:
         yield
     except ConnectionFailure as failure:
         raise Unavailable("MongoDB does not answer at the moment; try again") from failure
+
+
+def _read(model: type[D], raw: Raw) -> D:
+    return read_as(model, f"{model.kind}/{raw['_id']}", raw["body"])
 
 
 def _query(where: Mapping[str, object]) -> Raw:

@@ -133,8 +133,8 @@ async def _look_for_others(
     ]
     for name, store in stores.items():
         ids = [id_ async for id_ in store.ids(Parked)]
-        documents = (await store.latest([Parked.key_of(id_) for id_ in ids])).values()
-        findings += [parked(name, one) for one in documents if isinstance(one, Parked) and one.open]
+        documents = await store.latest([Parked.key_of(id_) for id_ in ids])
+        findings += [found for key, one in documents.items() for found in parked(name, key, one)]
     return findings
 
 

@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from chassis.decision import Document
+from chassis.archive import Remembered
+from chassis.kinds import UnreadableDocument
 from chassis.parking import Parked
 from chassis.testing import NOON
 from contracts.order import OrderPlaced
@@ -17,7 +18,7 @@ from oms.replay import Replayer
 Stage = Any
 """The conftest's class, which cannot be imported from here."""
 Judge = Callable[[Sequence[Record]], tuple[Verdict, list[Judged]]]
-Stores = dict[str, dict[str, Document]]
+Stores = dict[str, dict[str, Remembered]]
 Compare = Callable[[Stores], list[Finding]]
 
 
@@ -96,7 +97,18 @@ async def test_finds_a_document_that_is_not_there(shop: Stage, compare: Compare,
     [found] = compare(without(shop.documents, service))
 
     assert found.check == "store"
-    assert "not there" in found.what or "there is no document" in found.what
+    assert "there is no document" in found.what
+
+
+@pytest.mark.parametrize("service", ["order", "payment", "fulfillment", "shipping", "inventory"])
+async def test_names_a_document_that_cannot_be_read_and_why(shop: Stage, compare: Compare, service: str) -> None:
+    why = UnreadableDocument("some/key: total: Field required")
+    unreadable = dict.fromkeys(shop.documents[service], why)
+
+    [found] = compare({**shop.documents, service: unreadable})
+
+    assert found.place.startswith(f"{service}/")
+    assert "this version cannot read some/key: total: Field required, but" in found.what
 
 
 async def test_does_not_care_when_a_silent_input_was_taken(shop: Stage, compare: Compare) -> None:
@@ -134,7 +146,15 @@ async def test_does_not_care_which_route_a_revision_would_have_had_that_makes_no
 
 def test_names_what_is_parked() -> None:
     what = Parked(id="2/web:1", place="web:1", partition=2, since=NOON, why="KeyError", reason="KeyError: 'sku'")
-    found = parked("payment", what)
+    [found] = parked("payment", what.key, what)
 
     assert (found.place, found.about) == ("payment/parked/2/web:1", "web:1")
     assert "in partition 2 of the payment service" in found.what
+    assert [*parked("payment", what.key, what.but(open=False))] == []
+
+
+def test_names_what_may_be_parked_and_cannot_be_read() -> None:
+    [found] = parked("payment", "parked/2/web:1", UnreadableDocument("parked/2/web:1: since: Field required"))
+
+    assert found.place == "payment/parked/2/web:1"
+    assert "cannot read parked/2/web:1: since: Field required" in found.what

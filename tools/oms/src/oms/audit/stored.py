@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from chassis.decision import Document
+from chassis.archive import Remembered
+from chassis.kinds import UnreadableDocument
 from chassis.parking import Parked
 from contracts.fulfillment import FulfillmentCancelled, FulfillmentFailed, OrderPacked, OrderPicked
 from contracts.message import SagaStep
@@ -36,7 +37,7 @@ from oms.audit.money import captured, refunded
 from oms.history import History
 from oms.replay import Replayer
 
-Documents = Mapping[str, Document]
+Documents = Mapping[str, Remembered]
 """By key, the documents of one service."""
 
 NEVER = datetime.min.replace(tzinfo=UTC)
@@ -87,16 +88,25 @@ def compare_order(judged: Judged, stored: Mapping[str, Documents], replayer: Rep
     # What is said again, to a command that was given again, tells nothing of what has become of it since.
     said_first = dict.fromkeys(message for _, message in history.of(*STATES_AFTER))
     for (service, key), message in {_home_of_step(message): message for message in said_first}.items():
-        state = getattr(stored[service].get(key), "state", "not there")
+        document = stored[service].get(key)
+        state = getattr(document, "state", None)
         if state not in STATES_AFTER[type(message)]:
-            said = f"it is {state}, but the last that it said is {type(message).__name__}"
+            found = _lack(document) if state is None else f"it is {state}"
+            said = f"{found}, but the last that it said is {type(message).__name__}"
             yield Finding("store", f"{service}/{key}", history.order_id, said)
 
 
-def _compare(judged: Judged, rebuilt: Order, document: Document | None, replayer: Replayer) -> Iterator[Finding]:
+def _lack(document: Remembered | None) -> str:
+    """Why there is nothing to compare with the log."""
+    if isinstance(document, UnreadableDocument):
+        return f"this version cannot read {document}"
+    return "there is no document"
+
+
+def _compare(judged: Judged, rebuilt: Order, document: Remembered | None, replayer: Replayer) -> Iterator[Finding]:
     place = f"order/{rebuilt.key}"
     if not isinstance(document, Order):
-        yield Finding("store", place, rebuilt.id, f"there is no document, but the log says {rebuilt.status}")
+        yield Finding("store", place, rebuilt.id, f"{_lack(document)}, but the log says {rebuilt.status}")
         return
     validated = {message.revision for _, message in judged.history.of(OrderValidated)}
     if not validated:  # then it has no saga, and nothing says which one it would have had
@@ -126,13 +136,12 @@ def _timeless(order: Order) -> Order:
     )
 
 
-def _compare_payment(history: History, revision: int, key: str, document: Document | None) -> Iterator[Finding]:
+def _compare_payment(history: History, revision: int, key: str, document: Remembered | None) -> Iterator[Finding]:
     taken = sum(message.amount for _, message in captured(history) if message.revision == revision)
     returned = sum(message.amount for _, message in refunded(history) if message.revision == revision)
     if not isinstance(document, Payment):
-        yield Finding(
-            "store", f"payment/{key}", history.order_id, "there is no document, but the log has answers of it"
-        )
+        said = f"{_lack(document)}, but the log has answers of it"
+        yield Finding("store", f"payment/{key}", history.order_id, said)
     elif (document.captured, document.refunded) != (taken, returned):
         said = f"{document.captured} captured, {document.refunded} refunded; the log says {taken} and {returned}"
         yield Finding("store", f"payment/{key}", history.order_id, said)
@@ -142,11 +151,11 @@ def key_of_stock(level: Level) -> str:
     return Stock.key_of(Stock.place(level.location, level.sku))
 
 
-def compare_stock(level: Level, document: Document | None) -> Iterator[Finding]:
+def compare_stock(level: Level, document: Remembered | None) -> Iterator[Finding]:
     """What the document of an item says other than the last StockLevel."""
     place, about = f"inventory/{key_of_stock(level)}", f"{level.sku} in {level.location}"
     if not isinstance(document, Stock):
-        yield Finding("store", place, about, f"there is no document, but {level.place} tells of it")
+        yield Finding("store", place, about, f"{_lack(document)}, but {level.place} tells of it")
         return
     logged = (level.available, level.reserved, level.shipped, level.received)
     stored = (document.available, document.reserved, document.shipped, document.received)
@@ -155,8 +164,15 @@ def compare_stock(level: Level, document: Document | None) -> Iterator[Finding]:
         yield Finding("store", place, about, said)
 
 
-def parked(service: str, document: Parked) -> Finding:
+def parked(service: str, key: str, document: Remembered) -> Iterator[Finding]:
     """What waits because the service failed on a message."""
+    if not isinstance(document, Parked):
+        yield Finding("store", f"{service}/{key}", key, _lack(document))
+    elif document.open:
+        yield _waiting(service, document)
+
+
+def _waiting(service: str, document: Parked) -> Finding:
     where = f"in partition {document.partition} of the {service} service"
     what = f"it is parked {where}, which failed on something about it, and keeps what came since"
     return Finding("store", f"{service}/{document.key}", document.place, what)

@@ -44,7 +44,7 @@ def _fetch(url: str, order_id: str, wait_s: float) -> dict[str, Any]:
         raise connection.Unreachable.order_service(url, error) from error
     if not answer.is_success:
         reasons = "; ".join(f"{error['path']}: {error['message']}" for error in found.get("errors", ()))
-        raise NotFound(f"{order_id}: {reasons or found.get('title', 'not found')}")
+        raise NotFound(f"{order_id}: {reasons or found.get('detail') or found.get('title', 'not found')}")
     return found
 
 

@@ -217,7 +217,7 @@ class _Game:
                 self._findings.append(Finding("store", f"{name}/{place}", "", what))
             for key, document in documents.items():
                 if isinstance(document, Parked):
-                    self._findings.append(parked(name, document))
+                    self._findings += parked(name, key, document)
                 elif isinstance(document, REMEMBERED["order"]) and document.id not in known:
                     what = "nothing on the log is about it"
                     self._findings.append(Finding("store", f"order/{key}", document.id, what))
