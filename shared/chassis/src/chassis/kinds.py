@@ -43,7 +43,5 @@ def read_as(model: type[D], key: str, body: bytes | Mapping[str, object]) -> D:
     try:
         return model.model_validate_json(body) if isinstance(body, bytes) else model.model_validate(body, strict=False)
     except ValidationError as error:
-        why = Unreadable(reasons_of(error))
-        raise UnreadableDocument(
-            f"{key}: {why}"[:MOST_SAID]
-        ) from None  # pydantic's own message repeats what is in the document
+        why = f"{key}: {Unreadable(reasons_of(error))}"
+        raise UnreadableDocument(why[:MOST_SAID]) from None  # pydantic's own message repeats what is in the document
