@@ -24,6 +24,7 @@ from contracts.message import Moment, SkuQuantity
 from motor.motor_asyncio import AsyncIOMotorClient
 from oms.fleet import Addresses
 from oms.stack.ports import HOST, free_port
+from pymongo import ReadPreference
 from pymongo.errors import AutoReconnect
 from pymongo.synchronous.pool import Pool
 
@@ -242,6 +243,14 @@ async def test_documents_come_back_as_they_were_without_any_loss(store: MongoSto
     assert await reader.get(Basket, basket.id) == basket
     assert (await store.recover(0, "w")).calling == (basket.key,)
     assert await store.alarms(0, None, NOON + timedelta(days=1)) == [(basket.key, NOON)]
+
+
+async def test_documents_are_read_from_the_primary_whatever_the_url_prefers(stack: Addresses) -> None:
+    """What was forgotten in memory is read again and decided on: a secondary may not have the last of it yet."""
+    client = connect(f"{stack.mongo}&readPreference=secondaryPreferred")
+    assert client.get_database("toy")["basket"].read_preference == ReadPreference.PRIMARY
+    assert await client.get_database("toy")["basket"].find_one({}) is None
+    client.close()
 
 
 async def test_a_reader_names_the_document_that_it_cannot_read_without_what_is_in_it(toy: Toy) -> None:

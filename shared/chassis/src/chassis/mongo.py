@@ -68,8 +68,15 @@ REPAIRS_BY_NAME = Index(Repair.kind, (("repair_id", ASCENDING),))
 
 
 def connect(url: str) -> Client:
-    """A client whose answers can be trusted: majority writes that are in the journal, majority reads, times in UTC."""
-    return AsyncIOMotorClient(url, tz_aware=True, tzinfo=UTC, serverSelectionTimeoutMS=5000, socketTimeoutMS=20_000)
+    """A client whose answers can be trusted: reads from the primary, whatever the URL prefers, and times in UTC."""
+    return AsyncIOMotorClient(
+        url,
+        tz_aware=True,
+        tzinfo=UTC,
+        readPreference="primary",
+        serverSelectionTimeoutMS=5000,
+        socketTimeoutMS=20_000,
+    )
 
 
 class MongoStore:
