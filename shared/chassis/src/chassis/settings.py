@@ -69,7 +69,7 @@ class ChassisSettings(BaseSettings):
     call_timeout_s: Annotated[float, Field(ge=SHORTEST_S, le=300)] = 10.0
     """After how long a call to the outside world counts as unanswered."""
     calls_at_once: Annotated[int, Field(ge=1, le=10_000)] = 64
-    """How many calls to the outside world a service makes at the same time."""
+    """How many calls to the outside world an instance makes at the same time."""
     session_timeout_s: Annotated[float, Field(ge=6, le=300)] = 10.0
     """After how long without a heartbeat Kafka gives a dead instance's partitions to another one."""
     stop_deadline_s: Annotated[float, Field(ge=SHORTEST_S, le=300)] = 10.0
