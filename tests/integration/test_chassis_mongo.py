@@ -125,6 +125,35 @@ async def test_a_partition_that_is_added_while_a_service_runs_is_not_served(toy:
     await toy.store.prepare(PARTITIONS)
 
 
+async def test_a_database_is_not_used_by_another_service(stack: Addresses, toy: Toy) -> None:
+    """As where MONGO_DATABASE is said for all of them at once: they would take each other's entries for their own."""
+    client = connect(stack.mongo)
+    name = toy.store._database.name
+    other = MongoStore(client, name, replace(TOY, name="other"))
+    with pytest.raises(Unavailable, match=f"the database {name} is the toy service's: the other service must have one"):
+        await other.prepare(PARTITIONS)
+    with pytest.raises(Unavailable, match="the toy service's"):
+        await other.prepare(PARTITIONS + 1)
+    owner = await toy.store.recover(PARTITIONS - 1, "w")
+    await toy.store.append(entry(owner, 1))
+    await toy.store.checkpoint(through(owner, 1), [])
+    with pytest.raises(Unavailable, match="the toy service's"):
+        await other.prepare(PARTITIONS)
+    await toy.store.prepare(PARTITIONS)
+    client.close()
+
+
+async def test_a_database_that_was_begun_before_services_put_their_names_in_is_taken_over(
+    stack: Addresses, toy: Toy
+) -> None:
+    client = connect(stack.mongo)
+    database = client.get_database(toy.store._database.name)
+    await database["checkpoints"].update_many({}, {"$unset": {"service": ""}})
+    await toy.store.prepare(PARTITIONS)
+    assert [row["service"] async for row in database["checkpoints"].find({"service": {"$exists": True}})] == ["toy"]
+    client.close()
+
+
 async def test_the_partition_that_tells_how_many_there_are_begins_as_any_other(store: MongoStore) -> None:
     first, last = [(await store.recover(number, "w")).checkpoint for number in (0, PARTITIONS - 1)]
     assert replace(first, partition=last.partition, incarnation=last.incarnation) == last

@@ -90,6 +90,7 @@ class MongoStore:
         *,
         name_incarnation: Callable[[], str] = lambda: secrets.token_hex(4),
     ) -> None:
+        self._service = service.name
         self._models = kinds_of(service.documents)
         self._name_incarnation = name_incarnation
         self._indexes = (REPAIRS_BY_NAME, *service.indexes)
@@ -108,34 +109,45 @@ class MongoStore:
     async def prepare(self, partitions: int) -> None:
         """Create the indexes that are not there yet, for a service whose topics have so many partitions.
 
-        Raises Unavailable when MongoDB does not answer, or when they had another number before: keys would live in
-        other partitions than their documents.
+        Raises Unavailable when MongoDB does not answer, and when the database is another service's, or was begun with
+        another number.
         """
         try:
+            self._check(await self._begin(partitions), partitions)
             await self._create_indexes()
-            before = await self._partitions_before(partitions)
         except PyMongoError as failure:
             raise Unavailable(f"MongoDB: {failure}") from failure
-        if partitions != before:
-            raise Unavailable(
-                f"each topic has {partitions} partitions now, and had {before} when the database {self._database.name} "
-                f"was begun: what is in it would not be found. Bring back topics with {before}, or begin with empty "
-                "topics and databases"
-            )
         self._partitions = partitions
 
-    async def _partitions_before(self, now: int) -> int:
-        """How many partitions the topics had when the database was begun; as many as now if it was not.
+    def _check(self, last: Raw, partitions: int) -> None:
+        """See that the database is ours. With another number of partitions keys would live in others than their
+        documents; two services would take each other's entries for their own.
+        """
+        name, owner, before = self._database.name, last["service"], last["_id"] + 1
+        if owner != self._service:
+            raise Unavailable(
+                f"the database {name} is the {owner} service's: the {self._service} service must have one of its own "
+                "(MONGO_DATABASE)"
+            )
+        if before != partitions:
+            raise Unavailable(
+                f"each topic has {partitions} partitions now, and had {before} when the database {name} was begun: "
+                f"what is in it would not be found. Bring back topics with {before}, or begin with empty topics and "
+                "databases"
+            )
 
-        The checkpoint of the last partition says so. It is the first that is written, so that it is there also where
-        other instances have yet to come to theirs.
+    async def _begin(self, partitions: int) -> Raw:
+        """The checkpoint of the last partition, which says how many the topics had when the database was begun, and
+        whose that is. It is written first, so that it is there also where other instances have yet to come to theirs.
         """
         last = await self._checkpoints.find_one({}, {"_id": 1}, sort=[("_id", DESCENDING)])
-        if last is not None:
-            return int(last["_id"]) + 1
-        begun = {"$setOnInsert": {"epoch": 0, **self._begun()}}
-        await self._checkpoints.update_one({"_id": now - 1}, begun, upsert=True)
-        return now
+        at = {"_id": partitions - 1 if last is None else last["_id"]}
+        await self._checkpoints.update_one(at, {"$setOnInsert": {"epoch": 0, **self._begun()}}, upsert=True)
+        owner = {"service": {"$ifNull": ["$service", self._service]}}
+        begun: Raw = await self._checkpoints.find_one_and_update(
+            at, [{"$set": owner}], {"service": 1}, return_document=ReturnDocument.AFTER
+        )
+        return begun
 
     def _begun(self) -> Raw:
         """What the checkpoint of a partition says at first, but for its owners."""
