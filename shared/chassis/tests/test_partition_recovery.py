@@ -89,6 +89,16 @@ async def test_nothing_dies_and_everything_is_heard_once(toys: SimpleNamespace, 
     assert len(story.bank) == len(story.orders)
 
 
+def die_before(process: Process, step: str) -> None:
+    """Let the process die when it is about to take a step of this name."""
+
+    async def die(name: str) -> None:
+        if name == step:
+            process.crash()
+
+    process.before = die
+
+
 def steps_of(toys: SimpleNamespace, place: int) -> list[str]:
     """The steps that one of the processes takes in the story."""
 
@@ -250,11 +260,7 @@ async def test_it_is_recovering_until_what_was_journaled_is_published(toys: Simp
     died = world.start(toys.counter)
     order_id = toys.orders_on(world, 0, 1)[0]
 
-    async def die(step: str) -> None:
-        if step == "publish":
-            died.crash()
-
-    died.before = die
+    die_before(died, "publish")
     world.send(toys.ask(order_id, "once"))
     await asyncio.sleep(3)
     process = world.start(toys.counter)
@@ -357,11 +363,7 @@ async def test_a_document_that_a_view_did_not_see_before_a_crash_is_shown_after_
     process = world.start(counter)
     order_id = toys.orders_on(world, 0, 1)[0]
 
-    async def die(step: str) -> None:
-        if step == "show":
-            process.crash()
-
-    process.before = die
+    die_before(process, "show")
     world.send(toys.ask(order_id, "once"))
     await asyncio.sleep(2)
     assert shown == {}

@@ -184,12 +184,14 @@ class Partition:
         ends = await self._start_feed(topics)
         self._missed = {topic: end for topic, end in ends.items() if not BY_NAME[topic].open}
         self._inbox.open(topics)
+        state = "running" if gap is None else "gap"
         if gap is None and past is not None:
+            state = "reliving"
             most = self._limits.inbox_max_messages
             chronicle = Chronicle(self._feed, self._service.topics, past, self._positions, most)
             self._intake = Reliving(chronicle, self._time, held.alarms, held.calls, self._inbox)
         await held.tail.publish()  # what an earlier owner may not have published any more
-        self.state = "gap" if gap is not None else "reliving" if past is not None else "running"
+        self.state = state
         self._logger.info(
             "recovered", entry=held.tail.head, republishing=len(recovered.entries), epoch=recovered.checkpoint.epoch
         )

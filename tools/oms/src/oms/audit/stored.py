@@ -169,10 +169,6 @@ def parked(service: str, key: str, document: Remembered) -> Iterator[Finding]:
     if not isinstance(document, Parked):
         yield Finding("store", f"{service}/{key}", key, _lack(document))
     elif document.open:
-        yield _waiting(service, document)
-
-
-def _waiting(service: str, document: Parked) -> Finding:
-    where = f"in partition {document.partition} of the {service} service"
-    what = f"it is parked {where}, which failed on something about it, and keeps what came since"
-    return Finding("store", f"{service}/{document.key}", document.place, what)
+        where = f"in partition {document.partition} of the {service} service"
+        what = f"it is parked {where}, which failed on something about it, and keeps what came since"
+        yield Finding("store", f"{service}/{key}", document.place, what)
