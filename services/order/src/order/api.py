@@ -6,7 +6,7 @@ from tempfile import SpooledTemporaryFile
 from typing import Annotated
 
 from chassis.body import AsJson
-from chassis.http import STREAMED, STREAMING
+from chassis.http import STREAMED, STREAMING, is_media_type
 from chassis.paging import Paging
 from chassis.ports import Publisher, Reader, Unavailable
 from chassis.problem import Problem
@@ -91,7 +91,7 @@ def _intake(routes: APIRouter, reader: Reader, publisher: Publisher) -> None:
     )
     async def place_file(request: Request) -> StreamingResponse:
         """Place the orders of a file, one a line, and report on each line. Nothing is undone when a line is refused."""
-        if request.headers.get("content-type", "").split(";")[0].strip().lower() != STREAMED:
+        if not is_media_type(request.headers.get("content-type", ""), STREAMED):
             raise Problem(415, "Unsupported media type", f"send the orders one a line, as {STREAMED}")
         report = SpooledTemporaryFile(MOST_REPORT_BYTES_IN_MEMORY)  # noqa: SIM115 - it is closed when it is sent
         try:

@@ -29,6 +29,7 @@ from chassis.ports import Unavailable
 from chassis.problem import Problem
 from chassis.telemetry import Meters, logger
 
+JSON = "application/json"
 STREAMED = "application/x-ndjson"
 STREAMING: dict[str, Any] = {
     "requestBody": {"required": True, "content": {STREAMED: {"schema": {"type": "string"}}}},
@@ -73,11 +74,11 @@ def problem(status: int, title: str, detail: str = "", reasons: tuple[Reason, ..
 
 
 class StrictBody:
-    """Reads a body before any route runs, and refuses one that is too long, or JSON that two readers could understand
-    differently; the routes at `streaming` read theirs themselves.
+    """Reads a body before any route runs, and refuses one that is too long, is not said to be JSON, or is JSON that two
+    readers could understand differently; the routes at `streaming` read theirs themselves.
 
     Routes get the bytes as they came (see `chassis.body`): FastAPI, told that they are JSON, would parse them in its
-    own way. So nobody is asked what they are.
+    own way.
     """
 
     def __init__(self, app: ASGIApp, streaming: Collection[str]) -> None:
@@ -100,6 +101,12 @@ class StrictBody:
                 refusal = problem(413, "Body too large", f"at most {MOST_OPEN_BODY_BYTES} bytes are read here")
                 await refusal(scope, receive, send)
                 return
+        if body and not _is_said_to_be_json(scope):
+            # Any page in a browser may send what is not JSON to whatever that browser reaches, also on loopback; before
+            # it sends JSON, the browser asks (https://fetch.spec.whatwg.org/#cors-safelisted-request-header).
+            refusal = problem(415, "Unsupported media type", f"send JSON, and say so: Content-Type: {JSON}")
+            await refusal(scope, receive, send)
+            return
         try:
             if body:
                 refuse_oversized(body)
@@ -111,6 +118,16 @@ class StrictBody:
             return
         headers = [header for header in scope["headers"] if header[0] != b"content-type"]
         await self._app({**scope, "headers": headers}, _again(bytes(body), receive), send)
+
+
+def _is_said_to_be_json(scope: Scope) -> bool:
+    said = [value for name, value in scope["headers"] if name == b"content-type"]
+    return bool(said) and all(is_media_type(value.decode("latin-1"), JSON) for value in said)
+
+
+def is_media_type(said: str, wanted: str) -> bool:
+    """Whether a Content-Type names this media type, whatever its parameters are (RFC 9110, 8.3.1)."""
+    return said.split(";")[0].strip().lower() == wanted
 
 
 def _again(body: bytes, receive: Receive) -> Callable[[], Awaitable[Message]]:
