@@ -29,7 +29,7 @@ def errand(name: str, *, waits: bool = True, queued: bool = False) -> Errand:
 
 
 def test_what_waits_takes_room_until_it_waits_no_more() -> None:
-    under_way = UnderWay(2)
+    under_way = UnderWay(2, set())
     under_way.see(errand("a"), NOON)
     under_way.see(errand("b"), NOON)
     assert under_way.room(NOON) == 0
@@ -38,7 +38,7 @@ def test_what_waits_takes_room_until_it_waits_no_more() -> None:
 
 
 def test_what_does_not_move_gives_its_room_back_after_a_while() -> None:
-    under_way = UnderWay(1)
+    under_way = UnderWay(1, set())
     under_way.see(errand("a"), NOON)
     assert under_way.next_room() == NOON + PATIENCE
     assert under_way.room(NOON + PATIENCE - timedelta(milliseconds=1)) == 0
@@ -47,7 +47,7 @@ def test_what_does_not_move_gives_its_room_back_after_a_while() -> None:
 
 
 def test_what_is_queued_keeps_its_room_however_long_it_waits() -> None:
-    under_way = UnderWay(2)
+    under_way = UnderWay(2, set())
     under_way.see(errand("a", queued=True), NOON)
     under_way.see(errand("b"), NOON)
     assert under_way.room(NOON) == 0
@@ -61,9 +61,21 @@ def test_what_is_queued_keeps_its_room_however_long_it_waits() -> None:
     assert under_way.room(later) == 1
 
 
+def test_what_is_queued_and_parked_takes_no_room_until_it_is_released() -> None:
+    parked: set[str] = set()
+    under_way = UnderWay(2, parked)
+    under_way.see(errand("a", queued=True), NOON)
+    under_way.see(errand("b"), NOON)
+    assert under_way.room(NOON) == 0
+    parked.add("a")
+    assert (under_way.room(NOON), under_way.next_room()) == (1, None)
+    parked.remove("a")
+    assert (under_way.room(NOON), under_way.next_room()) == (0, NOON + PATIENCE)
+
+
 @given(st.lists(st.tuples(st.integers(0, 9), st.booleans(), st.integers(0, 8)), max_size=60))
 def test_room_is_what_the_documents_that_moved_lately_leave(moves: list[tuple[int, bool, int]]) -> None:
-    under_way, now, moved = UnderWay(5), NOON, dict[int, datetime]()
+    under_way, now, moved = UnderWay(5, set()), NOON, dict[int, datetime]()
     for document, waits, seconds in moves:
         now += timedelta(seconds=seconds)
         under_way.see(errand(str(document), waits=waits), now)
@@ -104,6 +116,30 @@ async def test_what_is_queued_keeps_its_room_when_its_partition_gets_another_own
     assert second.partition.positions["order.intake"] == begun
     await asyncio.sleep(3600)
     assert second.partition.positions["order.intake"] > begun
+
+
+async def test_what_is_parked_while_it_is_queued_keeps_nobody_from_being_begun(
+    toys: SimpleNamespace, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(toys.Tally, "is_queued", property(lambda tally: tally.alarm is not None))
+    counter = toys.counter_with(topics=(*toys.counter.topics, "order.repairs"))
+    most = LIMITS.under_way_max_documents
+    orders = toys.orders_on(world, 0, most * 4)
+    for order_id in orders:
+        world.send(toys.ask(order_id, "alarm 3600"))
+    first = world.start(counter)
+    await asyncio.sleep(60)
+    begun = first.partition.positions["order.intake"]
+    assert begun < most * 2
+    for number, order_id in enumerate(orders[:begun]):
+        world.send(CompensateOrder(repair_id=f"r-{number}", order_id=order_id, reason="bug", requested_by="Ben"))
+    await asyncio.sleep(60)
+    then = first.partition.positions["order.intake"]
+    assert begun + most <= then < len(orders)
+    await first.stop()
+    second = world.start(counter)
+    await asyncio.sleep(60)
+    assert second.partition.positions["order.intake"] == then
 
 
 async def test_a_repair_is_taken_while_a_burst_waits_for_room(toys: SimpleNamespace, world: World) -> None:

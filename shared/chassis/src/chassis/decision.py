@@ -77,6 +77,16 @@ class Retry:
         return waiting, Trouble(call=call.id, since=since, times=times, why=why[:300], again_at=again_at)
 
 
+def at_once(
+    calls: tuple[C, ...], trouble: Trouble | None, now: datetime
+) -> tuple[tuple[C, ...], Trouble | None]:
+    """The calls, and the trouble that they have been: what waits for its time waits no longer, for somebody asks again."""
+    if trouble is None or trouble.again_at <= now:
+        return calls, trouble
+    waiting = tuple(call.model_copy(update={"not_before": None}) for call in calls)
+    return waiting, trouble.model_copy(update={"again_at": now})
+
+
 def id_in_partition(partition: int, name: str) -> str:
     """The id of a document of which every partition may have one of this name.
 
@@ -108,7 +118,7 @@ class Document(BaseModel):
     @property
     def is_queued(self) -> bool:
         """Whether it waits for somebody who serves one after the other, and soon, so that beginning more beside it only
-        makes it wait longer. It must have a deadline.
+        makes it wait longer. It must have a deadline, and the id of what is parked with it.
         """
         return False
 

@@ -50,9 +50,9 @@ class Held:
         """What its messages are signed with."""
         self.memory = Memory(limits.documents_in_memory)
         self.alarms = Alarms()
-        self.under_way = UnderWay(limits.under_way_max_documents)
         self.parked = set(recovered.parked)
         """The places that are parked."""
+        self.under_way = UnderWay(limits.under_way_max_documents, self.parked)
         self.showing = Showing(service.view, checkpoint.partition)
         self.calls = Calls(service.gateway, time, slots, limits.call_timeout_s, answer, meters)
         self.tail = Tail(

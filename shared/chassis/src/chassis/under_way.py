@@ -1,7 +1,7 @@
 """What a partition has begun and not yet brought to rest: it bounds how much is begun beside it."""
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from datetime import datetime, timedelta
 
 from chassis.decision import Document
@@ -11,10 +11,13 @@ PATIENCE = timedelta(seconds=10)
 
 
 class UnderWay:
-    """Documents that wait for an alarm or an answer and are queued, or moved not long ago; `most` leave no room."""
+    """Documents that wait for an alarm or an answer and are queued, or moved not long ago; `most` leave no room. What is
+    queued and `parked` (see `chassis.parking`) waits for a person, and takes none.
+    """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, parked: Set[str]) -> None:
         self._most = most
+        self._parked = parked
         self._queued: set[str] = set()
         self._moved: OrderedDict[str, datetime] = OrderedDict()
 
@@ -35,10 +38,14 @@ class UnderWay:
         """How many more may be begun; none where it is less than one."""
         while self._moved and now - next(iter(self._moved.values())) >= PATIENCE:
             self._moved.popitem(last=False)
-        return self._most - len(self._moved) - len(self._queued)
+        return self._most - self._count()
 
     def next_room(self) -> datetime | None:
         """When something under way will count no more even if nothing moves; None if there is room, or nothing will."""
-        if len(self._moved) + len(self._queued) < self._most or not self._moved:
+        if self._count() < self._most or not self._moved:
             return None
         return next(iter(self._moved.values())) + PATIENCE
+
+    def _count(self) -> int:
+        parked = sum([key.partition("/")[2] in self._parked for key in self._queued]) if self._parked else 0
+        return len(self._moved) + len(self._queued) - parked
