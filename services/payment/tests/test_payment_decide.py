@@ -391,6 +391,27 @@ def test_asks_for_a_capture_again_until_it_is_done(stage: Stage) -> None:
     assert stage.money == (0, 500, 0)
 
 
+def test_asks_at_once_when_what_it_waits_to_ask_for_is_commanded_again(stage: Stage) -> None:
+    stage.authorized().take(capture())
+    stage.answer(refuse)
+    assert stage.call.not_before == NOON + FIRST
+    before = stage.call
+    assert stage.take(capture()) == ()
+    assert stage.call == before.model_copy(update={"not_before": None})
+    assert stage.payment.trouble is not None
+    assert stage.payment.trouble.again_at == NOON
+    before = stage.call
+    assert stage.take(capture()) == ()
+    assert stage.call is before  # it may be under way, and is not begun a second time
+
+
+def test_asks_for_a_void_at_once_when_it_is_commanded_again(stage: Stage) -> None:
+    stage.authorized().take(void())
+    stage.answer(lose)
+    assert stage.take(void()) == ()
+    assert (stage.call.not_before, stage.call.tries) == (None, 1)
+
+
 @pytest.mark.parametrize(
     ("before", "code"),
     [

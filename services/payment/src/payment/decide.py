@@ -5,7 +5,7 @@ the other, one call at a time.
 from collections.abc import Iterable
 from datetime import datetime
 
-from chassis.decision import CallAnswered, Decision, Documents, Input, Retry, Unknown
+from chassis.decision import CallAnswered, Decision, Documents, Input, Retry, Unknown, at_once
 from chassis.service import Decide
 from contracts.message import Currency, Message
 from contracts.payment import (
@@ -75,6 +75,9 @@ def decider(retry: Retry) -> Decide:
                 known = documents.get(Payment, payment_id(message.order_id, message.revision))
                 before = known or Payment.blank(message, now)
                 payment, said = _obey(before, message)
+                if not said:
+                    calls, trouble = at_once(payment.calls, payment.trouble, now)
+                    payment = payment.but(calls=calls, trouble=trouble)
             case _:
                 return Decision()
         payment, more = _proceed(payment)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from chassis.decision import AlarmRang, Call, CallAnswered, Decision, Documents, Input, Retry, Unknown
+from chassis.decision import AlarmRang, Call, CallAnswered, Decision, Documents, Input, Retry, Unknown, at_once
 from chassis.service import Decide
 from contracts.message import Message, Reason
 from contracts.shipping import (
@@ -81,10 +81,12 @@ def _begin(message: Input, now: datetime) -> Decision:
 
 def _take(known: Shipment, message: Input, policy: Policy, now: datetime) -> Step:
     match message:
-        case CreateShipment():
-            return known, _outcome(known)
-        case CancelShipment():
-            return _cancel(known)
+        case CreateShipment() | CancelShipment():
+            after, said = (known, _outcome(known)) if isinstance(message, CreateShipment) else _cancel(known)
+            if said:
+                return after, said
+            calls, trouble = at_once(after.calls, after.trouble, now)
+            return after.but(calls=calls, trouble=trouble), ()
         case CallAnswered():
             return _hear(known, message, policy, now)
         case _:
