@@ -5,7 +5,7 @@ Two promises are kept, by comparing a message's old schema with its new one:
 - *The log stays readable.* Messages are kept forever, and channels go on writing what they always wrote: a new reader
   takes everything that the old schema allows, and loses no field of it.
 - *Readers need not be upgraded first.* On topics that only our own services write, an old reader takes everything that
-  the new schema allows. It passes over fields that it does not know, so optional fields may be added; but it refuses a
+  the new schema allows. It makes a dead letter of a message that it does not know. It passes over fields that it does not know, so optional fields may be added; but it refuses a
   number beyond the bound that it knows, so bounds may not be widened unnoticed. On open topics the readers are ours
   and the writers are not, so there widening breaks nobody.
 
@@ -48,7 +48,7 @@ class Break:
 def breaks(message: str, old: Schema | None, new: Schema | None, *, open_topic: bool) -> tuple[Break, ...]:
     """Everything in which a change of one message's schema breaks a promise; None stands for no such message."""
     if old is None:
-        return ()
+        return () if open_topic else (Break(message, "", "the message was added", READER),)
     if new is None:
         return (Break(message, "", "the message was removed", LOG),)
     found = {
