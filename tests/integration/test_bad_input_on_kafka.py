@@ -236,6 +236,26 @@ async def test_a_header_whose_name_is_no_text_harms_nobody(stack: Addresses, sho
         await witness.hears(order.order_id, OrderCompleted)
 
 
+@pytest.mark.parametrize("packed", ["gzip", "lz4", "zstd"])
+async def test_a_record_that_would_fill_the_memory_when_it_is_unpacked_is_buried_unread(
+    stack: Addresses, shop: Shop, witness: Witness, packed: str
+) -> None:
+    """Kafka counts a hundred megabytes of zeros as they are packed, and takes them."""
+    order = shop.order({await shop.stocked(LON=1): 1})
+    partition = home_of(order.order_id, PARTITIONS)
+
+    async with AIOKafkaProducer(
+        bootstrap_servers=stack.kafka, compression_type=packed, max_request_size=200_000_000
+    ) as hostile:
+        there = await hostile.send_and_wait(INTAKE, bytes(100_000_000), partition=partition)
+    await shop.send(order)
+
+    buried = await witness.buried(f"{INTAKE}/{partition}/{there.offset}")
+    assert [reason.code for reason in buried.reasons] == ["unreadable"]
+    assert "unpacked" in buried.reasons[0].message
+    await witness.hears(order.order_id, OrderCompleted)
+
+
 @pytest.mark.parametrize(
     "filler", [os.urandom(1_000_000), os.urandom(1000) * 20_000], ids=["one megabyte", "twenty megabytes compressed"]
 )

@@ -18,8 +18,8 @@ from faststream import AckPolicy
 from faststream.kafka import KafkaBroker, Topic
 from faststream.kafka.message import FAKE_CONSUMER, KafkaMessage
 
+from chassis.batches import forgive
 from chassis.feed import KafkaFeed, PatientConsumer
-from chassis.header_names import forgive
 from chassis.partition import Partition
 from chassis.ports import Feed, Hole
 from chassis.settings import ChassisSettings

@@ -21,7 +21,7 @@ from chassis.held import Held
 from chassis.inbox import Inbox, Taken
 from chassis.limits import MOST_SLEEP_S, Limits
 from chassis.past import Chronicle, Time
-from chassis.ports import Clock, Feed, Log, PositionLost, Store
+from chassis.ports import Clock, Feed, Log, PositionLost, RecordDamaged, Store
 from chassis.reliving import Reliving
 from chassis.service import Service
 from chassis.telemetry import Meters, logger
@@ -134,11 +134,14 @@ class Partition:
             except* Exception as failed:
                 gap = None
                 self.state = "recovering"
-                why = f"{type(_first(failed)).__name__}: {_first(failed)}"
-                self._failed = asyncio.get_running_loop().time(), why
-                self._logger.critical("failed; recovering from the journal", reason=why, exc_info=failed)
+                self._tell_failure(_first(failed), failed)
                 await self._pause(RETRY_S)
         self.state = "stopped"
+
+    def _tell_failure(self, failed: Exception, all_that_failed: BaseException) -> None:
+        why = f"{type(failed).__name__}: {failed}"
+        self._failed = asyncio.get_running_loop().time(), why
+        self._logger.critical("failed; recovering from the journal", reason=why, exc_info=all_that_failed)
 
     async def _pause(self, seconds: float) -> None:
         """Wait, but not longer than until the stop."""
@@ -235,12 +238,16 @@ class Partition:
                 continue
             try:
                 folded = await self._fold(taken)
-            except Unfit as unfit:
+            except (Unfit, RecordDamaged) as bad:
                 if len(taken) > 1:
                     self._intake.put_back(taken)
                     size = len(taken) // 2
                     continue
-                folded = await self._fold(taken, unfit)
+                if isinstance(bad, RecordDamaged):
+                    self._tell_failure(bad, bad)
+                    await self._pause(RETRY_S)
+                    return None  # and fetch it again: perhaps it was damaged on the way
+                folded = await self._fold(taken, bad)
             size = min(most, 2 * size)
             await self._commit(folded)
             if folded.gap is not None:

@@ -80,6 +80,14 @@ class Hole:
     headers: Headers = ()
 
 
+class Unread(bytes):
+    """In the place of a record's value: why nobody can read the batch that the record stands for."""
+
+
+class Damaged(Unread):
+    """The batch was good once; perhaps it is whole when it is fetched again."""
+
+
 class Feed(Protocol):
     """Where the records of one partition come from."""
 
@@ -152,6 +160,10 @@ class PositionLost(Exception):  # noqa: N818 - named for what happened
         self.topic = topic
         self.position = position
         self.earliest = earliest
+
+
+class RecordDamaged(Exception):  # noqa: N818 - named for what happened
+    """What Kafka keeps is not what was written to it."""
 
 
 class Unavailable(Exception):  # noqa: N818 - named for the state

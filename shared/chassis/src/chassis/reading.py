@@ -14,7 +14,7 @@ from chassis.entry import Progress
 from chassis.gap import Gap
 from chassis.inbox import Taken
 from chassis.outbox import FORWARDED, Cause, Outbox, cause_of, forwarded, is_forwarded, weight_of
-from chassis.ports import Hole, Log
+from chassis.ports import Damaged, Hole, Log, RecordDamaged, Unread
 from chassis.service import Service
 from chassis.trouble import Trouble, in_a_line
 
@@ -55,7 +55,7 @@ class Reading:
         self._read = Read()
 
     def read(self, taken: Sequence[Taken], progress: Progress, now: datetime) -> Read:
-        """Read the inputs in order, moving `progress` past them."""
+        """Read the inputs in order, moving `progress` past them. Raises RecordDamaged."""
         items = self._read.items
         for one in taken:
             if isinstance(one, AlarmRang):
@@ -69,6 +69,9 @@ class Reading:
         return self._read
 
     def _hear(self, record: Received, progress: Progress, now: datetime) -> Gap | None:
+        if isinstance(record.value, Damaged):
+            place = f"{record.topic}/{self._partition}, up to offset {record.offset}"
+            raise RecordDamaged(f"{place}: {record.value.decode()}")
         link = link_of(record)
         if link is None:
             progress.positions[record.topic] = record.offset + 1
@@ -94,6 +97,9 @@ class Reading:
     def open(self, record: Received, now: datetime) -> Item | None:
         """What is to be decided on, whether the record was heard before or not; None if that is not for us to do."""
         if record.topic == REPAIRS.name and self._is_for_another(record):
+            return None
+        if isinstance(record.value, Unread):
+            self._trouble.bury(record, [Reason(path="", code="unreadable", message=record.value.decode())], now)
             return None
         try:
             envelope = self._decode(record, now)

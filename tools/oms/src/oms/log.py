@@ -9,8 +9,8 @@ from typing import Any, Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
-from chassis.header_names import forgive
+from aiokafka.errors import KafkaError, NoError, for_code
+from chassis.batches import forgive
 from contracts.wire import Headers
 
 from oms.connection import Unreachable
@@ -68,7 +68,6 @@ class LogReader:
             isolation_level="read_committed",
             max_partition_fetch_bytes=4 * 1024 * 1024,
             fetch_max_bytes=32 * 1024 * 1024,
-            check_crcs=False,  # the broker checks what it is sent; reading it here again only costs time
         )
         try:
             await self._consumer.start()
