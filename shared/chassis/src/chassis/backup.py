@@ -22,7 +22,7 @@ from pymongo.errors import PyMongoError
 from chassis.entry import Checkpoint, Entry, Past, begun_anew
 from chassis.mongo import RESTORING, connect
 from chassis.ports import Unavailable
-from chassis.raw import CODEC, Raw, checkpoint_of, entry_of, raw_checkpoint, raw_entry
+from chassis.raw import CODEC, Raw, checkpoint_of, entries_of, entry_of, raw_checkpoint, raw_entry
 
 CHECKPOINTS, JOURNAL = "checkpoints", "journal"
 WRITTEN_AT_ONCE = 500
@@ -124,7 +124,9 @@ class Database:
         checkpoints = [checkpoint_of(raw) for raw in _decoded(content[CHECKPOINTS])]
         with _saying_unavailable():
             for checkpoint in checkpoints:
-                shut = {"$set": {RESTORING: True}, "$max": {"epoch": checkpoint.epoch}}
+                # Whoever serves it all the same is no owner from here on, and finds out by its next checkpoint.
+                next_epoch = {"$add": [{"$max": ["$epoch", checkpoint.epoch]}, 1]}
+                shut = [{"$set": {RESTORING: True, "epoch": next_epoch}}]
                 await self._database[CHECKPOINTS].update_one({"_id": checkpoint.partition}, shut, upsert=True)
             for name in await self._database.list_collection_names():
                 if name != CHECKPOINTS:
@@ -141,6 +143,8 @@ class Database:
     async def _begin_anew(self, checkpoint: Checkpoint, entries: Sequence[Entry], pasts: Mapping[int, Past]) -> int:
         """Let the partition be served again, under a new incarnation."""
         begun, tail = begun_anew(checkpoint, entries, secrets.token_hex(4), pasts[checkpoint.partition])
+        # What such an owner has journaled meanwhile would seem to follow on what is restored.
+        await self._database[JOURNAL].delete_many({"_id": entries_of(checkpoint.partition)})
         if tail:
             await self._database[JOURNAL].insert_many([raw_entry(entry) for entry in tail])
         known = {name: value for name, value in raw_checkpoint(begun).items() if name not in {"_id", "epoch"}}

@@ -42,6 +42,7 @@ from chassis.raw import (
     CODEC,
     Raw,
     checkpoint_of,
+    entries_of,
     entry_of,
     place_of,
     raw_document,
@@ -224,8 +225,7 @@ class MongoStore:
         if claimed.get(RESTORING):
             raise RuntimeError("the database is being restored, or was not restored to the end")
         checkpoint = checkpoint_of(claimed)
-        of_partition = {"$gte": f"{partition}/", "$lt": f"{partition}0"}  # "0" follows "/"
-        after = self._journal.find({"_id": of_partition, "number": {"$gt": checkpoint.number}})
+        after = self._journal.find({"_id": entries_of(partition), "number": {"$gt": checkpoint.number}})
         entries = sorted([entry_of(raw) async for raw in after], key=lambda entry: entry.number)
         for number, entry in enumerate(entries, checkpoint.number + 1):
             if entry.number != number:

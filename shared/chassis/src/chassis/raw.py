@@ -23,6 +23,11 @@ def place_of(partition: int, number: int) -> str:
     return f"{partition}/{place_in_ring(number):03d}"
 
 
+def entries_of(partition: int) -> Raw:
+    """Where the `_id` of an entry of this partition lies."""
+    return {"$gte": f"{partition}/", "$lt": f"{partition}0"}  # "0" follows "/"
+
+
 def raw_progress(progress: Progress) -> Raw:
     # As lists: topics and sources have dots, which MongoDB would take for paths.
     return {

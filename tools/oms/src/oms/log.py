@@ -24,6 +24,8 @@ Spans = Mapping[Part, tuple[int, int]]
 MOST_AT_ONCE = 2000
 POLL_TIMEOUT_MS = 500
 SILENCE_S = 30
+GROUP_ID_NOT_FOUND = 69
+"""What newer brokers say of a group that never had a member (KIP-1043)."""
 
 
 @dataclass(slots=True)
@@ -115,7 +117,12 @@ class LogReader:
             raise Unreachable.kafka(self.brokers, error) from error
         finally:
             await admin.close()
-        return sum(len(one[5]) for answer in described for one in answer.groups)
+        groups = [group for answer in described for group in answer.groups]
+        for error_code, *_ in groups:
+            # A coordinator that is still loading, after Kafka's restart, says so, and beside it that nobody is there.
+            if error_code not in {NoError.errno, GROUP_ID_NOT_FOUND}:
+                raise Unreachable.kafka(self.brokers, for_code(error_code)())
+        return sum(len(group[5]) for group in groups)
 
     async def read(
         self, spans: Spans, on_read: Callable[[int], None] = lambda _: None
