@@ -401,4 +401,5 @@ async def test_a_bug_in_reading_what_a_stranger_wrote_concerns_that_record_only(
     assert world.read(toys.counter, toys.Tally, healthy).heard == ("once",)
     [letter] = world.topics.all(toys.LETTERS)
     assert b"RuntimeError: a bug" in dict(letter.headers)["dead_letter_reasons"]
+    assert process.count("throughline_bugs_total") == 1
     assert process.steps.count("claim") == 1

@@ -58,6 +58,8 @@ class Trouble:
         trace = "".join(traceback.format_exception(bug)) if bug is not None else ""
         self._outbox.pass_on(dead_letter(record, self._service, reasons, now, trace))
         self._later.append(partial(self._tell_buried, record, reasons))
+        if bug is not None:
+            self._later.append(self._meters.bugs.inc)
 
     def set_aside(
         self, place: str, message: Input, record: Received | None, cause: Cause, bug: Exception, now: datetime
@@ -75,7 +77,9 @@ class Trouble:
         before = self._known(parked.key)
         if isinstance(before, Parked):
             parked = parked.but(times=before.times + 1)
-        if record is not None:
+        if record is None:
+            self._later.append(self._meters.bugs.inc)
+        else:
             reasons = [Reason(path="", code="bug", message=in_a_line(bug))]
             kept = with_record(parked, record)
             if kept is not None:
@@ -120,7 +124,6 @@ class Trouble:
         )
 
     def _tell_bug(self, message: Input, cause: Cause, bug: Exception) -> None:
-        self._meters.bugs.inc()
         logger(**about(cause, self._partition)).error(
             "a bug; the order is parked", input=type(message).__name__, cause=cause.id, exc_info=bug
         )

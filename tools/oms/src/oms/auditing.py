@@ -97,7 +97,7 @@ async def _look(log: LogReader, stores: Mapping[str, Archive], policy: Policy, p
         verdict = auditor.conclude()
     if stores:
         findings += await _compare_stock(verdict, stores["inventory"], progress)
-        findings += await _look_for_others(stores, known, auditor.beginnings)
+        findings += await _look_for_others(stores, known | auditor.unjudged, auditor.beginnings)
     return replace(verdict, findings=sorted([*verdict.findings, *findings]))
 
 

@@ -111,6 +111,19 @@ def test_lets_compaction_remove_what_was_overtaken(pen: Write) -> None:
     assert found_in([levels[0], levels[2]]) == []
 
 
+def test_lets_compaction_remove_however_many_were_overtaken(pen: Write) -> None:
+    def level(units: int, sequence: int) -> Record:
+        said = StockLevel(location="LON", sku="MUG", available=units, reserved=0, shipped=0, received=units)
+        record = pen(said).record
+        headers = [(n, str(sequence).encode() if n == "ce_sequence" else value) for n, value in record.headers]
+        return replace(record, headers=headers)
+
+    levels = [level(1, 1), level(2, 2_000_000), level(3, 2_000_001)]
+    assert found_in(levels) == []
+    [(place, what)] = found_in([*levels, level(4, 2_000_001)])
+    assert what == "the message here repeats number 2000001 with another message"
+
+
 def test_does_not_count_what_channels_number(three: list[Record]) -> None:
     by_a_channel = [
         at(record, 7, headers=[(name, b"web" if name == "ce_source" else value) for name, value in record.headers])

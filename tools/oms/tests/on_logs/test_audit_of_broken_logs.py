@@ -316,12 +316,13 @@ async def test_finds_what_could_not_be_read_and_did_not_become_a_dead_letter(
     assert [found.check for found in verdict.findings] == ["delivery"]
 
 
+@pytest.mark.parametrize("code", ["bug", "failed"])
 async def test_finds_a_bug_by_its_dead_letter_and_lets_its_order_wait(
-    whole: Stage, judge: Judge, placed: Place
+    whole: Stage, judge: Judge, placed: Place, code: str
 ) -> None:
     number = next(f"{n}" for n in count(100) if home_of(f"web:{n}", 2) == 0)
     record = whole.send(placed(number))
-    why = b'[{"path": "", "code": "bug", "message": "KeyError: x"}]'
+    why = json.dumps([{"path": "", "code": code, "message": "KeyError: x"}]).encode()
     headers = (*record.headers, ("dead_letter_reasons", why), ("dead_letter_from", record.place.encode()))
     buried = replace(record, topic="order.intake.dead-letter", offset=0, headers=headers)
 

@@ -131,6 +131,20 @@ async def test_finds_nothing_where_one_topic_begins_late(shop: Stage, topic: str
         assert judge(shop, log, spans).findings == []
 
 
+async def test_leaves_out_what_a_database_has_of_orders_that_it_does_not_judge(shop: Stage) -> None:
+    """What is seldom said may begin late where nothing else does."""
+    log, spans = shortened(shop.log, max(record.timestamp for record in shop.log), {"inventory.commands"})
+    with Auditor(shop.policy, PARTITIONS, spans) as auditor:
+        for record in log:
+            auditor.take(record)
+        known = {judged.history.order_id for judged in auditor.judge()}
+    assert "web:first-1" in auditor.unjudged
+    database: Any = Remembered("web:first-1", "web:gone")
+
+    others = await _look_for_others({"order": database}, known | auditor.unjudged, auditor.beginnings)
+    assert [finding.about for finding in others] == ["web:gone"]
+
+
 async def test_finds_what_is_lost_after_the_beginning(shop: Stage) -> None:
     log, spans = shortened(shop.log, begun(shop, "second"))
     gone = next(r for r in shop.of_type(PaymentCaptured) if b"third-1" in (r.value or b""))

@@ -22,7 +22,7 @@ from oms.repairs import Repairs
 TOPIC_OF_DEAD_LETTERS = {topic.dead_letter: topic.name for topic in TOPICS}
 BUG = "bug"
 """The code of the reason that a service failed on a message, and parked what it is about."""
-OUR_OWN_FAULT = frozenset({BUG, "parked"})
+OUR_OWN_FAULT = frozenset({BUG, "failed", "parked"})
 MOST_EXAMPLES = 3
 
 

@@ -41,7 +41,8 @@ class Link:
     """One link: of each number after those that were cut off, what came under it, as a hash."""
 
     before: int = 0
-    """How many numbers were cut off from the beginning of the topic partition, of which nothing is known."""
+    """How many numbers nothing is known of: they were cut off from the beginning of the topic partition, or so many were
+    removed by compaction that nobody counts them."""
     contents: "array[int]" = field(default_factory=lambda: array("q"))
     repeated: int = 0
     missing: list[Missing] = field(default_factory=list)
@@ -82,6 +83,8 @@ class Links:
             link.repeated += 1
             if before not in {content, ABSENT}:
                 link.broken = record.place, f"repeats number {sequence} with another message"
+        elif BY_NAME[record.topic].compacted and sequence > expected + MOST_MISSING:
+            link.before, link.contents = sequence - 1, array("q", [content])
         elif sequence > expected + MOST_MISSING:
             link.broken = record.place, Missing(expected, sequence - 1, record.place).what
         else:
