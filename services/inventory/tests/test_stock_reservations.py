@@ -21,7 +21,7 @@ from contracts.inventory import (
     StockReserved,
 )
 from contracts.message import Message, SkuQuantity
-from inventory.decide import Policy, decider, needs
+from inventory.decide import MOST_OFFERS, Policy, decider, needs
 from inventory.state import LedgerEntry, Reservation, Stock
 
 STEP = {"order_id": "web:1", "revision": 1, "attempt": 1, "location": "BERLIN"}
@@ -115,6 +115,18 @@ def test_offers_the_substitutes_that_are_there_in_the_requested_quantity(book: R
     assert said == (
         StockRejected(**STEP, shortages=(Shortage(sku="LAMP", requested=2, available=0, substitutes=("TORCH",)),)),
     ), "of the three candles the order wants two for themselves"
+
+
+def test_offers_substitutes_for_so_many_items_that_are_short_and_no_more(book: Rehearsal) -> None:
+    short = [f"LAMP-{number}" for number in range(MOST_OFFERS + 20)]
+    book.take(receive(TORCH=1))
+    book.take(*(ConfigureItem(location="BERLIN", sku=sku, substitutes=("TORCH",)) for sku in short[10:]))
+
+    (rejected,) = book.take(reserve(**dict.fromkeys(short, 1)))
+
+    assert isinstance(rejected, StockRejected)
+    assert [shortage.sku for shortage in rejected.shortages] == short
+    assert [shortage.sku for shortage in rejected.shortages if shortage.substitutes] == short[10 : MOST_OFFERS + 10]
 
 
 def test_a_split_takes_what_is_there_and_says_what_is_missing(book: Rehearsal) -> None:

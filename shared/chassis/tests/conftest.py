@@ -2,8 +2,8 @@
 
 What the counter does with a CancelOrder is written in its reason: `ignore …` does nothing, `bug …` raises, `needs a
 bug` raises before it, `call …` asks the gateway, `alarm 5` wants to be woken in five seconds and `alarm never` not any
-more, `deaf` does not clear its alarm, `heavy 3` makes a document of three megabytes, `unwritable` one that is no JSON.
-Everything else is only counted. Whatever is counted is told to the payer, which answers.
+more, `deaf` does not clear its alarm, `heavy 3` makes a document of three megabytes, `unwritable` one that is no JSON,
+`loud` says what is too large for Kafka. Everything else is only counted. Whatever is counted is told to the payer, which answers.
 """
 
 import asyncio
@@ -18,13 +18,14 @@ from chassis.decision import AlarmRang, Call, CallAnswered, Decision, Document, 
 from chassis.service import Service
 from chassis.virtual_time import VirtualTimeLoop
 from chassis.world import World
-from contracts.message import Message
-from contracts.order import CancelOrder
+from contracts.message import Message, Reason
+from contracts.order import CancelOrder, OrderRejected
 from contracts.payment import PaymentVoided, VoidPayment
 from contracts.topics import REPAIRS
 from contracts.wire import Received
 
 RETRY_S = 5
+AT_LENGTH = Reason(path="", code="long", message="x" * 1000)
 
 
 def pytest_asyncio_loop_factories(
@@ -90,6 +91,8 @@ class Counter:
             tally = tally.but(weight="x" * int(rest) * 1_000_000)
         if what == "unwritable":
             tally = tally.but(weight=object())
+        if what == "loud":
+            return Decision((tally,), (OrderRejected(order_id=tally.id, revision=1, reasons=(AT_LENGTH,) * 2100),))
         return Decision((tally,), (VoidPayment(order_id=tally.id, revision=1, attempt=tally.asked),))
 
     def _answered(self, documents: Documents, message: CallAnswered, now: datetime) -> Decision:

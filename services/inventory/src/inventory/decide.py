@@ -37,6 +37,10 @@ from inventory.state import (
 )
 
 
+MOST_OFFERS = 100
+"""For so many of the items that are short substitutes are told; an order may have thousands, with twenty each."""
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """What an installation may choose."""
@@ -75,10 +79,13 @@ def needs(message: Input, documents: Documents) -> Iterator[str]:
 
 def _needs_of_reserving(command: ReserveStock, documents: Documents) -> Iterator[str]:
     """The items; then, of what is short, the substitutes, whose availability is told when the order is rejected."""
+    offers = 0
     for sku, units in added_up((line.sku, line.quantity) for line in command.lines).items():
         yield Stock.key_of(Stock.place(command.location, sku))
         stock = _loaded(documents, Stock, Stock.place(command.location, sku))
-        if stock is not None and stock.free < units and command.when_short != "split":
+        is_short = stock is not None and stock.free < units and command.when_short != "split"
+        if stock is not None and is_short and stock.substitutes and offers < MOST_OFFERS:
+            offers += 1
             yield from (Stock.key_of(Stock.place(command.location, substitute)) for substitute in stock.substitutes)
 
 
@@ -162,7 +169,8 @@ def _reserve(book: OpenBook, command: ReserveStock, known: Reservation | None, p
     crowded = any(book.stock(sku).waiting_orders >= policy.backorder_queue_max_orders for sku in short)
     if short and (command.when_short == "refuse" or (command.when_short == "backorder" and crowded)):
         rejected = Reservation.begin(command, "rejected", book.number, book.now)
-        reservation = rejected.but(shortages=tuple(_shortage(book, sku, wanted) for sku in short))
+        offering = [sku for sku in short if book.stock(sku).substitutes][:MOST_OFFERS]
+        reservation = rejected.but(shortages=tuple(_shortage(book, sku, wanted, sku in offering) for sku in short))
     else:
         waits = bool(short) and command.when_short == "backorder"
         begun = Reservation.begin(command, "waiting" if waits else "held", book.number, book.now)
@@ -182,15 +190,16 @@ def _take(book: OpenBook, sku: str, units: int) -> ReservedLine:
     return ReservedLine(sku=sku, bin=stock.bin, requested=units, held=held)
 
 
-def _shortage(book: OpenBook, sku: str, wanted: dict[str, int]) -> Shortage:
+def _shortage(book: OpenBook, sku: str, wanted: dict[str, int], is_offering: bool) -> Shortage:
     stock = book.stock(sku)
     return Shortage(
         sku=sku,
         requested=min(wanted[sku], MOST_UNITS),
+    substitutes = stock.substitutes if is_offering else ()
         available=stock.free,
         substitutes=tuple(
             substitute
-            for substitute in stock.substitutes
+            for substitute in substitutes
             if book.stock(substitute).free - wanted.get(substitute, 0) >= wanted[sku]
         ),
     )

@@ -14,7 +14,7 @@ from chassis.entry import Change, Entry, Progress, Stored
 from chassis.gap import Gap
 from chassis.inbox import Taken
 from chassis.memory import Memory, Working
-from chassis.outbox import Cause, Outbox, weight_of_entry
+from chassis.outbox import LARGEST_RECORD_BYTES, Cause, Outbox, weight_of_entry
 from chassis.parking import parking_place
 from chassis.ports import Log, Store
 from chassis.reading import Item, Read, Reading
@@ -25,6 +25,8 @@ from chassis.trouble import Trouble, about
 
 MOST_ENTRY_BYTES = 12_000_000
 """An entry holds so much at the most, to stay well under MongoDB's limit of 16 MB a document."""
+MOST_MESSAGE_BYTES = LARGEST_RECORD_BYTES - 65_536
+"""What is larger could not be published, with its headers, nor what its partition says after it."""
 
 
 class Unfit(Exception):  # noqa: N818 - named for what the batch is
@@ -124,6 +126,9 @@ class Fold:
         folded.weight = weight_of_entry(changes, said)
         if folded.weight > MOST_ENTRY_BYTES and unfit is None:
             raise Unfit(f"what is to be written has {folded.weight} bytes")
+        largest = max([len(record.value or b"") for record in said], default=0)
+        if largest > MOST_MESSAGE_BYTES and unfit is None:
+            raise Unfit(f"a message that is to be said has {largest} bytes")
         if changes or said or (not start.has_written and folded.progress != start.journaled):
             made = folded.progress.since(start.journaled)
             folded.entry = Entry(self._partition, start.number, start.writer, made, changes, said)

@@ -18,15 +18,13 @@ from contracts.wire import Envelope, Received, encode
 
 from chassis.entry import Outgoing
 from chassis.lookup import look_up
+from chassis.outbox import LARGEST_RECORD_BYTES
 from chassis.ports import Clock, Unavailable
 from chassis.telemetry import logger
 from chassis.trace import child_of
 
 BATCH_BYTES = 262_144
 SEND_TIMEOUT_S = 10.0
-LARGEST_RECORD_BYTES = 2_097_152
-"""Room for a dead letter of the largest record that Kafka takes by default, with its reasons."""
-
 WRITTEN_TO = [topic.name for topic in TOPICS] + [topic.dead_letter for topic in TOPICS if topic.readers]
 """A record for a topic that is not there would hold up for ever all that its partition says after it."""
 

@@ -14,6 +14,8 @@ from chassis.trace import child_of
 
 FORWARDED = "forwarded_from"
 """The header of a record that was sent on to the partition of its key."""
+LARGEST_RECORD_BYTES = 2_097_152
+"""Room for a dead letter of the largest record that Kafka takes by default, with its reasons."""
 RECORD_BYTES, HEADER_BYTES = 200, 50
 """What a record and a header cost in the journal beside their contents."""
 

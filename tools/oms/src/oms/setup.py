@@ -7,6 +7,7 @@ from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from chassis.outbox import LARGEST_RECORD_BYTES
 from contracts.topics import FOREVER, PARTITIONS, TOPICS
 from pymongo import AsyncMongoClient
 from pymongo.errors import NotPrimaryError, PyMongoError
@@ -14,9 +15,6 @@ from pymongo.errors import NotPrimaryError, PyMongoError
 from oms.connection import Unreachable
 
 POLL_S = 0.2
-DEAD_LETTER_BYTES = 2_097_152
-"""A dead letter is its record with the reasons added, so it may be larger than any record."""
-
 
 OURS = frozenset(name for topic in TOPICS for name in (topic.name, topic.dead_letter))
 """The topics of the table, and those of their dead letters, of which some are never made."""
@@ -77,13 +75,16 @@ async def _agreed(admin: AIOKafkaAdminClient, partitions: int | None) -> int:
 
 def _new_topics(partitions: int, replicas: int) -> list[NewTopic]:
     durable = {"min.insync.replicas": str(max(1, replicas - 1))}
+    # A topic that took less than a service may say would hold up for ever all that its partition says after it.
+    large = {"max.message.bytes": str(LARGEST_RECORD_BYTES)}
     new = []
     for topic in TOPICS:
         keep = {"cleanup.policy": "compact"} if topic.compacted else {"retention.ms": _retention_ms(topic.retention)}
-        new.append(NewTopic(topic.name, partitions, replicas, topic_configs={**durable, **keep}))
+        ours = {} if topic.open else large
+        new.append(NewTopic(topic.name, partitions, replicas, topic_configs={**durable, **ours, **keep}))
         if topic.readers:
-            large = {"max.message.bytes": str(DEAD_LETTER_BYTES), "retention.ms": "-1"}
-            new.append(NewTopic(topic.dead_letter, partitions, replicas, topic_configs={**durable, **large}))
+            kept = {**durable, **large, "retention.ms": "-1"}
+            new.append(NewTopic(topic.dead_letter, partitions, replicas, topic_configs=kept))
     return new
 
 

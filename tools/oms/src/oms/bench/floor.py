@@ -26,8 +26,9 @@ from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.producer.message_accumulator import BatchBuilder
 from chassis.edge import FETCH_WAIT_MS, POLL_MS
 from chassis.entry import Outgoing
-from chassis.kafka import BATCH_BYTES, LARGEST_RECORD_BYTES, home_of
+from chassis.kafka import BATCH_BYTES, home_of
 from chassis.mongo import connect
+from chassis.outbox import LARGEST_RECORD_BYTES
 from chassis.raw import ZSTD_LEVEL
 from chassis.settings import ChassisSettings
 from chassis.trace import child_of
