@@ -43,7 +43,7 @@ MUGS_IN_BIN, TEA_IN_BIN = BinQuantity(sku="MUG", quantity=2, bin="A-1"), BinQuan
 PARCEL = TrackedParcel(
     location="LON", carrier="Swift", tracking_number="SW1", cost=350, currency=GBP, estimated_delivery=date(2026, 1, 8)
 )
-NO_CARRIER = Reason(path="recipient", code="undeliverable", message="nobody delivers there")
+NO_CARRIER = Reason(path="recipient.city", code="undeliverable", message="nobody delivers there")
 SHORT_PICK = Reason(path="picks", code="short_pick", message="the bin was empty")
 USUAL: dict[type[SagaStep], dict[str, Any]] = {
     StockReserved: {"location": "LON", "lines": (MUGS_IN_BIN, TEA_IN_BIN)},

@@ -325,7 +325,8 @@ def test_voids_payment_and_releases_stock_when_fulfillment_fails(scene: Scene) -
     scene.go_to("fulfilling")
     assert scene.hear(FulfillmentFailed) == (step(VoidPayment),)
     assert scene.hear(PaymentVoided) == (step(ReleaseStock, location="LON"),)
-    cancelled = OrderCancelled(order_id=ID, revision=1, reason=SHORT_PICK, cancelled_by="fulfill")
+    reason = SHORT_PICK.model_copy(update={"path": "lines"})
+    cancelled = OrderCancelled(order_id=ID, revision=1, reason=reason, cancelled_by="fulfill")
     assert scene.hear(StockReleased) == (cancelled,)
     assert scene.order.status == "cancelled"
 
@@ -335,7 +336,8 @@ def test_undoes_everything_in_reverse_when_the_carrier_refuses(scene: Scene) -> 
     assert scene.hear(ShipmentRefused) == (step(CancelFulfillment),)
     assert scene.hear(FulfillmentCancelled) == (step(VoidPayment),)
     assert scene.hear(PaymentVoided) == (step(ReleaseStock, location="LON"),)
-    cancelled = OrderCancelled(order_id=ID, revision=1, reason=NO_CARRIER, cancelled_by="ship")
+    reason = NO_CARRIER.model_copy(update={"path": "shipping_address.city"})
+    cancelled = OrderCancelled(order_id=ID, revision=1, reason=reason, cancelled_by="ship")
     assert scene.hear(StockReleased) == (cancelled,)
 
 

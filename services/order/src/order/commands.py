@@ -200,7 +200,11 @@ def declined(_: Order, answer: PaymentDeclined) -> tuple[Reason, ...]:
 
 
 def as_told(_: Order, answer: FulfillmentFailed | ShipmentRefused) -> tuple[Reason, ...]:
-    return (answer.reason,)
+    """The reason, whose path starts at the command that was refused, as a path of what the channel sent."""
+    first, dot, rest = answer.reason.path.partition(".")
+    return (answer.reason.model_copy(update={"path": f"{IN_ORDER.get(first, first)}{dot}{rest}"}),)
 
 
 NEVER_ARRIVED = Reason(path="lines", code="backorder_expired", message="what was missing did not arrive in time")
+IN_ORDER = {"recipient": "shipping_address", "method": "shipping_method", "picks": "lines"}
+"""By the field of a command, the field of the order that it was made of."""
