@@ -98,7 +98,7 @@ async def test_payment_is_voided_and_stock_released_when_a_pick_comes_up_short(s
     assert (cancelled.reason.code, cancelled.cancelled_by) == ("short_pick", "fulfill")
     await witness.caught_up()
     assert witness.told(order) == [*BEGUN, OrderConfirmed, FulfillOrder, VoidPayment, ReleaseStock, OrderCancelled]
-    await witness.stands("LON", mug, available=5)
+    await witness.stands("LON", mug, available=4)
 
 
 async def test_everything_is_undone_in_reverse_when_the_carrier_refuses(shop: Shop, witness: Witness) -> None:

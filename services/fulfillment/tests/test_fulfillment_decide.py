@@ -189,8 +189,12 @@ def test_what_is_packed_has_been_picked() -> None:
 def test_a_short_pick_fails_the_fulfillment_and_names_the_place_and_the_item() -> None:
     stage = with_people()
     stage.take(fulfill())
-    reason = failure(stage.take(short(found=1)))
-    assert reason == Reason(path="picks", code="short_pick", message="LEEDS, bin A-10: 1 of 3 mug were there")
+    (failed,) = said = stage.take(short(found=1))
+    reason = Reason(path="picks", code="short_pick", message="LEEDS, bin A-10: 1 of 3 mug were there")
+    assert failure(said) == reason
+    lacking = Pick(location="LEEDS", lines=(BinQuantity(sku="mug", quantity=2, bin="A-10"),))
+    assert isinstance(failed, FulfillmentFailed)
+    assert failed.not_found == (lacking,)
     assert now(stage).state == "failed"
 
 

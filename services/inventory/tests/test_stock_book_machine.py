@@ -140,9 +140,19 @@ class StockBook(RuleBasedStateMachine):
             assert told == wanted
             assert not answer.missing or when_short != "refuse"
 
-    @rule(step=steps)
-    def release(self, step: dict[str, object]) -> None:
-        self.take(ReleaseStock.model_validate(step))
+    @rule(step=steps, not_found=st.just(()) | units)
+    def release(self, step: dict[str, object], not_found: tuple[SkuQuantity, ...]) -> None:
+        command = ReleaseStock.model_validate({**step, "not_found": not_found})
+        known = self.stage.get(Reservation, Reservation.place(command))
+        answer = self.take(command)[0]
+        if known is not None and known.holds and isinstance(answer, StockReleased):
+            there, lost = Counter[str](), Counter[str]()
+            for line in answer.lines:
+                there[line.sku] += line.quantity
+            for line in answer.written_off:
+                lost[line.sku] += line.quantity
+            assert there + lost == Counter({line.sku: line.held for line in known.lines if line.held})
+            self.brought_in.subtract(lost)
 
     @rule(step=steps)
     def issue(self, step: dict[str, object]) -> None:

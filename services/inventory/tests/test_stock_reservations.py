@@ -267,6 +267,32 @@ def test_releases_what_was_set_aside(book: Rehearsal) -> None:
     assert levels(book) == (5, 5, 0, 0)
 
 
+def test_writes_off_what_was_not_found_instead_of_handing_it_to_the_next(book: Rehearsal) -> None:
+    book.take(receive(LAMP=3, VASE=1), reserve(LAMP=3, VASE=1), reserve("backorder", order="web:2", LAMP=2))
+    command = ReleaseStock.model_validate({**STEP, "not_found": lines(LAMP=2)})
+
+    said = book.take(command)
+
+    released = StockReleased(**STEP, lines=lines(LAMP=1, VASE=1), written_off=lines(LAMP=2))
+    assert answers(said) == (released,)
+    assert levels(book) == (1, 0, 1, 0)
+    assert levels(book, "VASE") == (1, 1, 0, 0)
+    entry = book.get(LedgerEntry, "BERLIN/4")
+    assert entry is not None
+    assert [(change.sku, change.available, change.reserved) for change in entry.changes][0] == ("LAMP", 1, -3)
+    assert book.take(command) == book.take(release()) == (released,)
+    assert levels(book) == (1, 0, 1, 0)
+
+
+def test_writes_off_no_more_than_was_set_aside(book: Rehearsal) -> None:
+    book.take(receive(LAMP=5), reserve(LAMP=2))
+
+    book.take(ReleaseStock.model_validate({**STEP, "not_found": lines(LAMP=4, VASE=1)}))
+
+    assert levels(book) == (3, 3, 0, 0)
+    assert levels(book, "VASE") == (0, 0, 0, 0)
+
+
 def test_a_release_that_overtakes_its_reservation_keeps_it_from_being_made(book: Rehearsal) -> None:
     book.take(receive(LAMP=5))
 

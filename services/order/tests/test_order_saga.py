@@ -28,7 +28,7 @@ from contracts.inventory import (
     StockReleased,
     StockReserved,
 )
-from contracts.message import Currency, Message, Reason, SagaStep
+from contracts.message import Currency, Message, Reason, SagaStep, SkuQuantity
 from contracts.order import (
     Allocation,
     CancellationRefused,
@@ -329,6 +329,16 @@ def test_voids_payment_and_releases_stock_when_fulfillment_fails(scene: Scene) -
     cancelled = OrderCancelled(order_id=ID, revision=1, reason=reason, cancelled_by="fulfill")
     assert scene.hear(StockReleased) == (cancelled,)
     assert scene.order.status == "cancelled"
+
+
+def test_tells_the_location_what_its_pickers_did_not_find(scene: Scene) -> None:
+    scene.go_to("fulfilling")
+    lacking = Pick(location="LON", lines=(BinQuantity(sku="MUG", quantity=1, bin="A-1"),))
+    elsewhere = Pick(location="MAN", lines=(BinQuantity(sku="MUG", quantity=1),))
+    scene.hear(FulfillmentFailed, not_found=(lacking, elsewhere))
+    expected = step(ReleaseStock, location="LON", not_found=(SkuQuantity(sku="MUG", quantity=1),))
+    assert scene.hear(PaymentVoided) == (expected,)
+    assert set(scene.after(hours=1)) == {expected}
 
 
 def test_undoes_everything_in_reverse_when_the_carrier_refuses(scene: Scene) -> None:

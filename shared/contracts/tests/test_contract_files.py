@@ -163,11 +163,11 @@ def test_an_example_of_another_message_is_reported(copy: Path, capsys: pytest.Ca
 
 def test_what_is_missing_or_left_over_is_reported(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     example_in(copy, "OrderPicked").unlink()
-    schema_in(copy, "OrderPacked").unlink()
+    schema_in(copy, "CancelOrder").unlink()
     (copy / "docs/asyncapi/billing.json").write_text("{}")
     assert main([], copy) == 1
     assert capsys.readouterr().out.splitlines() == [
-        "OrderPacked.json is out of date",
+        "CancelOrder.json is out of date",
         "billing.json belongs to no message or service",
         "examples/OrderPicked.json is missing",
     ]

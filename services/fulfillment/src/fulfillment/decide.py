@@ -13,11 +13,13 @@ from contracts.fulfillment import (
     FulfillOrder,
     OrderPacked,
     OrderPicked,
+    Pick,
     PickReport,
     ReportPacked,
     ReportPicked,
     ReportShort,
 )
+from contracts.inventory import BinQuantity
 from contracts.message import Message, Reason, SagaStep
 
 from fulfillment.state import Fulfillment, PickLine, PickList, fulfillment_id, pick_lists
@@ -96,7 +98,8 @@ def _outcome(known: Fulfillment) -> tuple[Message, ...]:
         case "packed":
             return OrderPicked(**known.names), OrderPacked(**known.names)
         case "failed" | "cancelled" | "tombstone":
-            return (FulfillmentFailed(**known.names, reason=known.failure or CANCELLED),)
+            reason = known.failure or CANCELLED
+            return (FulfillmentFailed(**known.names, reason=reason, not_found=known.not_found),)
 
 
 def _cancel(known: Fulfillment | None, command: CancelFulfillment, now: datetime) -> Decision:
@@ -151,8 +154,10 @@ def _short(known: Fulfillment, pick_list: PickList, line: PickLine, found: int) 
     reason = Reason(
         path="picks", code="short_pick", message=f"{place}: {found} of {line.quantity} {line.sku} were there"
     )
-    failed = known.but(state="failed", failure=reason, alarm=None)
-    return Decision((failed,), (FulfillmentFailed(**known.names, reason=reason),))
+    lacking = BinQuantity(sku=line.sku, quantity=line.quantity - found, bin=line.bin)
+    not_found = (Pick(location=pick_list.location, lines=(lacking,)),)
+    failed = known.but(state="failed", failure=reason, not_found=not_found, alarm=None)
+    return Decision((failed,), _outcome(failed))
 
 
 def _progress(known: Fulfillment, lists: tuple[PickList, ...]) -> Decision:

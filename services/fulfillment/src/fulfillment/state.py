@@ -92,6 +92,8 @@ class Fulfillment(Document):
     """What the customer wants the packers to know."""
     failure: Reason | None = None
     """Why it failed."""
+    not_found: tuple[Pick, ...] = ()
+    """What of it was not there."""
 
     @classmethod
     def begin(cls, command: SagaStep, state: State, now: datetime) -> Self:

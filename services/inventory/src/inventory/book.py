@@ -153,7 +153,7 @@ def outcome(reservation: Reservation) -> Message:
         case "rejected":
             return StockRejected(**step, shortages=reservation.shortages)
         case "released":
-            return StockReleased(**step, lines=_held(reservation))
+            return StockReleased(**step, lines=_held(reservation), written_off=_written_off(reservation))
         case "issued":
             return StockIssued(**step, lines=_held(reservation))
 
@@ -170,7 +170,14 @@ def _level(stock: Stock) -> StockLevel:
 
 
 def _held(reservation: Reservation) -> tuple[SkuQuantity, ...]:
-    return tuple(SkuQuantity(sku=line.sku, quantity=part) for line in reservation.lines for part in _parts(line.held))
+    """What is there of it; of what was released, what went back."""
+    there = ((line.sku, line.held - line.written_off) for line in reservation.lines)
+    return tuple(SkuQuantity(sku=sku, quantity=part) for sku, units in there for part in _parts(units))
+
+
+def _written_off(reservation: Reservation) -> tuple[SkuQuantity, ...]:
+    lost = ((line.sku, line.written_off) for line in reservation.lines)
+    return tuple(SkuQuantity(sku=sku, quantity=part) for sku, units in lost for part in _parts(units))
 
 
 def _missing(reservation: Reservation) -> tuple[SkuQuantity, ...]:

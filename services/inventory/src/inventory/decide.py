@@ -1,7 +1,7 @@
 """What the inventory service does about each input: pure, and total over every valid message."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from chassis.decision import AlarmRang, D, Decision, Documents, Input
@@ -96,13 +96,16 @@ def _needs_of_ending(command: ReleaseStock | IssueStock, documents: Documents) -
         return
     yield from (Stock.key_of(Stock.place(command.location, line.sku)) for line in reservation.lines)
     if isinstance(command, ReleaseStock):
+        not_found = _not_found(command)
         yield from (
             Backorder.key_of(Backorder.place(command.location, line.sku, line.backorder))
             for line in reservation.lines
             if reservation.awaits(line)
         )
         left = [
-            (stock.without(line.missing) if reservation.awaits(line) else stock).moved(available=line.held)
+            (stock.without(line.missing) if reservation.awaits(line) else stock).moved(
+                available=line.held - min(line.held, not_found.get(line.sku, 0))
+            )
             for line in reservation.lines
             if (stock := _loaded(documents, Stock, Stock.place(command.location, line.sku)))
         ]
@@ -192,10 +195,10 @@ def _take(book: OpenBook, sku: str, units: int) -> ReservedLine:
 
 def _shortage(book: OpenBook, sku: str, wanted: dict[str, int], is_offering: bool) -> Shortage:
     stock = book.stock(sku)
+    substitutes = stock.substitutes if is_offering else ()
     return Shortage(
         sku=sku,
         requested=min(wanted[sku], MOST_UNITS),
-    substitutes = stock.substitutes if is_offering else ()
         available=stock.free,
         substitutes=tuple(
             substitute
@@ -211,15 +214,22 @@ def _release(book: OpenBook, command: ReleaseStock, known: Reservation | None) -
         book.say(outcome(known))
         return
     reservation = known or Reservation.begin(command, "released", book.number, book.now)
-    for line in reservation.lines:
+    not_found = _not_found(command)
+    lines = [replace(line, written_off=min(line.held, not_found.get(line.sku, 0))) for line in reservation.lines]
+    for line in lines:
         if reservation.awaits(line):
             book.leave_queue(line)
-        book.move(line.sku, available=line.held, reserved=-line.held)
-    released = reservation.but(state="released", changed_at=book.now)
+        book.move(line.sku, available=line.held - line.written_off, reserved=-line.held)
+    released = reservation.but(state="released", lines=tuple(lines), changed_at=book.now)
     book.put(released)
     book.say(outcome(released))
     # Also where nothing came free: else those who leave while nothing arrives would pile up at the head.
     book.serve(line.sku for line in reservation.lines)
+
+
+def _not_found(command: ReleaseStock) -> dict[str, int]:
+    """Units by SKU that are not there to go back."""
+    return added_up((line.sku, line.quantity) for line in command.not_found)
 
 
 def _issue(book: OpenBook, command: IssueStock, known: Reservation | None) -> None:

@@ -168,6 +168,8 @@ class ReservedLine:
     """Units set aside; of what was released or issued, the units that were."""
     backorder: int = 0
     """The number of its backorder; 0 if it never had one."""
+    written_off: int = 0
+    """Of the units that were set aside and released, those that were not there."""
 
     @property
     def missing(self) -> int:

@@ -20,7 +20,7 @@ from contracts.payment import AuthorizePayment, CapturePayment, PaymentAuthorize
 from contracts.shipping import CreateShipment, Parcel, Recipient, ShipmentCreated, ShipmentRefused
 
 from order.sourcing import RESERVE, substitutes
-from order.state import Ending, Order, Reservation, ShortAt
+from order.state import Ending, Order, Reservation, ShortAt, Task
 
 ALREADY_SHIPPED = Reason(path="order_id", code="already_shipped", message="the carrier has the parcels already")
 
@@ -85,6 +85,13 @@ def issue_stock(order: Order) -> tuple[IssueStock, ...]:
         IssueStock(order_id=order.id, revision=order.revision, attempt=held.attempt, location=held.location)
         for held in order.reservations
     )
+
+
+def not_found_there(order: Order, task: Task) -> dict[str, object]:
+    """What is said with the release of what a location holds: what pickers did not find there."""
+    picks = [pick for pick in order.not_found if (pick.location, order.revision) == (task.location, task.revision)]
+    lines = tuple(SkuQuantity(sku=line.sku, quantity=line.quantity) for pick in picks for line in pick.lines)
+    return {"not_found": lines} if lines else {}
 
 
 # Events.
@@ -187,6 +194,10 @@ def remember_parcels(order: Order, answer: ShipmentCreated) -> Order:
     return order.but(parcels=answer.parcels)
 
 
+def remember_not_found(order: Order, answer: FulfillmentFailed) -> Order:
+    return order.but(not_found=answer.not_found)
+
+
 def remember_captured(order: Order, answer: PaymentCaptured) -> Order:
     return order.but(captured=answer.amount)
 
@@ -205,6 +216,6 @@ def as_told(_: Order, answer: FulfillmentFailed | ShipmentRefused) -> tuple[Reas
     return (answer.reason.model_copy(update={"path": f"{IN_ORDER.get(first, first)}{dot}{rest}"}),)
 
 
-NEVER_ARRIVED = Reason(path="lines", code="backorder_expired", message="what was missing did not arrive in time")
 IN_ORDER = {"recipient": "shipping_address", "method": "shipping_method", "picks": "lines"}
 """By the field of a command, the field of the order that it was made of."""
+NEVER_ARRIVED = Reason(path="lines", code="backorder_expired", message="what was missing did not arrive in time")

@@ -1,7 +1,7 @@
 """What a saga is made of: the words that the table in `saga` is written in."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -10,7 +10,7 @@ from typing import Any, Literal
 from contracts.message import Message, Reason, SagaStep
 
 from order.sourcing import Routes
-from order.state import Order, Status
+from order.state import Order, Status, Task
 
 Answer = Any
 """A message of the type that stands beside it in the table."""
@@ -89,6 +89,8 @@ class Undo:
     command: Callable[..., SagaStep]
     """It names the order, the revision, and the attempt and the location of what it undoes."""
     answer: type[SagaStep]
+    told: Callable[[Order, Task], Mapping[str, object]] = lambda _order, _task: {}
+    """What it says beside that, by its fields."""
     too_late: tuple[type[SagaStep], ...] = ()
     """What is told when it cannot be undone any more: the step counts as done then, and the saga goes forward again.
 

@@ -1,6 +1,6 @@
 """Carries an order through the saga's table. It knows steps, answers and undos, and none of them by name."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from contracts.message import Message, Reason, SagaStep
@@ -10,6 +10,7 @@ from order.definition import Part, Policy, Refused, Stage, Step
 from order.saga import DEFINITIONS
 from order.state import ASKED, HELD, Ending, Happening, Order, Status, Task, TaskState
 
+NOTHING: Mapping[str, object] = {}
 MOST_HAPPENINGS = 200
 """A longer timeline loses its oldest happenings; the topics have them all."""
 
@@ -197,11 +198,12 @@ class Turn:
         if step.undo is None:
             return
         self._put(task, "undoing", self._now + self._policy.undo_again_after)
-        self._call_off(step.undo.command, task)
+        self._call_off(step.undo.command, task, step.undo.told(self.order, task))
 
-    def _call_off(self, command: Callable[..., SagaStep], task: Task) -> None:
+    def _call_off(self, command: Callable[..., SagaStep], task: Task, told: Mapping[str, object] = NOTHING) -> None:
         where = {"location": task.location} if task.location else {}
-        self.said.append(command(order_id=self.order.id, revision=task.revision, attempt=task.attempt, **where))
+        names = {"order_id": self.order.id, "revision": task.revision, "attempt": task.attempt, **where}
+        self.said.append(command(**names, **told))
 
     def _undone(self, task: Task) -> None:
         if task.revision == self.order.revision:

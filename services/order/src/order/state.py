@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Annotated, ClassVar, Literal
 
 from chassis.decision import Document
+from contracts.fulfillment import Pick
 from contracts.inventory import BinQuantity, Shortage
 from contracts.message import Channel, Message, Number, Reason, Revision, SkuQuantity, Value
 from contracts.order import OrderPlaced
@@ -205,6 +206,8 @@ class Order(Document):
     missing: tuple[SkuQuantity, ...] = ()
     """What the locations asked so far could not give in part; empty when that is all of it, or nothing."""
     short: tuple[ShortAt, ...] = ()
+    not_found: tuple[Pick, ...] = ()
+    """What pickers did not find of what the locations hold."""
     parcels: tuple[TrackedParcel, ...] = ()
     noted: tuple[str, ...] = ()
     """The types of the messages that were only noted."""

@@ -56,6 +56,8 @@ class FulfillmentFailed(SagaStep):
 
     reason: Reason
     """What went wrong."""
+    not_found: tuple[Pick, ...] = ()
+    """Units that were to be picked and were not there."""
 
 
 class FulfillmentCancelled(SagaStep):

@@ -38,6 +38,8 @@ class ReleaseStock(SagaStep):
 
     location: Location
     """The stock book that was asked."""
+    not_found: tuple[SkuQuantity, ...] = ()
+    """Units of it that a picker did not find where they should be: they are written off instead of going back."""
 
 
 class IssueStock(SagaStep):
@@ -109,6 +111,8 @@ class StockReleased(SagaStep):
     """Where."""
     lines: tuple[SkuQuantity, ...]
     """What went back on the shelf; empty when nothing had been set aside."""
+    written_off: tuple[SkuQuantity, ...] = ()
+    """What was set aside and is not there: the location has so much less than its book said."""
 
 
 class StockIssued(SagaStep):
@@ -285,5 +289,5 @@ class StockLevel(Message):
     shipped: Count
     """Units that left with orders since the book began."""
     received: Count
-    """Units that came in since the book began, less what was transferred or corrected away:
+    """Units that came in since the book began, less what was transferred, corrected or written off:
     always available + reserved + shipped."""

@@ -37,6 +37,8 @@ class Event:
     units: Units
     missing: Units
     """What an order still waits for."""
+    written_off: Units
+    """Of what is released, what was not there."""
     attempt: Attempt | None
     """Where it is about an order's."""
 
@@ -93,8 +95,10 @@ def event_of(turn: tuple[int, int], place: str, message: Held | Moved) -> Event:
         attempt = (message.order_id, message.revision, message.attempt)
         units = _added_up((line.sku, line.quantity) for line in message.lines)
         gaps = _added_up((line.sku, line.quantity) for line in missing) if missing else NOTHING
-        return Event(turn, place, type(message), message.location, units, gaps, attempt)
-    return Event(turn, place, type(message), message.location, _changes(message), NOTHING, None)
+        lost = message.written_off if isinstance(message, StockReleased) else ()
+        written_off = _added_up((line.sku, line.quantity) for line in lost) if lost else NOTHING
+        return Event(turn, place, type(message), message.location, units, gaps, written_off, attempt)
+    return Event(turn, place, type(message), message.location, _changes(message), NOTHING, NOTHING, None)
 
 
 def _changes(message: Moved) -> Units:
@@ -163,12 +167,13 @@ class Book:
             return
         if hold.gone:
             return  # said again to somebody who asked again
-        for sku in event.units.keys() | hold.units.keys():
-            secretly = event.units[sku] - hold.units[sku]
+        for sku in event.units.keys() | event.written_off.keys() | hold.units.keys():
+            lost = event.written_off[sku]
+            secretly = event.units[sku] + lost - hold.units[sku]
             if not 0 <= secretly <= hold.missing[sku]:
-                said = f"releases {event.units[sku]} {sku} where {hold.units[sku]} were set aside"
+                said = f"releases {event.units[sku] + lost} {sku} where {hold.units[sku]} were set aside"
                 self._find(event, order, said)
-            self._move(event, sku, available=hold.units[sku], reserved=-hold.units[sku])
+            self._move(event, sku, available=hold.units[sku] - lost, reserved=-hold.units[sku])
         self._wait(event.location, hold.missing, -1)
         hold.gone = "released"
 
