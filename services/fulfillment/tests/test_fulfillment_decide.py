@@ -100,6 +100,20 @@ def test_simulated_pickers_come_up_short_when_the_instructions_say_so() -> None:
     assert now(stage).alarm is None
 
 
+def test_simulated_pickers_who_take_no_time_do_everything_at_once() -> None:
+    at_once = SimulatedPickers(pick_after=timedelta(), pack_after=timedelta())
+    stage = Rehearsal(needs, decider(at_once))
+    assert stage.take(fulfill()) == said(OrderPicked, OrderPacked)
+    assert (now(stage).state, now(stage).alarm) == ("packed", None)
+    assert stage.take(fulfill()) == said(OrderPicked, OrderPacked)
+
+
+def test_simulated_pickers_who_take_no_time_to_pack_do_so_when_all_is_picked() -> None:
+    stage = Rehearsal(needs, decider(SimulatedPickers(pick_after=timedelta(seconds=2), pack_after=timedelta())))
+    assert stage.take(fulfill()) == ()
+    assert stage.advance(timedelta(seconds=2)) == said(OrderPicked, OrderPacked)
+
+
 def test_simulated_pickers_never_come_when_the_instructions_say_so() -> None:
     stage = with_simulated_pickers()
     stage.take(fulfill(instructions=NOBODY_PICKS))
@@ -196,6 +210,7 @@ def test_a_short_pick_fails_the_fulfillment_and_names_the_place_and_the_item() -
     assert isinstance(failed, FulfillmentFailed)
     assert failed.not_found == (lacking,)
     assert now(stage).state == "failed"
+    assert stage.take(fulfill()) == (failed,)
 
 
 @pytest.mark.parametrize("report", [short(found=3), short(sku="kettle"), short(bin="Z-9")])

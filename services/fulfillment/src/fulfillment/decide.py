@@ -64,7 +64,8 @@ def decider(pickers: SimulatedPickers | None) -> Decide:
             case ReportPicked() | ReportShort() | ReportPacked():
                 return _report(documents.get(Fulfillment, _id(message)), message)
             case AlarmRang(document=key):
-                return _simulate(documents.get(Fulfillment, key.partition("/")[2]), now, pickers)
+                known = documents.get(Fulfillment, key.partition("/")[2])
+                return _work(known, now, pickers) if known is not None and known.alarm is not None else Decision()
             case _:
                 return Decision()
 
@@ -85,7 +86,7 @@ def _fulfill(
     )
     if pickers is not None and NOBODY_PICKS not in command.special_instructions:
         begun = begun.but(alarm=now + pickers.pick_after)
-    return Decision((begun,))
+    return _work(begun, now, pickers)
 
 
 def _outcome(known: Fulfillment) -> tuple[Message, ...]:
@@ -131,10 +132,17 @@ def _report(known: Fulfillment | None, report: ReportPicked | ReportShort | Repo
     return _progress(known, tuple(after if pick_list is before else pick_list for pick_list in known.lists))
 
 
-def _simulate(known: Fulfillment | None, now: datetime, pickers: SimulatedPickers | None) -> Decision:
+def _work(known: Fulfillment, now: datetime, pickers: SimulatedPickers | None) -> Decision:
+    """All that simulated pickers have done by now; those who take no time do everything at once."""
+    said: tuple[Message, ...] = ()
+    while known.alarm is not None and known.alarm <= now:
+        done = _simulate(known, now, pickers)
+        (known,), said = done.documents, said + done.messages
+    return Decision((known,), said)
+
+
+def _simulate(known: Fulfillment, now: datetime, pickers: SimulatedPickers | None) -> Decision:
     """A simulated picker has something to tell, unless people have taken over since."""
-    if known is None or known.alarm is None:
-        return Decision()
     if pickers is None:
         return Decision((known.but(alarm=None),))
     if known.state == "picked":

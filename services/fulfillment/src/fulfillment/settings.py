@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Annotated, Literal
 
-from chassis.settings import SHORTEST_S, ChassisSettings
+from chassis.settings import ChassisSettings
 from pydantic import Field
 
 from fulfillment.decide import SimulatedPickers
@@ -14,10 +14,10 @@ class Settings(ChassisSettings):
 
     pickers: Literal["simulated", "people"] = "simulated"
     """Who picks and packs: simulated pickers at a fixed pace, or people, who tell through the HTTP API."""
-    pick_after_s: Annotated[float, Field(ge=SHORTEST_S, le=86_400)] = 0.05
-    """After how long simulated pickers have everything off the shelves."""
-    pack_after_s: Annotated[float, Field(ge=SHORTEST_S, le=86_400)] = 0.05
-    """After how long from there simulated pickers have everything in parcels."""
+    pick_after_s: Annotated[float, Field(ge=0, le=86_400)] = 0.05
+    """After how long simulated pickers have everything off the shelves; 0 is at once."""
+    pack_after_s: Annotated[float, Field(ge=0, le=86_400)] = 0.05
+    """After how long from there simulated pickers have everything in parcels; 0 is at once."""
 
     @property
     def simulated_pickers(self) -> SimulatedPickers | None:

@@ -21,7 +21,7 @@ from oms.stack.errors import StackError, first_stack_error
 from oms.stack.local import LocalStack
 from oms.stack.process import Child, until
 
-SETTINGS = {"PICK_AFTER_S": "0.001", "PACK_AFTER_S": "0.001", "DISPATCH_AFTER_S": "86400"}
+SETTINGS = {"PICK_AFTER_S": "0", "PACK_AFTER_S": "0", "DISPATCH_AFTER_S": "86400"}
 """The simulated pickers take no time, so that what is timed is ours; and the van leaves on another day, so that what is
 counted is what an order takes until it is completed."""
 GONE_WITHIN_S = 30.0
