@@ -3,7 +3,8 @@
 What the counter does with a CancelOrder is written in its reason: `ignore …` does nothing, `bug …` raises, `needs a
 bug` raises before it, `call …` asks the gateway, `alarm 5` wants to be woken in five seconds and `alarm never` not any
 more, `deaf` does not clear its alarm, `heavy 3` makes a document of three megabytes, `unwritable` one that is no JSON,
-`loud` says what is too large for Kafka. Everything else is only counted. Whatever is counted is told to the payer, which answers.
+`loud` says what is too large for Kafka. Everything else is only counted. Whatever is counted is told to the payer,
+which answers.
 """
 
 import asyncio

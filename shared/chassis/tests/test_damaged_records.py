@@ -5,7 +5,6 @@ import json
 from dataclasses import replace
 from types import SimpleNamespace
 
-import pytest
 from chassis.ports import Damaged, Unread
 from chassis.world import World
 
@@ -18,9 +17,7 @@ def overwrite(world: World, offset: int, value: bytes | None) -> None:
     records[offset] = replace(records[offset], value=value)
 
 
-async def test_a_partition_waits_before_a_damaged_record_until_it_is_whole(
-    toys: SimpleNamespace, world: World
-) -> None:
+async def test_a_partition_waits_before_a_damaged_record_until_it_is_whole(toys: SimpleNamespace, world: World) -> None:
     first, second, elsewhere = *toys.orders_on(world, 0, 2), *toys.orders_on(world, 1, 1)
     asked = [(first, "one"), (first, "two"), (second, "three"), (first, "four")]
     for order_id, reason in asked:

@@ -40,9 +40,7 @@ async def test_counts_the_members_of_a_group(
 
 
 @pytest.mark.parametrize("error_code", [COORDINATOR_LOAD_IN_PROGRESS, NOT_COORDINATOR])
-async def test_a_coordinator_that_does_not_know_is_no_answer(
-    monkeypatch: pytest.MonkeyPatch, error_code: int
-) -> None:
+async def test_a_coordinator_that_does_not_know_is_no_answer(monkeypatch: pytest.MonkeyPatch, error_code: int) -> None:
     monkeypatch.setattr(log, "AIOKafkaAdminClient", answering(error_code))
     with pytest.raises(Unreachable, match="kafka:1"):
         await LogReader("kafka:1").members("order")

@@ -29,6 +29,9 @@ SHORT_PICK = "[simulate: short pick]"
 NOBODY_PICKS = "[simulate: nobody picks]"
 """In the special instructions: the simulated pickers never come."""
 
+Step = tuple[Fulfillment, tuple[Message, ...]]
+"""The fulfillment as it is now, and what is said about it."""
+
 CANCELLED = Reason(path="", code="cancelled", message="the fulfillment was cancelled")
 
 
@@ -122,29 +125,28 @@ def _report(known: Fulfillment | None, report: ReportPicked | ReportShort | Repo
     match report:
         case ReportShort():
             line = before.line(report.sku, report.bin)
-            return _short(known, before, line, report.found) if line is not None else Decision()
+            reported, said = _short(known, before, line, report.found) if line is not None else (known, ())
         case ReportPicked():
             after = before.with_picked(report.lines) if report.lines else before.all_picked()
+            reported, said = _with(known, before, after)
         case ReportPacked():
-            after = before.all_packed()
-    if after == before:
-        return Decision()
-    return _progress(known, tuple(after if pick_list is before else pick_list for pick_list in known.lists))
+            reported, said = _with(known, before, before.all_packed())
+    return Decision((reported,) if reported != known else (), said)
 
 
 def _work(known: Fulfillment, now: datetime, pickers: SimulatedPickers | None) -> Decision:
     """All that simulated pickers have done by now; those who take no time do everything at once."""
     said: tuple[Message, ...] = ()
     while known.alarm is not None and known.alarm <= now:
-        done = _simulate(known, now, pickers)
-        (known,), said = done.documents, said + done.messages
+        known, more = _simulate(known, now, pickers)
+        said += more
     return Decision((known,), said)
 
 
-def _simulate(known: Fulfillment, now: datetime, pickers: SimulatedPickers | None) -> Decision:
+def _simulate(known: Fulfillment, now: datetime, pickers: SimulatedPickers | None) -> Step:
     """A simulated picker has something to tell, unless people have taken over since."""
     if pickers is None:
-        return Decision((known.but(alarm=None),))
+        return known.but(alarm=None), ()
     if known.state == "picked":
         return _progress(known, tuple(pick_list.all_packed() for pick_list in known.lists))
     first = next(((pick_list, line) for pick_list in known.lists for line in pick_list.lines), None)
@@ -154,10 +156,10 @@ def _simulate(known: Fulfillment, now: datetime, pickers: SimulatedPickers | Non
     return _progress(later, tuple(pick_list.all_picked() for pick_list in known.lists))
 
 
-def _short(known: Fulfillment, pick_list: PickList, line: PickLine, found: int) -> Decision:
+def _short(known: Fulfillment, pick_list: PickList, line: PickLine, found: int) -> Step:
     """Fail, naming what is short; finding enough is no shortage."""
     if found >= line.quantity:
-        return Decision()
+        return known, ()
     place = f"{pick_list.location}, bin {line.bin}" if line.bin else pick_list.location
     reason = Reason(
         path="picks", code="short_pick", message=f"{place}: {found} of {line.quantity} {line.sku} were there"
@@ -165,16 +167,23 @@ def _short(known: Fulfillment, pick_list: PickList, line: PickLine, found: int) 
     lacking = BinQuantity(sku=line.sku, quantity=line.quantity - found, bin=line.bin)
     not_found = (Pick(location=pick_list.location, lines=(lacking,)),)
     failed = known.but(state="failed", failure=reason, not_found=not_found, alarm=None)
-    return Decision((failed,), _outcome(failed))
+    return failed, _outcome(failed)
 
 
-def _progress(known: Fulfillment, lists: tuple[PickList, ...]) -> Decision:
+def _with(known: Fulfillment, before: PickList, after: PickList) -> Step:
+    """The fulfillment with one of its lists gone on, if it has."""
+    if after == before:
+        return known, ()
+    return _progress(known, tuple(after if pick_list is before else pick_list for pick_list in known.lists))
+
+
+def _progress(known: Fulfillment, lists: tuple[PickList, ...]) -> Step:
     """The fulfillment is as far as its last list is."""
     states = {pick_list.state for pick_list in lists}
     if "picking" in states:
-        return Decision((known.but(lists=lists),))
+        return known.but(lists=lists), ()
     said: tuple[Message, ...] = (OrderPicked(**known.names),) if known.state == "picking" else ()
     if "picked" in states:
-        return Decision((known.but(lists=lists, state="picked"),), said)
+        return known.but(lists=lists, state="picked"), said
     packed = known.but(lists=lists, state="packed", alarm=None)
-    return Decision((packed,), (*said, OrderPacked(**known.names)))
+    return packed, (*said, OrderPacked(**known.names))

@@ -36,7 +36,6 @@ from inventory.state import (
     step_of,
 )
 
-
 MOST_OFFERS = 100
 """For so many of the items that are short substitutes are told; an order may have thousands, with twenty each."""
 

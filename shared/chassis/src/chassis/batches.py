@@ -1,4 +1,4 @@
-"""Lets aiokafka read whatever a fetch brings, batch by batch, so that none that cannot be read holds up or loses another.
+"""Lets aiokafka read whatever a fetch brings, so that no batch that cannot be read holds up or loses another.
 
 aiokafka raises in the middle of a fetch: the topic partition stands still, and what the same fetch had taken of other
 partitions is never delivered, though the consumer has moved past it. Kafka takes header names that are not UTF-8 from

@@ -77,10 +77,8 @@ class Retry:
         return waiting, Trouble(call=call.id, since=since, times=times, why=why[:300], again_at=again_at)
 
 
-def at_once(
-    calls: tuple[C, ...], trouble: Trouble | None, now: datetime
-) -> tuple[tuple[C, ...], Trouble | None]:
-    """The calls, and the trouble that they have been: what waits for its time waits no longer, for somebody asks again."""
+def at_once(calls: tuple[C, ...], trouble: Trouble | None, now: datetime) -> tuple[tuple[C, ...], Trouble | None]:
+    """The calls, and the trouble that they are: what waits for its time waits no longer, for somebody asks again."""
     if trouble is None or trouble.again_at <= now:
         return calls, trouble
     waiting = tuple(call.model_copy(update={"not_before": None}) for call in calls)

@@ -127,7 +127,7 @@ def _is_said_to_be_json(scope: Scope) -> bool:
 
 def is_media_type(said: str, wanted: str) -> bool:
     """Whether a Content-Type names this media type, whatever its parameters are (RFC 9110, 8.3.1)."""
-    return said.split(";")[0].strip().lower() == wanted
+    return said.partition(";")[0].strip().lower() == wanted
 
 
 def _again(body: bytes, receive: Receive) -> Callable[[], Awaitable[Message]]:

@@ -131,7 +131,7 @@ class Partition:
             except* PositionLost as lost:
                 gap = Gap.of_topic(self.number, _first(lost), self._time.now())
                 self._see(gap)
-            except* Exception as failed:
+            except* Exception as failed:  # noqa: BLE001 - whatever it is, it is told, and the journal has what counts
                 gap = None
                 self.state = "recovering"
                 self._tell_failure(_first(failed), failed)

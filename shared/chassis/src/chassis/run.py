@@ -95,8 +95,8 @@ class _Stopping:
 async def _serving(
     service: Service, settings: ChassisSettings, routes: Routes, asked_to_stop: asyncio.Event
 ) -> AsyncIterator[int | None]:
-    """Serve until the block ends, which is told the port of HTTP; None if we were asked to stop before what we depend on
-    was there.
+    """Serve until the block ends, which is told the port of HTTP; None if we were asked to stop before what we depend
+    on was there.
     """
     clock, meters = WallClock(), Meters()
     writer = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
@@ -166,7 +166,7 @@ async def _serving(
 
 
 def listen(config: uvicorn.Config) -> socket.socket:
-    """Take the port. Where it is taken, uvicorn says so and ends the process; within a task that would be a traceback."""
+    """Take the port. If it is taken, uvicorn says so and ends the process; within a task that would be a traceback."""
     listener = config.bind_socket()
     # asyncio does so only where a socket names its protocol, which uvicorn's does not. Without it the body of an answer
     # waits until its headers are acknowledged: 40 ms on Linux.

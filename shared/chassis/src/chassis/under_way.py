@@ -1,7 +1,8 @@
 """What a partition has begun and not yet brought to rest: it bounds how much is begun beside it."""
 
 from collections import OrderedDict
-from collections.abc import Iterable, Set
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
 
 from chassis.decision import Document
@@ -11,11 +12,12 @@ PATIENCE = timedelta(seconds=10)
 
 
 class UnderWay:
-    """Documents that wait for an alarm or an answer and are queued, or moved not long ago; `most` leave no room. What is
-    queued and `parked` (see `chassis.parking`) waits for a person, and takes none.
+    """Documents that wait for an alarm or an answer and are queued, or moved not long ago; `most` leave no room.
+
+    What is queued and `parked` (see `chassis.parking`) waits for a person, and takes none.
     """
 
-    def __init__(self, most: int, parked: Set[str]) -> None:
+    def __init__(self, most: int, parked: AbstractSet[str]) -> None:
         self._most = most
         self._parked = parked
         self._queued: set[str] = set()

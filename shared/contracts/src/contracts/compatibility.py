@@ -5,9 +5,9 @@ Two promises are kept, by comparing a message's old schema with its new one:
 - *The log stays readable.* Messages are kept forever, and channels go on writing what they always wrote: a new reader
   takes everything that the old schema allows, and loses no field of it.
 - *Readers need not be upgraded first.* On topics that only our own services write, an old reader takes everything that
-  the new schema allows. It makes a dead letter of a message that it does not know. It passes over fields that it does not know, so optional fields may be added; but it refuses a
-  number beyond the bound that it knows, so bounds may not be widened unnoticed. On open topics the readers are ours
-  and the writers are not, so there widening breaks nobody.
+  the new schema allows. It makes a dead letter of a message that it does not know. It passes over fields that it does
+  not know, so optional fields may be added; but it refuses a number beyond the bound that it knows, so bounds may not
+  be widened unnoticed. On open topics the readers are ours and the writers are not, so there widening breaks nobody.
 
 A schema here is what pydantic writes for our messages; a keyword that is not known here must not change at all.
 """

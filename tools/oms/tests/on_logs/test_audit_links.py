@@ -120,7 +120,7 @@ def test_lets_compaction_remove_however_many_were_overtaken(pen: Write) -> None:
 
     levels = [level(1, 1), level(2, 2_000_000), level(3, 2_000_001)]
     assert found_in(levels) == []
-    [(place, what)] = found_in([*levels, level(4, 2_000_001)])
+    [(_, what)] = found_in([*levels, level(4, 2_000_001)])
     assert what == "the message here repeats number 2000001 with another message"
 
 

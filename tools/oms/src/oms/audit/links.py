@@ -41,8 +41,8 @@ class Link:
     """One link: of each number after those that were cut off, what came under it, as a hash."""
 
     before: int = 0
-    """How many numbers nothing is known of: they were cut off from the beginning of the topic partition, or so many were
-    removed by compaction that nobody counts them."""
+    """How many numbers nothing is known of: they were cut off from the beginning of the topic partition, or compaction
+    removed too many to be counted."""
     contents: "array[int]" = field(default_factory=lambda: array("q"))
     repeated: int = 0
     missing: list[Missing] = field(default_factory=list)
