@@ -36,3 +36,9 @@ def test_all_that_is_wrong_is_named_at_once(
     with pytest.raises(SystemExit):
         ChassisSettings.from_environment()
     assert [line.partition(":")[0] for line in capsys.readouterr().err.splitlines()] == ["LOG_LEVEL", "CALLS_AT_ONCE"]
+
+
+@pytest.mark.parametrize("level", ["INFO", "Info", "info"])
+def test_how_much_is_logged_is_said_in_any_case(level: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOG_LEVEL", level)
+    assert ChassisSettings.from_environment().log_level == "info"

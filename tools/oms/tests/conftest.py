@@ -1,7 +1,8 @@
-"""Messages to test with."""
+"""Messages to test with, and what tests leave behind."""
 
+import logging
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
 import pytest
@@ -51,6 +52,15 @@ class Pen:
 @pytest.fixture
 def pen() -> Pen:
     return Pen()
+
+
+@pytest.fixture
+def log_levels_stay() -> Iterator[None]:
+    """What a command says of the logging of this process does not outlast it."""
+    kafka = logging.getLogger("aiokafka")
+    before = kafka.level
+    yield
+    kafka.setLevel(before)
 
 
 @pytest.fixture

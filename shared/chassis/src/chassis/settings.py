@@ -54,7 +54,7 @@ class ChassisSettings(BaseSettings):
     """The address that the HTTP API listens on."""
     http_port: Annotated[int, Field(ge=0, le=65535)] = 8000
     """The port that the HTTP API listens on; 0 takes a free one."""
-    log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = "info"
+    log_level: Annotated[str, Field(pattern="(?i)^(debug|info|warning|error)$"), AfterValidator(str.lower)] = "info"
     """How much is logged: debug, info, warning or error."""
     batch_max_messages: Annotated[int, Field(ge=1, le=10_000)] = 200
     """How many inputs a partition decides and journals at once, at most."""

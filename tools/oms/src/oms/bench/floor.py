@@ -213,7 +213,8 @@ def _append(batch: BatchBuilder, one: Outgoing) -> bool:
 
 async def run(service: str, *, has_storage: bool) -> None:
     """Serve until cancelled."""
-    settings = ChassisSettings()  # of the same environment variables as the services', with the same defaults
+    # Of the same environment variables as the services', with the same defaults.
+    settings = ChassisSettings.from_environment()
     consumer = AIOKafkaConsumer(
         *topics_read_by(service),
         bootstrap_servers=settings.kafka_brokers,

@@ -65,13 +65,14 @@ class Storm:
     def __init__(self, wanted: Wanted, look: Look) -> None:
         self._wanted = wanted
         self._look = look
+        self._settings = Settings.from_environment()
         lacking = disk.lacking() if "disk" in wanted.kinds else ""
         self._kinds = [kind for kind in wanted.kinds if kind != "disk" or not lacking]
         self.report = Report(
             seed=wanted.seed,
             minutes=wanted.minutes,
             rate=wanted.rate,
-            session_timeout_s=Settings().session_timeout_s,
+            session_timeout_s=self._settings.session_timeout_s,
             skipped={"disk": lacking} if lacking else {},
         )
 
@@ -180,7 +181,8 @@ class Storm:
 
     async def _audit(self, system: System) -> None:
         self._look("auditing all topics and databases")
-        verdict = await auditing.audit(system.addresses.kafka, system.addresses.mongo, Settings().policy, UNHEARD)
+        policy = self._settings.policy
+        verdict = await auditing.audit(system.addresses.kafka, system.addresses.mongo, policy, UNHEARD)
         self.report.audit = {
             "records": verdict.records,
             "orders": verdict.orders.total(),

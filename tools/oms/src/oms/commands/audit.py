@@ -41,8 +41,9 @@ def audit(
 
 async def find_out(brokers: str, mongo_url: str | None) -> Verdict:
     """The audit, with its progress shown. Raises Unreachable and NoLog."""
+    policy = Settings.from_environment().policy
     with bar() as shown:
-        return await auditing.audit(brokers, mongo_url, Settings().policy, progress_on(shown))
+        return await auditing.audit(brokers, mongo_url, policy, progress_on(shown))
 
 
 def as_json_of(verdict: Verdict) -> dict[str, object]:

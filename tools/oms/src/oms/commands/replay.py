@@ -59,6 +59,7 @@ def _moment(text: str) -> datetime:
 
 
 async def _replay(order_id: str, brokers: str) -> Replay:
+    policy = Settings.from_environment().policy
     with Progress(console=NOTES, transient=True) as progress:
         task = progress.add_task("reading the topics", total=None)
         async with LogReader(brokers) as log:
@@ -70,7 +71,7 @@ async def _replay(order_id: str, brokers: str) -> Replay:
             )
     if not history.messages:
         raise NoSuchOrder(f"the log says nothing about an order {order_id!r}; an order is named CHANNEL:NUMBER")
-    return Replayer(Settings().policy, partitions, repairs.retried(SERVICE)).replay(history)
+    return Replayer(policy, partitions, repairs.retried(SERVICE)).replay(history)
 
 
 def _as_json(rebuilt: Replay) -> dict[str, object]:
