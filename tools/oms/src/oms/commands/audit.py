@@ -117,7 +117,7 @@ def _show_dead_letters(verdict: Verdict) -> None:
         table.add_column(column, justify="right" if column == "count" else "left")
     for cause, count in verdict.dead_letters.most_common(MOST_SHOWN):
         why = f"{cause.path}: {cause.message}" if cause.path else cause.message
-        table.add_row(f"{count:,}", cause.topic, escape(why[:200]), verdict.examples[cause][0])
+        table.add_row(f"{count:,}", cause.topic, escape(why[:200]), escape(verdict.examples[cause][0]))
     SHOWN.print(table)
 
 

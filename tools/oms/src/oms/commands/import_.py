@@ -14,6 +14,7 @@ from contracts.message import Currency, Location
 from contracts.wire import reasons_of
 from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
@@ -84,7 +85,8 @@ def _check(option: str, kind: Any, text: str) -> None:  # noqa: ANN401 - types a
 @contextmanager
 def _opened(path: Path) -> Iterator[TextIO]:
     """The file's text, unpacked if need be, with a bar that shows how much of it is read."""
-    with Progress(console=NOTES, transient=True) as progress, progress.open(path, "rb", description=path.name) as raw:
+    name = escape(path.name)
+    with Progress(console=NOTES, transient=True) as progress, progress.open(path, "rb", description=name) as raw:
         packed = raw.read(len(GZIP)) == GZIP
         raw.seek(0)
         binary = gzip.GzipFile(fileobj=raw) if packed else raw

@@ -55,12 +55,12 @@ def show(found: dict[str, Any]) -> None:
         where = f"{reason['path']}: " if reason["path"] else ""
         SHOWN.print(f"  because {escape(where + reason['message'])} ({reason['code']})", highlight=False)
     for parcel in found["parcels"]:
-        SHOWN.print(
-            f"  parcel from {parcel['location']}: {parcel['carrier']} {parcel['tracking_number']}", highlight=False
-        )
+        by = escape(f"{parcel['carrier']} {parcel['tracking_number']}")
+        SHOWN.print(f"  parcel from {parcel['location']}: {by}", highlight=False)
     table = Table(Column("when", no_wrap=True), "heard", "from", "detail", "said", box=None)
     for happening in found["timeline"]:
         when = happening["at"].replace("T", " ").removesuffix("Z")[:23]
         said = ", ".join(happening["said"])
-        table.add_row(when, happening["heard"], happening["source"], escape(happening["detail"]), said)
+        whence, detail = escape(happening["source"]), escape(happening["detail"])
+        table.add_row(when, happening["heard"], whence, detail, said)
     SHOWN.print(table)

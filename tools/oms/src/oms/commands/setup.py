@@ -36,4 +36,4 @@ def setup(
     else:
         NOTES.print(f"{len(created.new)} topics created, {len(created.known)} were there", highlight=False)
         if initiated:
-            NOTES.print(f"{mongo_host} is a replica set now", highlight=False)
+            NOTES.print(f"{mongo_host} is a replica set now", highlight=False, markup=False)

@@ -115,7 +115,8 @@ def _show(running: RunningStack, *, as_json: bool) -> bool:
             memory = f"{one['rss_mb']:.0f} MB" if one["rss_mb"] else ""
             table.add_row(one["name"], str(one["pid"]), f"[{color}]{one['state']}[/]", memory, one["url"] or "")
         SHOWN.print(table)
-        SHOWN.print(f"Kafka {running.kafka_bootstrap}   MongoDB {running.mongo_url}   Redis {running.redis_url}")
+        engines = f"Kafka {running.kafka_bootstrap}   MongoDB {running.mongo_url}   Redis {running.redis_url}"
+        SHOWN.print(engines, markup=False)
         _show_stuck(stuck)
     are_there = {process.service for process in running.services} >= set(SERVICES)
     return are_there and all(one["state"] in {"ready", "running"} for one in described)
