@@ -80,15 +80,23 @@ def print_json(answer: object, stream: TextIO | None = None) -> None:
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[TextIO]:
-    """A file that appears under its name only once all of it is written; `-` is standard output."""
+    """A file that appears under its name only once all of it is written; `-` is standard output.
+
+    What is no regular file, as a device or a pipe, is written into, and a link stays: what it leads to is written.
+    """
     if path == Path("-"):
         yield sys.stdout
         return
-    part = path.with_name(f"{path.name}.part")
+    if path.exists() and not path.is_file():
+        with path.open("w", encoding="utf-8", newline="") as text:
+            yield text
+        return
+    whole = path.resolve()
+    part = whole.with_name(f"{whole.name}.part")
     try:
         with part.open("w", encoding="utf-8", newline="") as text:
             yield text
-        part.replace(path)
+        part.replace(whole)
     finally:
         part.unlink(missing_ok=True)
 
