@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 from rich.markup import escape
@@ -29,7 +30,9 @@ def chaos(
     report: Annotated[Path | None, typer.Option(help="Write the report to this file, as Markdown.")] = None,
     logs: Annotated[
         Path | None,
-        typer.Option(help="Keep the logs of all processes in this directory.", exists=True, file_okay=False),
+        typer.Option(
+            help="Keep the logs of all processes in this directory.", exists=True, file_okay=False, writable=True
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -39,7 +42,9 @@ def chaos(
     disk fills up, a network is cut. Then no more orders come, all must end, and the audit must be clean. It runs on
     free ports beside whatever else runs here. Ends with status 1 if anything was found.
     """
-    with said_plainly(StackError, Unreachable, NoLog, OSError):
+    # The page is opened first: that it cannot be written should not be found out when all is over.
+    page: AbstractContextManager[TextIO | None] = nullcontext() if report is None else written_whole(report)
+    with said_plainly(StackError, Unreachable, NoLog, OSError), page as text:
         kinds = _kinds(faults)
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # that Kafka is away is what is wanted here
         with NOTES.status("starting") as status:
@@ -51,13 +56,12 @@ def chaos(
                         NOTES.print(escape(said), highlight=False, soft_wrap=True)
 
             result = asyncio.run(Storm(Wanted(minutes, seed, rate, kinds, logs), look).run())
-        if report is not None:
-            with written_whole(report) as text:
-                text.write(result.as_markdown())
-    if as_json:
-        print_json(result.as_json())
-    else:
-        _show(result)
+        if as_json:
+            print_json(result.as_json())
+        else:
+            _show(result)
+        if text is not None:
+            text.write(result.as_markdown())
     if not result.is_clean:
         raise typer.Exit(1)
 
