@@ -4,6 +4,7 @@ import signal
 
 import typer
 
+from oms import connection
 from oms.commands import (
     audit,
     backup,
@@ -53,4 +54,5 @@ for elsewhere in (setup.setup, backup.backup, backup.restore):
 def main() -> None:
     # Who is asked to end has as much to put away as who is interrupted: what was started here must not go on alone.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    connection.reach_this_machine_directly()
     app()

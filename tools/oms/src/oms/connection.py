@@ -71,6 +71,13 @@ def _public(url: str) -> str:
     return re.sub(r"//.*@", "//", url)
 
 
+def reach_this_machine_directly() -> None:
+    """Have no proxy asked for what runs here, whatever the environment says: a proxy may run on another machine."""
+    # Of the two spellings clients prefer the small one.
+    direct = os.environ.pop("no_proxy", os.environ.get("NO_PROXY", ""))
+    os.environ["NO_PROXY"] = ",".join(filter(None, [direct, "127.0.0.1", "localhost", "::1"]))
+
+
 def brokers(told: str | None) -> str:
     """Kafka's bootstrap servers. Raises Unreachable if nobody says where they are, or it can be nowhere."""
     address = _first(told, "KAFKA_BROKERS", "kafka_bootstrap", "Kafka", "--brokers")
