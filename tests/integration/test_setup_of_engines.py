@@ -1,7 +1,11 @@
+from uuid import uuid4
+
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from contracts.topics import PARTITIONS, TOPICS
 from oms.fleet import Addresses
+from oms.log import NoLog
+from oms.sending import Letter, Sender
 from oms.setup import OtherPartitions, create_topics
 from oms.stack.process import until
 from pymongo import AsyncMongoClient
@@ -40,6 +44,18 @@ async def test_topics_that_an_upgrade_brings_have_as_many_partitions_as_the_othe
     with pytest.raises(OtherPartitions, match=f"have {PARTITIONS} partitions, not {PARTITIONS + 1}"):
         await create_topics(stack.kafka, PARTITIONS + 1)
     assert (await create_topics(stack.kafka)).new == [brought]
+
+
+async def test_nothing_is_sent_to_a_topic_that_is_not_there_and_none_is_made(stack: Addresses) -> None:
+    topic = f"nobodys-{uuid4().hex}"
+    async with Sender(stack.kafka) as sender:
+        with pytest.raises(NoLog, match=f"has no topic {topic}: run `oms setup`"):
+            await sender.send(Letter(topic, None, b"{}", [], "m-1"))
+
+    admin = AIOKafkaAdminClient(bootstrap_servers=stack.kafka)
+    await admin.start()
+    assert topic not in await admin.list_topics()
+    await admin.close()
 
 
 async def test_mongodb_is_a_replica_set_that_takes_majority_writes(stack: Addresses) -> None:

@@ -7,15 +7,18 @@ from threading import Timer
 from typing import Any
 
 import pytest
+from aiokafka.cluster import ClusterMetadata
 from contracts.message import Message, Reason
 from contracts.order import CancelOrder, OrderCompleted, OrderConfirmed, OrderPlaced, OrderValidated, PlacementRefused
 from contracts.wire import decode
 from oms import orders_file, sending
+from oms.cli import app
 from oms.commands import place as command
 from oms.log import Record
 from oms.orders_file import BadLine, Line
 from oms.place import Tally, send
 from oms.sending import Letter, Sender
+from typer.testing import CliRunner
 
 Write = Callable[[Message], Any]
 AN_ORDER = b'{"channel": "web", "number": "1"}'
@@ -212,3 +215,31 @@ def test_what_others_wrote_is_shown_as_it_is(capsys: pytest.CaptureFixture[str])
     said = capsys.readouterr().err
     assert "came to no end so far: web:[/b]" in said
     assert "no JSON: 1:x:2" in said
+
+
+class NoTopics:
+    """A producer at a Kafka that nobody has set up."""
+
+    def __init__(self, **_: object) -> None:
+        self.client = self
+
+    async def start(self) -> None:
+        """It answers."""
+
+    async def stop(self) -> None:
+        """Nothing is on its way."""
+
+    async def fetch_all_metadata(self) -> ClusterMetadata:
+        return ClusterMetadata()
+
+
+@pytest.mark.parametrize("name", ["place", "cancel"])
+def test_says_that_there_is_no_topic_to_send_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    file = tmp_path / "lines.ndjson"
+    file.write_bytes(AN_ORDER)
+    monkeypatch.setattr(sending, "AIOKafkaProducer", NoTopics)
+
+    done = CliRunner().invoke(app, [name, str(file), "--brokers", "kafka:1"])
+
+    assert done.exit_code == 2
+    assert "Kafka at kafka:1 has no topic order.intake: run `oms setup`" in done.stderr

@@ -48,7 +48,7 @@ class Record:
 
 
 class NoLog(Exception):  # noqa: N818 - named for what is missing
-    """None of the topics exists."""
+    """A topic does not exist that is to be written to, or none of those that are to be read."""
 
 
 class LogReader:

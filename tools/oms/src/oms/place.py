@@ -110,7 +110,8 @@ async def send(
 ) -> None:
     """Send each line as a message of this type, at most `rate` a second, and wait until Kafka has them all.
 
-    `on_sent` hears of each line with its message id, `on_bad` of each line that could not be sent. Raises Unreachable.
+    `on_sent` hears of each line with its message id, `on_bad` of each line that could not be sent. Raises Unreachable
+    and NoLog.
     """
     begun = asyncio.get_running_loop().time()
     count = 0

@@ -1,7 +1,7 @@
 """Sends messages to Kafka from outside any service, as a channel does."""
 
 from collections import deque
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
@@ -14,6 +14,7 @@ from contracts.message import Message
 from contracts.topics import TOPIC_OF
 
 from oms.connection import Unreachable
+from oms.log import NoLog
 
 SOURCE = "oms"
 MOST_IN_FLIGHT = 1000
@@ -67,6 +68,7 @@ class Sender:
     def __init__(self, brokers: str) -> None:
         self._brokers = brokers
         self._producer: Any = None
+        self._topics: Collection[str] = ()
         self._in_flight: deque[Awaitable[object]] = deque()
 
     async def __aenter__(self) -> Self:
@@ -79,13 +81,19 @@ class Sender:
         )
         try:
             await self._producer.start()
+            self._topics = (await self._producer.client.fetch_all_metadata()).topics()
         except KafkaError as error:
             await self._producer.stop()
             raise Unreachable.kafka(self._brokers, error) from error
         return self
 
     async def send(self, message: Letter) -> None:
-        """Hand it over; waits only when a thousand others are on their way. Raises Unreachable."""
+        """Hand it over; waits only when a thousand others are on their way.
+
+        Raises Unreachable, and NoLog if there is no such topic: Kafka might make it, with partitions as it likes.
+        """
+        if message.topic not in self._topics:
+            raise NoLog(f"Kafka at {self._brokers} has no topic {message.topic}: run `oms setup`")
         try:
             sent = await self._producer.send(
                 message.topic, key=message.key, value=message.value, headers=message.headers

@@ -84,7 +84,7 @@ def cancel(
 ) -> None:
     """Ask for orders to be cancelled: each line, with order_id, reason and requested_by, becomes a CancelOrder."""
     sent = Sent()
-    with said_plainly(connection.Unreachable, OSError):
+    with said_plainly(connection.Unreachable, NoLog, OSError):
         asyncio.run(_send(file, connection.brokers(brokers), CancelOrder, rate, sent))
     _report(sent, "cancellations", followed=False, as_json=as_json)
     if sent.bad:
