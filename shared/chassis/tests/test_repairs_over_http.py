@@ -221,6 +221,14 @@ async def test_lists_the_dead_letters_of_a_topic_that_wait(desk: Desk) -> None:
     assert (await desk.get("/dead-letters?topic=payment.events"))["dead_letters"] == []
 
 
+async def test_lists_dead_letters_of_a_partition_as_they_came(desk: Desk) -> None:
+    for offset in (1000, 998, 10_000):
+        desk.holds(letter(offset))
+    first = await desk.get("/dead-letters?limit=3")
+    second = await desk.get(f"/dead-letters?cursor={first['next']}")
+    assert [one["offset"] for page in (first, second) for one in page["dead_letters"]] == [5, 6, 998, 1000, 10_000]
+
+
 async def test_a_gap_is_accepted_by_saying_exactly_what_is_missing(desk: Desk) -> None:
     (gap,) = (await desk.get("/gaps"))["gaps"]
     assert {name: gap[name] for name in LOSS} == LOSS

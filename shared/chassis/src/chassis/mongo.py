@@ -25,6 +25,7 @@ from pymongo.errors import (
 from pymongo.read_concern import ReadConcern
 
 from chassis.census import OPEN
+from chassis.dead_letter import BY_PLACE, DeadLetter
 from chassis.entry import (
     Change,
     Checkpoint,
@@ -66,6 +67,8 @@ CALLING, QUEUED = "calling", "queued"
 """Fields of a document that say what it waits for; a new owner of its partition asks for those where they are true."""
 REPAIRS_BY_NAME = Index(Repair.kind, (("repair_id", ASCENDING),))
 """Repairs stay for good, and whoever waits for one asks for it by its name again and again."""
+DEAD_LETTERS_BY_PLACE = Index(DeadLetter.kind, BY_PLACE)
+"""There may be very many, and each page of them would be looked for among all."""
 
 
 def connect(url: str) -> Client:
@@ -94,7 +97,7 @@ class MongoStore:
         self._service = service.name
         self._models = kinds_of(service.documents)
         self._name_incarnation = name_incarnation
-        self._indexes = (REPAIRS_BY_NAME, *service.indexes)
+        self._indexes = (REPAIRS_BY_NAME, DEAD_LETTERS_BY_PLACE, *service.indexes)
         self._database = client.get_database(
             database,
             codec_options=CODEC,

@@ -24,7 +24,7 @@ from fastapi import APIRouter, Path, Query, Response, status
 from pydantic import Field
 
 from chassis.body import AsJson
-from chassis.dead_letter import DeadLetter
+from chassis.dead_letter import BY_PLACE, DeadLetter
 from chassis.decision import id_in_partition
 from chassis.gap import Gap
 from chassis.paging import Paging
@@ -158,9 +158,9 @@ def _parked(routes: APIRouter, reader: Reader, desk: _Desk) -> None:
 def _dead_letters(routes: APIRouter, reader: Reader, log: Log, desk: _Desk) -> None:
     @routes.get("/dead-letters")
     async def dead_letters(paging: Paging, topic: TopicName | None = None) -> DeadLetterPage:
-        """Records that could not be handled, and that nobody has retried with success or dropped."""
+        """Records that could not be handled, and that nobody has retried with success or dropped; the oldest first."""
         where = {"open": True} if topic is None else {"open": True, "topic": topic}
-        found, after = await paging.page(reader, DeadLetter, where)
+        found, after = await paging.page(reader, DeadLetter, where, BY_PLACE)
         return DeadLetterPage(dead_letters=[DeadLetterShown.of(letter) for letter in found], next=after)
 
     @routes.get(DEAD_LETTER)
