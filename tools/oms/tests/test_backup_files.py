@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import bson
 import pytest
@@ -165,3 +165,24 @@ async def test_a_backup_is_on_disk_before_it_is_called_one(tmp_path: Path, monke
     before = {tmp_path, directory.parent, directory / "order", *(directory / "order").iterdir()}
     assert {path.stat().st_ino for path in before} <= synced[False]
     assert {path.stat().st_ino for path in (directory / MANIFEST, directory)} <= synced[True]
+
+
+@pytest.mark.parametrize("there", [True, False])
+async def test_what_does_not_fit_on_the_disk_leaves_nothing_in_the_way_of_the_next_backup(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, there: bool
+) -> None:
+    directory, pack = tmp_path / "new" / "backup", gzip.open
+    if there:
+        directory.mkdir(parents=True)
+    monkeypatch.setattr("oms.backup.taking.LogReader", Engines)
+    monkeypatch.setattr("oms.backup.taking.Database", Engines)
+
+    def opened(path: Path, *how: Any) -> Any:  # noqa: ANN401 - as gzip has it
+        return Path("/dev/full").open("wb") if path.parent.name == "payment" else pack(path, *how)
+
+    monkeypatch.setattr("gzip.open", opened)
+    with pytest.raises(Unfit, match=f"{directory} cannot be written: No space left on device"):
+        await back_up(directory, ["order", "payment"], brokers="", mongo_url="", progress=UNHEARD)
+
+    left = [*directory.parents[1].rglob("*")]
+    assert left == ([directory.parent, directory] if there else [])

@@ -3,7 +3,9 @@
 import gzip
 import hashlib
 import os
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from itertools import takewhile
 from pathlib import Path
 
@@ -24,32 +26,55 @@ async def back_up(
     directory: Path, services: Sequence[str], *, brokers: str, mongo_url: str, progress: Progress
 ) -> Manifest:
     """Write the databases of these services into a new directory. Raises Unfit, Unreachable and NoLog."""
-    _make(directory)
     copies: dict[str, Copy] = {}
-    async with LogReader(brokers) as log:
-        for service in services:
-            spans = await log.spans(topics_read_by(service))
-            try:
-                copies[service] = await _copy(directory, service, spans, mongo_url, progress)
-            except Unavailable as failure:
-                raise Unreachable.mongo(mongo_url, failure) from failure
-    manifest = Manifest(services=copies)
-    (directory / MANIFEST).write_text(manifest.model_dump_json(indent=2), encoding="utf-8")
-    for path in (directory / MANIFEST, directory):
-        _to_disk(path)
+    with _whole_or_not_at_all(directory, services):
+        async with LogReader(brokers) as log:
+            for service in services:
+                spans = await log.spans(topics_read_by(service))
+                try:
+                    copies[service] = await _copy(directory, service, spans, mongo_url, progress)
+                except Unavailable as failure:
+                    raise Unreachable.mongo(mongo_url, failure) from failure
+        manifest = Manifest(services=copies)
+        (directory / MANIFEST).write_text(manifest.model_dump_json(indent=2), encoding="utf-8")
+        for path in (directory / MANIFEST, directory):
+            _to_disk(path)
     return manifest
 
 
-def _make(directory: Path) -> None:
-    new = [directory, *takewhile(lambda parent: not parent.exists(), directory.parents)]
+@contextmanager
+def _whole_or_not_at_all(directory: Path, services: Sequence[str]) -> Iterator[None]:
+    """Make the directory, and take back what was written if it comes to no backup: the next would find no room.
+
+    Raises Unfit.
+    """
+    made = _make(directory)
+    try:
+        yield
+    except BaseException as failure:
+        for service in services:
+            shutil.rmtree(directory / service, ignore_errors=True)
+        with suppress(OSError):  # why there is no backup is what is to be said
+            (directory / MANIFEST).unlink(missing_ok=True)
+            for one in made:
+                one.rmdir()
+        if isinstance(failure, OSError):
+            raise Unfit(f"{directory} cannot be written: {failure.strerror or failure}") from failure
+        raise
+
+
+def _make(directory: Path) -> list[Path]:
+    """The directory and those above it, as far as they were not there yet. Raises Unfit."""
+    made = [*takewhile(lambda one: not one.exists(), (directory, *directory.parents))]
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        for one in new:
+        for one in {directory, *made}:
             _to_disk(one.parent)
     except OSError as error:
         raise Unfit(f"{directory} cannot be made: {error.strerror}") from error
     if any(directory.iterdir()):
         raise Unfit(f"{directory} is not empty: a backup has a directory of its own")
+    return made
 
 
 async def _copy(directory: Path, service: str, spans: Spans, mongo_url: str, progress: Progress) -> Copy:
