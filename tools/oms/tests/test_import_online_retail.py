@@ -89,6 +89,9 @@ def test_charges_become_the_shipping_charge(row: Row) -> None:
         ({"Quantity": "99999999999"}, LeftOut.MALFORMED),
         ({"UnitPrice": "NaN"}, LeftOut.MALFORMED),
         ({"UnitPrice": "1e300"}, LeftOut.MALFORMED),
+        ({"UnitPrice": "1e999999"}, LeftOut.MALFORMED),
+        ({"CustomerID": "17 850"}, LeftOut.MALFORMED),
+        ({"CustomerID": "1" * 129}, LeftOut.MALFORMED),
         ({"InvoiceDate": "yesterday"}, LeftOut.MALFORMED),
         ({"StockCode": "two words"}, LeftOut.MALFORMED),
         ({"InvoiceNo": "53 6365"}, LeftOut.MALFORMED),
@@ -219,3 +222,16 @@ def test_says_what_is_wrong_with_a_file(tmp_path: Path) -> None:
     assert "this is not the Online Retail CSV" in done.stderr
     assert not out.exists()
     assert list(tmp_path.iterdir()) == [source]
+
+
+def test_says_that_a_packed_file_is_damaged(row: Row, tmp_path: Path) -> None:
+    source, out = tmp_path / "retail.csv.gz", tmp_path / "orders.ndjson"
+    packed = bytearray(gzip.compress((",".join(COLUMNS) + "\n" + ",".join(row()) + "\n").encode()))
+    packed[10] = 7  # what is packed would begin with a block of a kind that there is not
+    source.write_bytes(packed)
+
+    done = CliRunner().invoke(import_.app, ["online-retail", str(source), "--out", str(out)])
+
+    assert done.exit_code == 2
+    assert "error: Error -3 while decompressing data" in done.stderr
+    assert not out.exists()

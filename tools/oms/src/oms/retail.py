@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from enum import StrEnum
 from functools import cache
 from typing import TextIO
@@ -33,6 +33,7 @@ NO_GOODS = re.compile(r"M|D|S|B|BANK CHARGES|AMAZONFEE|CRUK|ADJUST\d*|GIFT.*|TES
 
 PLAIN_CODE = re.compile(r"[A-Z0-9][A-Z0-9._-]{0,63}")
 PLAIN_NUMBER = re.compile(r"[A-Z0-9]{1,64}")
+PLAIN_CUSTOMER = re.compile(r"[A-Za-z0-9._-]{0,128}")
 MOST_LINES = 2000
 MOST_PENCE = 1_000_000_000_000
 
@@ -175,7 +176,10 @@ def _take(row: list[str], places: list[int], invoices: dict[str, Invoice], line:
         quantity = int(quantity_text)
         placed_at = datetime.fromisoformat(date_text)
         pence = Decimal(price_text) * 100
-    except (IndexError, ValueError, InvalidOperation):
+    except (IndexError, ValueError, ArithmeticError):
+        return LeftOut.MALFORMED
+    customer = customer.strip().removesuffix(".0")
+    if not PLAIN_CUSTOMER.fullmatch(customer):
         return LeftOut.MALFORMED
     reason = _why_not(number, code, quantity, pence)
     if reason is not None:
@@ -184,7 +188,7 @@ def _take(row: list[str], places: list[int], invoices: dict[str, Invoice], line:
         if country not in COUNTRIES and _country(country) is None:
             return LeftOut.COUNTRY
         moment = placed_at.replace(tzinfo=RETAILERS_TIME).astimezone(UTC)
-        invoices[number] = Invoice(number, moment, customer.strip().removesuffix(".0"), country, first_line=line)
+        invoices[number] = Invoice(number, moment, customer, country, first_line=line)
     invoice = invoices[number]
     if code in CHARGES:
         invoice.charges.append(quantity * int(pence))

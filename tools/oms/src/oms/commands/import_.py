@@ -3,6 +3,7 @@
 import gzip
 import io
 import sys
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,7 +56,7 @@ def online_retail(
     _check("--location", Location, location)
     report = retail.Report()
     taken: Counter[str] = Counter()
-    with said_plainly(retail.NotRetail, OSError, EOFError):
+    with said_plainly(retail.NotRetail, OSError, EOFError, zlib.error):
         with _opened(file) as text:
             invoices = retail.read_invoices(text, report)
         with written_whole(out) as lines:
