@@ -14,6 +14,11 @@ from chassis.settings import ChassisSettings
         ("MONGO_URL", "mongodb://mongo:x", "Port contains non-digit characters"),
         ("MONGO_URL", "mongodb://ada:p@ss@mongo", "must be escaped"),
         ("REDIS_URL", "garbage", "should match pattern"),
+        ("REDIS_URL", "redis://redis:abc/0", "is no valid number"),
+        ("REDIS_URL", "redis://redis:70000/0", "is no valid number"),
+        ("REDIS_URL", "redis://redis/first", "is no valid number"),
+        ("MONGO_DATABASE", "shop.order", "should match pattern"),
+        ("MONGO_DATABASE", "o" * 64, "at most 63 characters"),
     ],
 )
 def test_the_variable_that_is_wrong_is_named(
@@ -26,6 +31,33 @@ def test_the_variable_that_is_wrong_is_named(
     assert end.value.code == 2
     assert said.startswith(f"{variable}: ")
     assert why in said
+
+
+@pytest.mark.parametrize("password", ["pa/ss", "pa#ss", "12/ss", "1/2/ss", "[ss"])
+def test_a_password_that_is_not_escaped_is_not_repeated(
+    password: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("REDIS_URL", f"redis://:{password}@redis:6379/0")
+    with pytest.raises(SystemExit):
+        ChassisSettings.from_environment()
+    assert capsys.readouterr().err == (
+        "REDIS_URL: Value error, the port or the database is no valid number; "
+        "characters such as / and # must be escaped in a password\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://redis",
+        "redis://redis:6379/",
+        "rediss://:pa%2Fss@[::1]:6379/15?timeout=5",
+        "unix:///run/redis.sock?db=1",
+    ],
+)
+def test_redis_is_taken_where_it_can_be(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_URL", url)
+    assert ChassisSettings.from_environment().redis_url == url
 
 
 def test_all_that_is_wrong_is_named_at_once(

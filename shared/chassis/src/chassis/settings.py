@@ -2,6 +2,7 @@
 
 import re
 import sys
+from contextlib import suppress
 from datetime import timedelta
 from typing import Annotated, Self
 from urllib.parse import urlsplit
@@ -33,6 +34,17 @@ def _readable(url: str) -> str:
     return url
 
 
+def _of_redis(url: str) -> str:
+    with suppress(ValueError):  # it would repeat what may be a part of a password
+        parts = urlsplit(url)
+        _ = parts.port
+        if parts.scheme == "unix" or re.fullmatch(r"(/\d*)?", parts.path):
+            return url
+    raise ValueError(
+        "the port or the database is no valid number; characters such as / and # must be escaped in a password"
+    )
+
+
 class ChassisSettings(BaseSettings):
     """The settings that all services share; a service's own settings extend them. Each name's ending says its unit."""
 
@@ -46,9 +58,11 @@ class ChassisSettings(BaseSettings):
         "mongodb://127.0.0.1:27017/?replicaSet=rs0"
     )
     """MongoDB's connection string; it must name a replica set."""
-    mongo_database: str = ""
+    mongo_database: Annotated[str, Field(pattern=r'^[^ ./\\"$]*$', max_length=63)] = ""
     """The database of this service; by default the service's name."""
-    redis_url: Annotated[str, Field(pattern=r"^(rediss?|unix)://\S+$")] = "redis://127.0.0.1:6379/0"
+    redis_url: Annotated[str, Field(pattern=r"^(rediss?|unix)://\S+$"), AfterValidator(_of_redis)] = (
+        "redis://127.0.0.1:6379/0"
+    )
     """Redis, which holds copies only."""
     http_host: str = "127.0.0.1"
     """The address that the HTTP API listens on."""
