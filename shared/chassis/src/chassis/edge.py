@@ -6,7 +6,8 @@ batch), declare topics (they come from the table).
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple, cast
 
@@ -32,6 +33,8 @@ MOST_HEARTBEAT_S = 1.0
 """With a heartbeat the group tells that it rebalances, so that somebody waits for it: it costs next to nothing."""
 STALLED_S = 30.0
 """A partition that has inputs and took none for so long is not progressing."""
+ASK_WITHIN_S = 1.0
+"""A scrape waits no longer for Kafka."""
 
 OpenPartition = Callable[[int, Feed], Partition]
 Batch = tuple[ConsumerRecord, ...]
@@ -225,15 +228,26 @@ class Edge(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no
         """Set the gauges of every partition that is ours, and the lag of each of its topics."""
         for running in self._running.values():
             running.partition.measure()
-        for where in self._assigned or ():
+        for where, end in (await self._ends()).items():
             serving = self._running.get(where.partition)
-            try:
-                highwater = self._consumer.highwater(where)
-            except KafkaError:
-                continue
-            if serving is not None and highwater is not None:
-                lag = max(0, highwater - serving.partition.positions.get(where.topic, 0))
+            if serving is not None and serving.partition.state != "recovering":  # until then it does not know its place
+                lag = max(0, end - serving.partition.positions.get(where.topic, 0))
                 self._meters.lag.labels(where.topic, str(where.partition)).set(lag)
+
+    async def _ends(self) -> Mapping[TopicPartition, int]:
+        """Where the topics of our partitions end, as far as that is known: every fetch tells it. What is paused is not
+        fetched, so Kafka is asked for the ends of that, but not waited for while it is away.
+        """
+        ends: dict[TopicPartition, int] = {}
+        with suppress(KafkaError, TimeoutError):
+            consumer, ours = self._consumer, self._assigned or frozenset()
+            ends = {where: end for where in ours if (end := consumer.highwater(where)) is not None}
+            paused = [*(ours & consumer.paused())]
+            async with asyncio.timeout(ASK_WITHIN_S):
+                for where, end in (await consumer.end_offsets(paused)).items():
+                    # Kafka names the end of what is committed: behind it there may be what the last fetch saw.
+                    ends[where] = max(end, ends.get(where, 0))
+        return ends
 
 
 async def _unparsed(batch: Batch) -> KafkaMessage:
