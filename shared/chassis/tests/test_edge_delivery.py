@@ -222,29 +222,6 @@ async def test_a_hole_before_which_the_feed_was_set_back_meanwhile_is_not_passed
     assert offered(edge, 0) == [(0, 9)]
 
 
-async def test_an_instance_that_waits_for_its_share_of_the_group_is_not_ready(edge: Edge) -> None:
-    async def run() -> None: ...
-
-    edge._assigned = frozenset({where(0), where(1)})
-    edge._running = {number: one._replace(task=asyncio.create_task(run())) for number, one in edge._running.items()}
-    await edge.on_partitions_revoked([where(0), where(1)])
-    ready, details = edge.health()
-    assert (ready, details["joined"]) == (False, False)
-
-
-@pytest.mark.parametrize(("failure", "is_ready"), [(None, True), ("UnreadableDocument: order/web:1: total", False)])
-async def test_an_instance_whose_partition_failed_just_now_is_not_ready_and_says_why(
-    edge: Edge, monkeypatch: pytest.MonkeyPatch, failure: str | None, *, is_ready: bool
-) -> None:
-    monkeypatch.setattr(Edge, "_unheard_s", lambda *_: 0.0)
-    partition = SimpleNamespace(state="running", failure=failure, waiting=0, stalled_s=lambda: 0.0)
-    task = asyncio.get_running_loop().create_future()
-    edge._assigned = frozenset({where(0)})
-    edge._running = {0: edge._running[0]._replace(partition=partition, task=task)}  # type: ignore[arg-type] # stand-ins
-    ready, details = edge.health()
-    assert (ready, details["partitions"]["0"]["failure"]) == (is_ready, failure)
-
-
 async def test_a_topic_that_older_instances_do_not_read_makes_nobody_an_owner(
     consumer: Consumer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
