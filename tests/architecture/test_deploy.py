@@ -122,6 +122,11 @@ def test_kubernetes_sets_what_the_services_read_and_lets_them_stop_in_time() -> 
     assert POD["terminationGracePeriodSeconds"] > pause + int(settings["STOP_DEADLINE_S"])
 
 
+def test_a_node_is_drained_one_instance_at_a_time_and_also_of_those_that_are_not_ready() -> None:
+    budget = load(KUBERNETES / "service" / "poddisruptionbudget.yaml")["spec"]
+    assert (budget["maxUnavailable"], budget["unhealthyPodEvictionPolicy"]) == (1, "AlwaysAllow")
+
+
 def image_of(service: str) -> str:
     """The image that the service's kustomization puts into the Deployment of all."""
     (replaced,) = load(KUBERNETES / service / "kustomization.yaml")["images"]
