@@ -192,6 +192,19 @@ def test_pods_ask_for_the_memory_that_the_page_says() -> None:
     assert [f"{figure}Mi" for figure in re.findall(r"(\d+) MiB", row[1])] == figures
 
 
+def test_temporary_files_are_on_disk_and_may_be_as_large_as_the_page_says() -> None:
+    """A report on a file of orders, and what an audit reads, may be larger than the memory."""
+    confined = {name: service for name, service in COMPOSE.items() if "build" in service}
+    assert [name for name, service in confined.items() if "temporary:/tmp" not in service["volumes"]] == []
+    assert [name for name, service in confined.items() if "tmpfs" in service] == []
+    (mount,) = POD["containers"][0]["volumeMounts"]
+    (volume,) = POD["volumes"]
+    assert (mount["name"], mount["mountPath"]) == (volume["name"], "/tmp")  # noqa: S108 - it is what the pod has
+    assert volume["emptyDir"].keys() == {"sizeLimit"}  # and no medium, as memory is one
+    (row,) = [row for row in Page(ROOT / "docs" / "operating.md").table_after("Sizing") if row[0] == "Temporary files"]
+    assert [f"{figure}Gi" for figure in re.findall(r"(\d+) GiB", row[1])] == [volume["emptyDir"]["sizeLimit"]]
+
+
 def test_images_and_newcomers_use_the_same_uv() -> None:
     (fetched,) = re.findall(r"^UV_VERSION := (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert f" uv=={fetched}\n" in (ROOT / "deploy" / "Dockerfile").read_text()

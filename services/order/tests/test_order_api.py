@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
+from tempfile import SpooledTemporaryFile
 from typing import Any
 
 import httpx
@@ -228,18 +229,33 @@ async def test_a_file_is_taken_in_line_by_line_and_each_line_is_reported(
     assert shop.published == [placed(number="1"), placed(number="3")]
 
 
-async def test_a_file_of_any_size_is_taken_in_without_holding_it(
-    http: httpx.AsyncClient, shop: Shop, placed: Placed
+async def test_a_file_of_any_size_is_taken_in_without_holding_it_or_the_report(
+    http: httpx.AsyncClient, shop: Shop, placed: Placed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    count = 10 * LINES_AT_ONCE
+    held: list[int] = []
+    reports: list[SpooledTemporaryFile[bytes]] = []
+
     async def file() -> AsyncIterator[bytes]:
-        for number in range(1000):
+        for number in range(count):
+            held.append(number - len(shop.published))
             yield json.dumps(json_of(placed(), number=str(number))).encode() + b"\n"
 
+    def spooled(bytes_in_memory: int) -> SpooledTemporaryFile[bytes]:
+        reports.append(SpooledTemporaryFile(bytes_in_memory))  # noqa: SIM115 - the API closes it
+        return reports[-1]
+
+    monkeypatch.setattr(api, "MOST_REPORT_BYTES_IN_MEMORY", 10_000)
+    monkeypatch.setattr(api, "SpooledTemporaryFile", spooled)
     answer = await http.post("/orders/file", content=file(), headers=NDJSON)
-    assert json.loads(answer.text.splitlines()[-1])["accepted"] == 1000
+    *lines, total = [json.loads(line) for line in answer.text.splitlines()]
+    assert [line["line"] for line in lines] == list(range(1, count + 1))
+    assert total["accepted"] == count
     assert [order.order_id for order in shop.published if isinstance(order, OrderPlaced)] == [
-        f"web:{number}" for number in range(1000)
+        f"web:{number}" for number in range(count)
     ]
+    assert max(held) < LINES_AT_ONCE
+    assert [report._rolled for report in reports] == [True]  # onto the disk
 
 
 async def test_a_line_without_end_is_refused_and_the_next_one_is_read(

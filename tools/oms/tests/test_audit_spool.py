@@ -1,3 +1,5 @@
+import pytest
+from oms.audit import spool as spooling
 from oms.audit.spool import Spool
 from oms.log import Record
 
@@ -6,7 +8,11 @@ def record(topic: str, offset: int, body: bytes | None = b"{}") -> Record:
     return Record(topic, 1, offset, 1_767_614_400_000, b"key", body, (("ce_id", b"1"), ("odd", None)))  # type: ignore[arg-type]
 
 
-def test_gives_each_order_its_records_as_they_came() -> None:
+@pytest.mark.parametrize(("bytes_in_memory", "is_on_disk"), [(10_000_000, False), (1000, True)])
+def test_gives_each_order_its_records_as_they_came_whether_they_fit_into_memory_or_not(
+    monkeypatch: pytest.MonkeyPatch, bytes_in_memory: int, *, is_on_disk: bool
+) -> None:
+    monkeypatch.setattr(spooling, "BYTES_IN_MEMORY", bytes_in_memory)
     spool = Spool()
     for offset in range(3):
         for order in range(500):
@@ -15,9 +21,11 @@ def test_gives_each_order_its_records_as_they_came() -> None:
 
     found = dict(spool.orders())
 
+    assert {file._rolled for file in spool._files} == {is_on_disk}
     assert spool.count == 1501
     assert len(found) == 500
     assert found["web:7"] == [*(record("order.events", n, b"x" * 7) for n in range(3)), record("order.intake", 0, None)]
+    assert [len(one.value or b"") for one in found["web:499"]] == [499, 499, 499]
     spool.close()
 
 
