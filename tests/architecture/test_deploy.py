@@ -265,7 +265,19 @@ def test_prometheus_makes_of_the_alerts_what_is_meant() -> None:
     assert tested.returncode == 0, tested.stdout + tested.stderr
 
 
+def panels() -> list[dict[str, Any]]:
+    shown: list[dict[str, Any]] = json.loads((ROOT / "deploy" / "grafana" / "throughline.json").read_text())["panels"]
+    return shown
+
+
 def test_every_panel_names_what_it_shows() -> None:
-    panels = json.loads((ROOT / "deploy" / "grafana" / "throughline.json").read_text())["panels"]
-    assert all(panel["title"] for panel in panels)
-    assert len({panel["id"] for panel in panels}) == len(panels)
+    assert all(panel["title"] for panel in panels())
+    assert len({panel["id"] for panel in panels()}) == len(panels())
+
+
+def test_the_dashboard_counts_as_not_served_what_the_alert_does() -> None:
+    (panel,) = [one for one in panels() if one["title"] == "Partitions not served"]
+    metric = "throughline_partition_running"
+    alert = ALERTS["ThroughlinePartitionNotRunning"]["expr"].replace(metric, f'{metric}{{service=~"$service"}}')
+    assert [target["expr"] for target in panel["targets"]] == [f"count({alert})"]
+    assert all(target["instant"] for target in panel["targets"])  # where none is counted any more, the last count is over
