@@ -1,5 +1,7 @@
 """What runs the services elsewhere agrees with the services: compose, images, Kubernetes, alerts, the dashboard."""
 
+import importlib
+import inspect
 import json
 import re
 import shutil
@@ -11,6 +13,9 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
+from chassis import calls
+from chassis.kinds import STUCK
+from chassis.service import Service
 from chassis.settings import ChassisSettings
 from chassis.telemetry import Meters
 from oms import connection
@@ -251,9 +256,34 @@ def test_alerts_go_by_labels_that_the_page_names() -> None:
     assert {f"`{name}`" for name in ("service", *SERVICES)} <= set(re.findall(r"`\w+`", watching))
 
 
+def test_alerts_go_by_values_that_the_code_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    services: list[Service] = []
+    for name in SERVICES:
+        main = importlib.import_module(f"{name}.main")
+        monkeypatch.setattr(main, "run", lambda service, *_: services.append(service))
+        main.main()
+    overdue = {service.overdue.what for service in services if service.overdue is not None}
+    said = {
+        "service": {service.name for service in services},
+        "what": {stuck.kind for stuck in STUCK} | overdue,
+        "outcome": set(re.findall(r'\.calls\.labels\("(\w+)"\)', inspect.getsource(calls))),
+    }
+    asked = [pair for alert in ALERTS.values() for pair in re.findall(r"(\w+)=\"(\w+)\"", alert["expr"])]
+    assert {("what", "gap"), ("what", "saga"), ("what", "dead_letter"), ("outcome", "unknown")} <= set(asked)
+    assert [(label, value) for label, value in asked if value not in said[label]] == []
+
+
 def test_the_alert_about_writes_speaks_of_reads_where_it_asks_for_them() -> None:
     alert = ALERTS["ThroughlineWritesFail"]
     assert ("read_failures" in alert["expr"]) == ("read" in alert["annotations"]["summary"])
+
+
+def test_every_alert_is_tried_on_what_it_is_for_and_on_what_it_is_not_for() -> None:
+    tried: dict[str, set[bool]] = {}
+    for case in load(ROOT / "tests" / "architecture" / "alerts.yml")["tests"]:
+        for one in case["alert_rule_test"]:
+            tried.setdefault(one["alertname"], set()).add(bool(one["exp_alerts"]))
+    assert tried == {alert: {True, False} for alert in ALERTS}
 
 
 @pytest.mark.skipif(PROMTOOL is None, reason="promtool comes with Prometheus")
@@ -280,4 +310,5 @@ def test_the_dashboard_counts_as_not_served_what_the_alert_does() -> None:
     metric = "throughline_partition_running"
     alert = ALERTS["ThroughlinePartitionNotRunning"]["expr"].replace(metric, f'{metric}{{service=~"$service"}}')
     assert [target["expr"] for target in panel["targets"]] == [f"count({alert})"]
-    assert all(target["instant"] for target in panel["targets"])  # where none is counted any more, the last count is over
+    # What was counted earlier is over where nothing is counted any more.
+    assert all(target["instant"] for target in panel["targets"])
