@@ -2,11 +2,12 @@ from uuid import uuid4
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from contracts.topics import PARTITIONS, TOPICS
 from oms.fleet import Addresses
 from oms.log import NoLog
 from oms.sending import Letter, Sender
-from oms.setup import OtherPartitions, create_topics
+from oms.setup import OtherPartitions, _new_topics, create_topics
 from oms.stack.process import until
 from pymongo import AsyncMongoClient
 from redis.asyncio import Redis
@@ -27,6 +28,21 @@ async def test_setup_creates_every_topic_of_the_table_once(stack: Addresses) -> 
     described = await admin.describe_topics(sorted(named))
     await admin.close()
     assert {topic["topic"]: len(topic["partitions"]) for topic in described} == dict.fromkeys(named, PARTITIONS)
+
+
+async def test_kafka_keeps_of_each_topic_what_setup_asks_for(stack: Addresses) -> None:
+    await create_topics(stack.kafka)
+    asked = {topic.name: topic.topic_configs for topic in _new_topics(PARTITIONS, replicas=1)}
+    admin = AIOKafkaAdminClient(bootstrap_servers=stack.kafka)
+    await admin.start()
+    answers = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in asked])
+    await admin.close()
+    kept = {
+        name: {key: value for key, value, *_ in entries if key in asked[name]}
+        for answer in answers
+        for _, _, _, name, entries in answer.resources
+    }
+    assert kept == asked
 
 
 async def test_topics_that_an_upgrade_brings_have_as_many_partitions_as_the_others(stack: Addresses) -> None:

@@ -1,0 +1,55 @@
+"""How topics are made: nothing on them may be lost, and what is needed later is kept."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from chassis.outbox import LARGEST_RECORD_BYTES
+from contracts.topics import TOPICS
+from oms import setup
+from oms.setup import OURS, _new_topics
+
+KAFKAS_LARGEST_RECORD = 1_048_588
+DEAD_LETTERS = {topic.dead_letter for topic in TOPICS if topic.readers}
+OPEN = {topic.name for topic in TOPICS if topic.open}
+COMPACTED = {topic.name for topic in TOPICS if topic.compacted}
+
+
+def configurations(replicas: int) -> dict[str, dict[str, str]]:
+    made = _new_topics(7, replicas)
+    assert {(topic.num_partitions, topic.replication_factor) for topic in made} == {(7, replicas)}
+    return {topic.name: topic.topic_configs for topic in made}
+
+
+def test_every_topic_is_made_and_one_for_dead_letters_where_somebody_reads_it() -> None:
+    assert set(configurations(1)) == {topic.name for topic in TOPICS} | DEAD_LETTERS
+    assert set(configurations(1)) <= OURS
+
+
+@pytest.mark.parametrize(("replicas", "in_sync"), [(1, "1"), (2, "1"), (3, "2"), (5, "4")])
+def test_what_is_acknowledged_is_on_all_replicas_but_one(replicas: int, in_sync: str) -> None:
+    assert {one["min.insync.replicas"] for one in configurations(replicas).values()} == {in_sync}
+
+
+def test_records_are_kept_for_ever_unless_only_the_last_of_each_key_counts() -> None:
+    assert {"inventory.stock"} == COMPACTED
+    for name, configuration in configurations(3).items():
+        kept = {key: configuration.get(key) for key in ("retention.ms", "cleanup.policy")}
+        if name in COMPACTED:
+            assert kept == {"retention.ms": None, "cleanup.policy": "compact"}
+        else:
+            assert kept == {"retention.ms": "-1", "cleanup.policy": None}, name
+
+
+def test_a_topic_that_is_kept_for_less_says_for_how_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    topic = next(topic for topic in TOPICS if not topic.compacted)
+    monkeypatch.setattr(setup, "TOPICS", (replace(topic, retention=timedelta(days=2)),))
+    assert configurations(1)[topic.name]["retention.ms"] == "172800000"
+
+
+def test_what_a_service_says_and_dead_letters_may_be_larger_than_what_others_may_write() -> None:
+    largest = {name: one.get("max.message.bytes") for name, one in configurations(3).items()}
+    assert {largest[name] for name in OPEN} == {None}  # as Kafka has it
+    assert {largest[name] for name in set(largest) - OPEN} == {str(LARGEST_RECORD_BYTES)}
+    assert largest.keys() - OPEN >= DEAD_LETTERS
+    assert LARGEST_RECORD_BYTES > KAFKAS_LARGEST_RECORD
