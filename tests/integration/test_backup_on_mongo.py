@@ -1,21 +1,36 @@
-"""What a backup reads of a service's database: what a majority has, which is as of some time ago."""
+"""A service's database as it is copied, which is as of some time ago, and as it is put back, which takes some time."""
 
-from dataclasses import replace
 import asyncio
+from contextlib import aclosing
+from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import uuid4
 
 import bson
 import pytest
+from chassis import backup
 from chassis.backup import CHECKPOINTS, Database
-from chassis.decision import Decision
-from chassis.entry import Entry, Fenced, Past, Progress
+from chassis.decision import Decision, Document
+from chassis.entry import Change, Entry, Fenced, Past, Progress
 from chassis.mongo import MongoStore, connect
 from chassis.service import Service
 from oms.fleet import Addresses
 from pymongo import WriteConcern
 
 pytestmark = pytest.mark.integration
+
+
+class Jar(Document):
+    kind = "jar"
+
+
+TOY = Service(
+    "toy",
+    ("order.intake",),
+    (Jar,),
+    needs=lambda _message, _documents: (),
+    decide=lambda _documents, _message, _now: pytest.fail("nothing is decided here"),
+)
 
 
 async def test_a_snapshot_has_all_that_was_written_before_the_moment_that_it_says(stack: Addresses) -> None:
@@ -63,3 +78,36 @@ async def test_whoever_serves_a_database_that_is_restored_is_no_owner_any_more(s
     await client.drop_database(name)
     client.close()
     assert (recovered.entries, recovered.checkpoint.epoch) == ((), owned.epoch + 3)
+
+
+async def test_a_database_that_is_not_restored_to_the_end_is_not_served_and_can_be_restored_again(
+    stack: Addresses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backup, "WRITTEN_AT_ONCE", 1)
+    name = f"jars_{uuid4().hex[:8]}"
+    client = connect(stack.mongo)
+    store = MongoStore(client, name, TOY)
+    await store.prepare(2)
+    owner = await store.recover(0, "w")
+    jars = [Jar(id=str(number)) for number in range(3)]
+    filled = [Change(jar.key, jar.model_dump_json().encode(), None, calling=False, trace=None, entry=1) for jar in jars]
+    await store.checkpoint(replace(owner.checkpoint, number=1), filled)
+    await store.append(Entry(0, 2, "w/1", Progress(), (), ()))
+    pasts = dict.fromkeys((0, 1), Past(datetime.now(UTC), {}))
+    async with Database(stack.mongo, name) as database:
+        async with database.snapshot() as snapshot:
+            content = {one: [raw async for raw in snapshot.read(one)] for one in snapshot.collections}
+        async with aclosing(database.replace(content, pasts)) as restoring:
+            assert await anext(restoring) == 1  # and with that it is broken off
+        assert len(await store.load([jar.key for jar in jars])) == 1
+        for partition in (0, 1):
+            with pytest.raises(RuntimeError, match="was not restored to the end"):
+                await store.recover(partition, "w")
+        assert [written async for written in database.replace(content, pasts)]
+    restored = await store.recover(0, "w")
+    await store.recover(1, "w")
+    assert [entry.number for entry in restored.entries] == [2]
+    assert restored.checkpoint.incarnation != owner.checkpoint.incarnation
+    assert {one.document for one in (await store.load([jar.key for jar in jars])).values()} == {*jars}
+    await client.drop_database(name)
+    client.close()
