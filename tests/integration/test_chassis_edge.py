@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from random import choice
@@ -37,6 +37,7 @@ pytestmark = pytest.mark.integration
 
 ORDERS = [f"shop:{number}" for number in range(40)]
 POISON = "poison"
+PACE_S = 0.1
 
 
 class Tally(Document):
@@ -116,7 +117,7 @@ class Town:
         self.closing.push_async_callback(edge.stop)
         return edge
 
-    async def send(self, rounds: int, pace_s: float = 0.0) -> None:
+    async def send(self, rounds: int) -> None:
         publisher = KafkaPublisher(self.log, self.name, WallClock())
         for _ in range(rounds):
             for order_id in ORDERS:
@@ -126,7 +127,30 @@ class Town:
                 for order_id, sent in self.sent.items()
             ]
             await asyncio.gather(*(publisher.publish(ask) for ask in asks))
-            await asyncio.sleep(pace_s)
+
+    @asynccontextmanager
+    async def load(self) -> AsyncIterator[None]:
+        """Ask again and again, for as long as the block takes."""
+        enough = asyncio.Event()
+
+        async def keep_sending() -> None:
+            while not enough.is_set():
+                await self.send(1)
+                await asyncio.sleep(PACE_S)
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(keep_sending())
+            yield
+            enough.set()
+
+    async def goes_on(self) -> None:
+        """Wait until something is heard that is not sent yet."""
+        wanted = sum(map(len, self.sent.values())) + 1
+
+        async def is_so() -> bool:
+            return sum(map(len, (await self.heard()).values())) >= wanted
+
+        assert await until(is_so, 40)
 
     async def heard(self) -> dict[str, list[str]]:
         tallies = await self.reader.find(Tally, {}, limit=1000)
@@ -247,25 +271,38 @@ async def cut_short(town: Town) -> None:
 async def test_partitions_move_between_instances_under_load_and_nothing_is_lost_or_doubled(town: Town) -> None:
     one = await town.instance()
     await serves(one, PARTITIONS)
-    sending = asyncio.create_task(town.send(60, pace_s=0.1))
-    await asyncio.sleep(1)
-    two = await town.instance()
-    await serves(two, PARTITIONS // 2)
-    await serves(one, PARTITIONS // 2)
-    await asyncio.sleep(1)
-    await one.stop()
-    await serves(two, PARTITIONS)
-    await sending
+    async with town.load():
+        await town.goes_on()
+        two = await town.instance()
+        await serves(two, PARTITIONS // 2)
+        await serves(one, PARTITIONS // 2)
+        await town.goes_on()
+        await one.stop()
+        await serves(two, PARTITIONS)
+        await town.goes_on()
     await town.hears_all()
     await town.told_everything_once()
 
 
-async def test_a_partition_is_taken_away_while_its_inbox_is_full(town: Town) -> None:
-    await town.send(40)
+async def test_a_partition_is_taken_away_while_its_inbox_is_full(
+    town: Town, gate: asyncio.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
     one = await town.instance(batch=5)
     await serves(one, PARTITIONS)
+    await town.send(80)
+    await is_full(one)
+    full: set[TopicPartition] = set()
+    revoked = one.on_partitions_revoked
+
+    async def revoke(partitions: Iterable[TopicPartition]) -> None:
+        full.update(one._consumer.paused())
+        gate.set()
+        await revoked(partitions)
+
+    monkeypatch.setattr(one, "on_partitions_revoked", revoke)
     two = await town.instance(batch=5)
     await serves(two, PARTITIONS // 2)
+    assert {where.partition for where in full} == set(range(PARTITIONS))
     await town.hears_all()
     await town.told_everything_once()
 
@@ -273,11 +310,10 @@ async def test_a_partition_is_taken_away_while_its_inbox_is_full(town: Town) -> 
 async def test_an_instance_that_was_fenced_reads_on_from_where_the_journal_stands(town: Town) -> None:
     one = await town.instance()
     await serves(one, PARTITIONS)
-    sending = asyncio.create_task(town.send(40, pace_s=0.1))
-    for number in (0, 1, 0, 2):
-        await asyncio.sleep(0.8)
-        await town.store.recover(number, "somebody else")
-    await sending
+    async with town.load():
+        for number in (0, 1, 0, 2):
+            await asyncio.sleep(0.8)
+            await town.store.recover(number, "somebody else")
     await town.hears_all()
     await town.told_everything_once()
     fenced = town.meters[0].registry.get_sample_value("throughline_fenced_total")
