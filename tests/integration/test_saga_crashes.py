@@ -130,11 +130,17 @@ async def test_every_order_comes_to_its_end_though_an_owner_sleeps_while_another
 async def test_a_service_is_scaled_up_and_down_while_orders_flow(
     shop: Shop, witness: Witness, batch: Batch, service: str
 ) -> None:
+    some = ORDERS // 3
     async with asyncio.TaskGroup() as group:
-        group.create_task(batch.place(batch.orders))
+        group.create_task(batch.place(batch.orders[:some]))
         async with one_more(shop, service) as other:
             first = shop.services.fleet.of(service)[0]
             await are_shared(shop, first, other)
+            await batch.place(batch.orders[some:-some])
+            await witness.hears(batch.orders[some].order_id, *ENDINGS)
+            await are_shared(shop, first, other)
+            group.create_task(batch.place(batch.orders[-some:]))
+            await witness.hears(batch.orders[-some].order_id, OrderEvent)
 
     await batch.have_all_ended()
 
