@@ -7,9 +7,9 @@ import asyncio
 from contextlib import AsyncExitStack
 
 import pytest
-from contracts.fulfillment import CancelFulfillment, FulfillmentCancelled, FulfillOrder
+from contracts.fulfillment import CancelFulfillment, FulfillmentCancelled, FulfillOrder, OrderPacked, OrderPicked
 from contracts.inventory import ReleaseStock, ReserveStock, StockReleased, StockReserved
-from contracts.message import SagaStep
+from contracts.message import Message, SagaStep
 from contracts.order import (
     CancellationRefused,
     CancelOrder,
@@ -18,6 +18,7 @@ from contracts.order import (
     OrderCompleted,
     OrderConfirmed,
     OrderEvent,
+    OrderPlaced,
     OrderRejected,
     OrderShipped,
     OrderValidated,
@@ -33,6 +34,20 @@ from tests.integration.witness import Witness
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
 
 BEGUN = [OrderValidated, ReserveStock, AuthorizePayment]
+MOMENTS: tuple[type[Message], ...] = (
+    OrderPlaced,
+    OrderValidated,
+    StockReserved,
+    PaymentAuthorized,
+    OrderConfirmed,
+    FulfillOrder,
+    OrderPicked,
+    OrderPacked,
+    CreateShipment,
+    OrderShipped,
+)
+"""What is said of an order before it is cancelled, from the first moment to one that is too late."""
+EACH = 4
 
 
 async def test_an_order_that_is_not_placed_yet_cannot_be_cancelled_and_goes_on_when_it_is(
@@ -247,33 +262,37 @@ async def test_orders_that_are_cancelled_at_any_moment_are_either_undone_or_comp
     shop: Shop, witness: Witness
 ) -> None:
     """Whatever moment a cancellation hits: nothing stays reserved or held, or the order goes through."""
-    count = 40
+    count = EACH * len(MOMENTS)
     mug = await shop.stocked(LON=count)
-    orders = [shop.order({mug: 1}) for _ in range(count)]
+    # The first ones nobody picks, so that they are cancelled; the last ones the carrier has, so that they are not.
+    orders = [shop.order({mug: 1}, special_instructions=NOBODY_PICKS) for _ in range(EACH)]
+    orders += [shop.order({mug: 1}) for _ in range(count - EACH)]
 
-    async def place_and_cancel(place: int) -> None:
-        await shop.send(orders[place])
-        await asyncio.sleep(place / count / 2)  # spreads the cancellations over the life of an order
-        await shop.cancel(orders[place].order_id)
+    async def place_and_cancel(order: OrderPlaced, moment: type[Message]) -> None:
+        await shop.send(order)
+        await witness.hears(order.order_id, moment)
+        await shop.cancel(order.order_id)
 
     async with asyncio.TaskGroup() as group:
-        for place in range(count):
-            group.create_task(place_and_cancel(place))
+        for place, order in enumerate(orders):
+            group.create_task(place_and_cancel(order, MOMENTS[place // EACH]))
 
-    completed = 0
+    endings = [await witness.hears(order.order_id, OrderCompleted, OrderCancelled) for order in orders]
+    assert {type(ending) for ending in endings[:EACH]} == {OrderCancelled}
+    assert {type(ending) for ending in endings[-EACH:]} == {OrderCompleted}
+    completed = [ending.order_id for ending in endings if isinstance(ending, OrderCompleted)]
+    for order_id in completed:
+        await witness.hears(order_id, CancellationRefused)
+    await witness.stands("LON", mug, available=count - len(completed), shipped=len(completed))
     for order in orders:
-        ending = await witness.hears(order.order_id, OrderCompleted, OrderCancelled)
-        completed += isinstance(ending, OrderCompleted)
-        if isinstance(ending, OrderCompleted):
-            await witness.hears(order.order_id, CancellationRefused)
-    await witness.stands("LON", mug, available=count - completed, shipped=completed)
+        await holds_nothing(shop, order.order_id, kept=order.total if order.order_id in completed else 0)
 
 
-async def holds_nothing(shop: Shop, order_id: str) -> None:
-    """Wait until no money is held or kept for an order."""
+async def holds_nothing(shop: Shop, order_id: str, kept: int = 0) -> None:
+    """Wait until no money is held for an order, and so much of it kept."""
     await shop.reads(
         f"payment/payments/{order_id}",
         lambda shown: (
-            [(one["held"], one["captured"] - one["refunded"]) for one in shown.get("payments", ())] == [(0, 0)]
+            [(one["held"], one["captured"] - one["refunded"]) for one in shown.get("payments", ())] == [(0, kept)]
         ),
     )
