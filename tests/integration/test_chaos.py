@@ -3,21 +3,25 @@
 import asyncio
 import json
 import sys
+from itertools import islice
 from pathlib import Path
 
 import pytest
+from oms.chaos.plan import rounds
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
 
 MINUTES = "0.75"
-KINDS = "kill,primary-kill,network,broker"
+SEED = 4
+KINDS = ("kill", "primary-kill", "network", "broker")
 
 
 async def test_nothing_comes_of_what_is_broken_but_a_pause(tmp_path: Path) -> None:
     page = tmp_path / "report.md"
     chaos = await asyncio.create_subprocess_exec(
         Path(sys.executable).with_name("oms"),
-        *("chaos", "--minutes", MINUTES, "--seed", "4", "--faults", KINDS, "--report", page, "--json"),
+        *("chaos", "--minutes", MINUTES, "--seed", str(SEED), "--faults", ",".join(KINDS)),
+        *("--report", page, "--json"),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -28,7 +32,10 @@ async def test_nothing_comes_of_what_is_broken_but_a_pause(tmp_path: Path) -> No
     report = json.loads(out)
     assert report["findings"] == []
     assert chaos.returncode == int(bool(report["too_slow"]))  # how long it takes is the machine's matter
-    assert report["faults"]
+    struck = [one["faults"] for one in report["faults"]]
+    assert struck
+    assert struck == [[*map(str, one.faults)] for one in islice(rounds(SEED, KINDS), len(struck))]
+    assert report["untried"] == []
     assert sum(report["orders"].values()) > 100
     assert report["audit"]["waiting"] == 0
     assert page.read_text().startswith("# Chaos report\n")
