@@ -16,7 +16,7 @@ from order.settings import Settings
 
 from tests.integration.services import QUICK
 
-RATE = 2.0
+RATE = 6.0
 SOME = 12
 """How many orders more are waited for at a time."""
 PATIENCE_S = 240.0
