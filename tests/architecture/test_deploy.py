@@ -148,6 +148,15 @@ def test_images_in_kubernetes_are_of_this_version_and_of_nobody_elses_registry()
     }
 
 
+def test_the_page_says_how_to_apply_a_change_though_kubernetes_changes_no_job() -> None:
+    job = load(KUBERNETES / "setup.yaml")
+    (applied,) = [block.code for block in DEPLOYING.blocks if "delete job" in block.code]
+    assert f"delete job {job['metadata']['name']} --ignore-not-found" in applied.splitlines()[0]
+    assert applied.splitlines()[1] == "kubectl apply -k my-shop"
+    assert job["spec"]["ttlSecondsAfterFinished"] == 600
+    assert "for ten minutes" in DEPLOYING.path.read_text()
+
+
 def test_the_overlay_that_is_shown_says_where_every_image_is() -> None:
     (overlay,) = [yaml.safe_load(block.code) for block in DEPLOYING.blocks if "kustomization.yaml" in block.code]
     assert {image["name"] for image in overlay["images"]} == {
