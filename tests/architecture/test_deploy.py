@@ -40,6 +40,7 @@ def load_all(path: Path) -> list[Any]:
 
 COMPOSE = load(ROOT / "docker-compose.yml")["services"]
 POD = load(KUBERNETES / "service" / "deployment.yaml")["spec"]["template"]["spec"]
+OMS_POD = load(KUBERNETES / "oms" / "deployment.yaml")["spec"]["template"]["spec"]
 ALERTS = {rule["alert"]: rule for group in load(ROOT / "deploy" / "alerts.yml")["groups"] for rule in group["rules"]}
 PROMTOOL = shutil.which("promtool")
 DEPLOYING = Page(ROOT / "deploy" / "README.md")
@@ -143,9 +144,45 @@ def image_of(service: str) -> str:
 def test_images_in_kubernetes_are_of_this_version_and_of_nobody_elses_registry() -> None:
     job = load(KUBERNETES / "setup.yaml")["spec"]["template"]["spec"]
     images = {service: image_of(service) for service in SERVICES} | {"oms": job["containers"][0]["image"]}
+    assert OMS_POD["containers"][0]["image"] == images["oms"]
     assert images == {
         name: f"registry.invalid/throughline/{name}:{version(f'throughline-{name}')}" for name in (*SERVICES, "oms")
     }
+
+
+def test_oms_is_told_where_everything_is_on_kubernetes(monkeypatch: pytest.MonkeyPatch) -> None:
+    (container,) = OMS_POD["containers"]
+    told = literals("configMapGenerator", "throughline-settings") | literals("secretGenerator", "throughline-addresses")
+    assert [one[kind]["name"] for one in container["envFrom"] for kind in one] == [
+        "throughline-settings",
+        "throughline-addresses",
+    ]
+    for name, value in (told | {one["name"]: one["value"] for one in container["env"]}).items():
+        monkeypatch.setenv(name, value)
+    assert {name: connection.service_urls(name) for name in SERVICES} == {
+        name: [f"http://{name}-service"] for name in SERVICES
+    }
+    assert connection.brokers(None) == told["KAFKA_BROKERS"]
+    assert connection.mongo_url(None) == told["MONGO_URL"]
+    labels = load(KUBERNETES / "oms" / "deployment.yaml")["spec"]["template"]["metadata"]["labels"]
+    assert labels["throughline-access"] == "operator"
+
+
+def test_backups_on_kubernetes_are_on_a_volume_that_outlives_the_pod_and_that_oms_may_write_to() -> None:
+    claim = load(KUBERNETES / "oms" / "volume.yaml")["metadata"]["name"]
+    volumes = {one["name"]: one for one in OMS_POD["volumes"]}
+    mounted = {one["mountPath"]: volumes[one["name"]] for one in OMS_POD["containers"][0]["volumeMounts"]}
+    assert mounted["/home/throughline/backups"]["persistentVolumeClaim"]["claimName"] == claim
+    assert mounted["/tmp"]["emptyDir"] == {}  # noqa: S108 - it is what the pod has
+    assert OMS_POD["securityContext"]["fsGroup"] == OMS_POD["securityContext"]["runAsGroup"]
+
+
+def test_the_pages_call_oms_where_it_is_on_kubernetes() -> None:
+    pod = f"deploy/{load(KUBERNETES / 'oms' / 'deployment.yaml')['metadata']['name']}"
+    code = [block.code for page in (DEPLOYING, Page(ROOT / "docs" / "operating.md")) for block in page.blocks]
+    called = re.findall(r"kubectl (?:-n throughline )?(?:run|exec (?:-it )?(\S+)) .*", "\n".join(code))
+    assert called
+    assert set(called) == {pod}
 
 
 def test_the_page_says_how_to_apply_a_change_though_kubernetes_changes_no_job() -> None:
