@@ -341,6 +341,16 @@ def test_tells_the_location_what_its_pickers_did_not_find(scene: Scene) -> None:
     assert set(scene.after(hours=1)) == {expected}
 
 
+def test_tells_it_also_when_the_order_was_cancelled_before(scene: Scene) -> None:
+    scene.go_to("fulfilling")
+    assert scene.cancel() == (step(CancelFulfillment),)
+    lacking = Pick(location="LON", lines=(BinQuantity(sku="MUG", quantity=1, bin="A-1"),))
+    assert scene.hear(FulfillmentFailed, not_found=(lacking,)) == ()
+    assert scene.hear(FulfillmentCancelled) == (step(VoidPayment),)
+    expected = step(ReleaseStock, location="LON", not_found=(SkuQuantity(sku="MUG", quantity=1),))
+    assert scene.hear(PaymentVoided) == (expected,)
+
+
 def test_undoes_everything_in_reverse_when_the_carrier_refuses(scene: Scene) -> None:
     scene.go_to("shipping")
     assert scene.hear(ShipmentRefused) == (step(CancelFulfillment),)

@@ -80,6 +80,8 @@ class Refused:
     """What the order keeps of it."""
     otherwise: Callable[[Order], tuple[SagaStep, ...]] = lambda _order: ()
     """Who else is asked; if nobody, the step has failed."""
+    counts_late: bool = False
+    """Whether it is kept also when the step is being undone already, because other undos say it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,8 @@ class Turn:
                 self._wait(step, task, answer)
             case "refused", "pending" | "waiting":
                 self._refused(step, task, answer)
+            case "refused", "undoing" if step.refused is not None and step.refused.counts_late:
+                self.order = step.refused.remember(self.order, answer)
             case "undone", "undoing":
                 self._undone(task)
             case "done" | "waits", "failed" | "undone":

@@ -72,7 +72,7 @@ FIRST = Definition(
                     "fulfill",
                     Do(fulfill_order, within=lambda policy: policy.fulfill_within),
                     Done(OrderPacked),
-                    Refused(FulfillmentFailed, why=as_told, remember=remember_not_found),
+                    Refused(FulfillmentFailed, why=as_told, remember=remember_not_found, counts_late=True),
                     Undo(CancelFulfillment, FulfillmentCancelled),
                     notes=(OrderPicked,),
                     skip=Skip(CancelFulfillment),
