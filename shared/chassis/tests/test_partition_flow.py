@@ -266,7 +266,7 @@ async def test_a_stop_finishes_what_is_begun(toys: SimpleNamespace, world: World
     assert [world.read(toys.counter, toys.Tally, order_id).heard for order_id in orders] == [("once",)] * 30
     assert len(world.topics.all("payment.commands")) == 30
     assert store.checkpoint_of(0).number == store.journal(0)[-1].number
-    assert process.feed.committed == {"order.intake": 30}
+    assert process.feed.committed == {"order.intake": 30, "payment.events": 0, "repair.requests": 0}
     world.start(toys.counter)
     await asyncio.sleep(5)
     assert len(world.topics.all("payment.commands")) == 30
@@ -368,7 +368,7 @@ async def test_offsets_are_told_to_lag_monitors_also_for_messages_that_changed_n
     for number in range(5):
         world.send(toys.ask(order_id, f"ignore {number}"))
     await asyncio.sleep(3)
-    assert process.feed.committed == {"order.intake": 5}
+    assert process.feed.committed == {"order.intake": 5, "payment.events": 0, "repair.requests": 0}
     assert [(entry.changes, entry.outbox) for entry in world.store(toys.counter).journal(0)] == [((), ())]
     process.crash()
     again = world.start(toys.counter)

@@ -113,7 +113,7 @@ async def test_comes_to_what_it_had_come_to(story: Restorable) -> None:
     # The alarm that was still to ring did, an hour late.
     assert without_answers(story.heard()) == (*without_answers(heard), "rang")
     assert "answered yes" in story.heard()
-    assert process.partition.positions == {topic: story.world.topics.end(topic, 0) for topic in TOPICS}
+    assert process.partition.positions == {topic: story.world.topics.end(topic, 0) for topic in story.counter.topics}
 
 
 async def test_hears_a_short_alarm_before_what_came_soon_after_it(story: Restorable) -> None:
@@ -265,7 +265,7 @@ async def test_has_its_past_behind_it_where_that_ended_with_no_record(story: Res
 
     assert again.partition.state == "running"
     assert story.world.topics.all("order.intake.dead-letter") == []
-    assert again.partition.positions == {topic: story.world.topics.end(topic, 0) for topic in TOPICS}
+    assert again.partition.positions == {topic: story.world.topics.end(topic, 0) for topic in story.counter.topics}
 
 
 async def test_takes_what_comes_after_its_past_when_it_comes(story: Restorable) -> None:

@@ -21,7 +21,7 @@ class Feed:
     def __init__(self) -> None:
         self.paused: set[str] = set()
 
-    async def start_at(self, positions: Mapping[str, int], topics: Collection[str]) -> Mapping[str, int]:
+    async def start_at(self, positions: Mapping[str, int], topics: Collection[str]) -> Mapping[str, tuple[int, int]]:
         raise NotImplementedError
 
     def pause(self, topics: Collection[str]) -> None:

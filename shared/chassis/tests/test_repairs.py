@@ -618,7 +618,7 @@ async def test_a_topic_that_was_cut_short_is_gone_on_with_when_that_is_accepted(
     second = world.start(toys.counter)
     start_at = second.feed.start_at
 
-    async def check(positions: Mapping[str, int], topics: Any) -> Mapping[str, int]:  # noqa: ANN401 - as the port has it
+    async def check(positions: Mapping[str, int], topics: Any) -> Mapping[str, tuple[int, int]]:  # noqa: ANN401 - as the port has it
         if "order.intake" in topics and positions.get("order.intake", 0) < 3:
             raise PositionLost("order.intake", positions.get("order.intake", 0), 3)
         return await start_at(positions, topics)
@@ -633,6 +633,17 @@ async def test_a_topic_that_was_cut_short_is_gone_on_with_when_that_is_accepted(
     await settle()
     assert second.partition.state == "running"
     assert heard(world, toys, order_id) == ("first", "still there")
+
+
+async def test_a_partition_knows_where_it_stands_before_it_has_taken_anything(
+    toys: SimpleNamespace, world: World
+) -> None:
+    """Else what is written while it is away, and cut off before it comes back, would be passed over."""
+    process = world.start(toys.counter)
+    await settle()
+    positions = dict.fromkeys(toys.counter.topics, 0)
+    assert world.store(toys.counter).checkpoint_of(0).progress.positions == positions
+    assert process.steps.count("append") == 0
 
 
 async def test_requests_are_heard_on_a_topic_that_was_made_anew(toys: SimpleNamespace, world: World) -> None:

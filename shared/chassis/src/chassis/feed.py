@@ -39,7 +39,7 @@ class KafkaFeed:
         """The offset that the next record of each that is delivered should have, if nothing is missing before it."""
         self._commit: asyncio.Task[None] | None = None
 
-    async def start_at(self, positions: Mapping[str, int], topics: Collection[str]) -> Mapping[str, int]:
+    async def start_at(self, positions: Mapping[str, int], topics: Collection[str]) -> Mapping[str, tuple[int, int]]:
         partitions = self._of(topics)
         self._reached.clear()
         earliest = await self._consumer.beginning_offsets(partitions)
@@ -52,7 +52,7 @@ class KafkaFeed:
             self._consumer.seek(where, position)
             self._reached[where] = position
         self._consumer.resume(*partitions)
-        return {where.topic: end[where] for where in partitions if end[where] > earliest[where]}
+        return {where.topic: (self._reached[where], end[where]) for where in partitions}
 
     async def reach(self, where: TopicPartition, first: int, following: int) -> bool:
         """Take note that records from `first` on were fetched, and that `following` is next; whether they can be taken.

@@ -160,13 +160,13 @@ class MemoryFeed:
         for name in names:
             topics.join(self, name, number)
 
-    async def start_at(self, positions: Mapping[str, int], topics: Collection[str]) -> Mapping[str, int]:
+    async def start_at(self, positions: Mapping[str, int], topics: Collection[str]) -> Mapping[str, tuple[int, int]]:
         for name in topics:
             if positions.get(name, 0) > self._topics.end(name, self._number):
                 raise PositionLost(name, positions[name], 0)
         self._offsets.update({name: positions.get(name, 0) for name in topics})
         self.resume(topics)
-        return {name: self._topics.end(name, self._number) for name in topics}
+        return {name: (self._offsets[name], self._topics.end(name, self._number)) for name in topics}
 
     def pause(self, topics: Collection[str]) -> None:
         self.paused.update(topics)

@@ -184,8 +184,11 @@ class Partition:
         self._gap = await held.known(gap)
         self._positions = held.tail.progress.positions
         topics = (REPAIRS.name,) if gap is not None else self._service.topics
-        ends = await self._start_feed(topics)
-        self._missed = {topic: end for topic, end in ends.items() if not BY_NAME[topic].open}
+        spans = await self._start_feed(topics)
+        for topic, (begin, _) in spans.items():
+            # From now on it is known what must be there, though nothing of it was taken yet.
+            held.tail.progress.positions.setdefault(topic, begin)
+        self._missed = {topic: end for topic, (_, end) in spans.items() if not BY_NAME[topic].open}
         self._inbox.open(topics)
         state = "running" if gap is None else "gap"
         if gap is None and past is not None:
@@ -199,7 +202,7 @@ class Partition:
             "recovered", entry=held.tail.head, republishing=len(recovered.entries), epoch=recovered.checkpoint.epoch
         )
 
-    async def _start_feed(self, topics: Collection[str]) -> Mapping[str, int]:
+    async def _start_feed(self, topics: Collection[str]) -> Mapping[str, tuple[int, int]]:
         """See `chassis.ports.Feed`: only requests for repairs may be missing, for they may come again."""
         while True:
             try:

@@ -91,8 +91,9 @@ class Damaged(Unread):
 class Feed(Protocol):
     """Where the records of one partition come from."""
 
-    async def start_at(self, positions: Mapping[str, int], topics: Collection[str], /) -> Mapping[str, int]:
-        """Deliver these topics, from these offsets on, from the earliest where there is none; say where each one ends.
+    async def start_at(self, positions: Mapping[str, int], topics: Collection[str], /) -> Mapping[str, tuple[int, int]]:
+        """Deliver these topics, from these offsets on, from the earliest where there is none; say from where to where
+        each one goes.
 
         Only what is committed is delivered, and where a topic has no record a Hole, at the latest when nothing follows.
 
