@@ -28,7 +28,7 @@ from contracts.shipping import CancelShipment, CreateShipment, ShipmentCancelled
 from fulfillment.decide import NOBODY_PICKS
 from payment.gateway import CAPTURE_FAILS, SLOW
 
-from tests.integration.shop import Shop
+from tests.integration.shop import ADDRESS, Shop
 from tests.integration.witness import Witness
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
@@ -121,6 +121,24 @@ async def test_an_order_is_cancelled_while_the_provider_thinks_about_it(shop: Sh
     await witness.caught_up()
     assert not list(witness.said(order, OrderConfirmed))
     await holds_nothing(shop, order)
+
+
+async def test_an_order_is_completed_though_it_was_cancelled_if_the_carrier_has_fetched_it_meanwhile(
+    shop: Shop, witness: Witness
+) -> None:
+    mug = await shop.stocked(LON=2)
+    order = await shop.place({mug: 1}, shipping_address=ADDRESS | {"street": "1 Slow Lane, Early Lane"})
+    await witness.hears(order, CreateShipment)
+
+    await shop.cancel(order)
+
+    await witness.hears(order, ShipmentDispatched)
+    await witness.hears(order, OrderCompleted)
+    await witness.hears(order, CancellationRefused)
+    await witness.caught_up()
+    shipped = await witness.hears(order, OrderShipped)
+    assert [parcel.location for parcel in shipped.parcels] == ["LON"]
+    await witness.stands("LON", mug, available=1, shipped=1)
 
 
 async def test_an_order_is_cancelled_while_it_waits_for_stock(shop: Shop, witness: Witness) -> None:

@@ -20,7 +20,7 @@ from contracts.shipping import (
     TrackedParcel,
 )
 from shipping.decide import Policy, decider, needs
-from shipping.state import Booked, BookParcels, Cancelled, CancelParcels, Refused, Shipment
+from shipping.state import Booked, BookParcels, Cancelled, CancelParcels, Collected, Refused, Shipment
 
 FIRST, DISPATCH, DELIVER = timedelta(seconds=1), timedelta(seconds=5), timedelta(seconds=10)
 POLICY = Policy(Retry(FIRST, timedelta(seconds=60)), DISPATCH, DELIVER)
@@ -63,6 +63,10 @@ def carry(call: Call) -> Booked | Cancelled:
 
 def refuse(_: Call) -> Refused:
     return Refused(reason=NO_SUCH_PLACE)
+
+
+def collect(call: Call) -> Booked | Collected:
+    return Booked(parcels=PARCELS) if isinstance(call, BookParcels) else Collected()
 
 
 def lose(_: Call) -> Unknown:
@@ -270,6 +274,21 @@ def test_what_has_left_cannot_be_called_off(stage: Stage) -> None:
     stage.advance(DELIVER)
     assert stage.take(cancel()) == (DELIVERED,)
     assert stage.calls == ()
+
+
+@pytest.mark.parametrize("before", [(create(),), (create(), cancel())], ids=["booked", "booking"])
+def test_what_the_carrier_has_already_is_on_its_way_though_it_was_called_off(
+    stage: Stage, before: tuple[Message, ...]
+) -> None:
+    stage.take(*before)
+    stage.answer(collect)
+    stage.take(cancel())
+    dispatched = ShipmentDispatched(**names(), dispatched_at=NOON)
+    assert stage.answer(collect) == (CREATED, dispatched)
+    assert (stage.state, stage.shipment.cancel_wanted, stage.shipment.trouble) == ("dispatched", False, None)
+    assert stage.take(cancel()) == (dispatched,)
+    assert stage.take(create()) == (CREATED,)
+    assert stage.advance(DELIVER) == (ShipmentDelivered(**names(), delivered_at=NOON + DELIVER),)
 
 
 # The way to the recipient.

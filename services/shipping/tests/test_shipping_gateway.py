@@ -9,7 +9,7 @@ from contracts.shipping import Parcel, Recipient
 from hypothesis import given
 from hypothesis import strategies as st
 from shipping.gateway import RATES, Simulator, tracking_number, working_days_after
-from shipping.state import Booked, BookParcels, Cancelled, CancelParcels, Method, Refused
+from shipping.state import Booked, BookParcels, Cancelled, CancelParcels, Collected, Method, Refused
 
 FRIDAY = date(2026, 1, 9)
 
@@ -124,6 +124,13 @@ async def test_takes_on_what_can_be_delivered_or_fetched(call: BookParcels) -> N
 
 async def test_calls_a_booking_off() -> None:
     assert await simulator().perform(CancelParcels(id="web:1001/1/1/cancel", tracking_numbers=("TL1",))) == Cancelled()
+
+
+async def test_calls_nothing_off_that_was_fetched_at_once() -> None:
+    parcels = (await booked(booking(street="3 Early Lane", units=(3, 1)))).parcels
+    numbers = tuple(parcel.tracking_number for parcel in parcels)
+    assert {number[:2] for number in numbers} == {"TE"}
+    assert await simulator().perform(CancelParcels(id="web:1001/1/1/cancel", tracking_numbers=numbers)) == Collected()
 
 
 async def test_is_slow_and_forgetful_when_the_street_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

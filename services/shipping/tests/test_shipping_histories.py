@@ -22,7 +22,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from shipping.decide import Policy, decider, needs
-from shipping.state import Booked, BookParcels, Cancelled, CancelParcels, Refused, Shipment
+from shipping.state import Booked, BookParcels, Cancelled, CancelParcels, Collected, Refused, Shipment
 
 ID = "web:1001/1/1"
 KEY = f"shipments/{ID}"
@@ -32,19 +32,22 @@ ANN = Recipient(name="Ann", street="High Street 1", city="Leeds", country=Countr
 class Carrier:
     """A strict carrier with a memory: it never does a thing twice, and knows what stands at its gate."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_early: bool = False) -> None:
         self.booked: set[str] = set()
         self.bookings = 0
-        self._done: dict[str, Booked | Refused | Cancelled] = {}
+        self._done: dict[str, Booked | Refused | Cancelled | Collected] = {}
+        self._is_early = is_early
 
-    def ask(self, call: BookParcels | CancelParcels, willing: bool) -> Booked | Refused | Cancelled:
+    def ask(self, call: BookParcels | CancelParcels, willing: bool) -> Booked | Refused | Cancelled | Collected:
         if call.id not in self._done:
             self._done[call.id] = self._do(call) if willing else Refused(reason=Reason(path="", code="no", message=""))
         return self._done[call.id]
 
-    def _do(self, call: BookParcels | CancelParcels) -> Booked | Cancelled:
+    def _do(self, call: BookParcels | CancelParcels) -> Booked | Cancelled | Collected:
         if isinstance(call, CancelParcels):
             assert set(call.tracking_numbers) == self.booked
+            if self._is_early:
+                return Collected()
             self.booked.clear()
             return Cancelled()
         self.bookings += 1
@@ -100,9 +103,10 @@ class Histories(RuleBasedStateMachine):
                     assert isinstance(message, ShipmentRefused)
                     self.create_waits = False
 
-    @initialize(booked=st.booleans())
-    def begin(self, booked: bool) -> None:
+    @initialize(booked=st.booleans(), is_early=st.booleans())
+    def begin(self, booked: bool, is_early: bool) -> None:
         """Start with a booking half of the time, since random commands seldom get far."""
+        self.carrier = Carrier(is_early=is_early)
         if booked:
             self.create()
             self.answer(willing=True)

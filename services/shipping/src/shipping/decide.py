@@ -18,7 +18,7 @@ from contracts.shipping import (
     TrackedParcel,
 )
 
-from shipping.state import Booked, BookParcels, Cancelled, CancelParcels, Refused, Shipment, shipment_id
+from shipping.state import Booked, BookParcels, Cancelled, CancelParcels, Collected, Refused, Shipment, shipment_id
 
 Step = tuple[Shipment, tuple[Message, ...]]
 """The shipment as it is now, and what is said about it."""
@@ -137,6 +137,11 @@ def _hear(known: Shipment, answered: CallAnswered, policy: Policy, now: datetime
             return _refused(done, reason)
         case CancelParcels(), Cancelled():
             return done.but(state="cancelled"), (ShipmentCancelled(**known.names),)
+        case CancelParcels(), Collected():
+            # Whoever called it off before the carrier had answered does not know the parcels yet.
+            created = ShipmentCreated(**known.names, parcels=known.parcels)
+            gone, said = _leave(done.but(cancel_wanted=False), policy, now)
+            return gone, (created, *said)
         case CancelParcels(), Refused(reason=reason):
             return _later(known, call.anew, f"{reason.code}: {reason.message}", policy, now), ()
         case _, answer:
@@ -168,7 +173,11 @@ def _go_on(known: Shipment, policy: Policy, now: datetime) -> Step:
     if known.alarm is None or now < known.alarm:
         return known, ()
     if known.state == "booked":
-        after = known.but(state="dispatched", dispatched_at=now, alarm=now + policy.deliver_after)
-    else:
-        after = known.but(state="delivered", delivered_at=now, alarm=None)
+        return _leave(known, policy, now)
+    after = known.but(state="delivered", delivered_at=now, alarm=None)
+    return after, _whereabouts(after)
+
+
+def _leave(known: Shipment, policy: Policy, now: datetime) -> Step:
+    after = known.but(state="dispatched", dispatched_at=now, alarm=now + policy.deliver_after)
     return after, _whereabouts(after)

@@ -1,7 +1,7 @@
 """The carrier, and a simulator of it.
 
 A gateway is any object with `async perform(call)`, which answers BookParcels with Booked or Refused, and CancelParcels
-with Cancelled or Refused. It passes `call.id` to its carrier as the idempotency key. Refused is for what the carrier
+with Cancelled, Collected or Refused. It passes `call.id` to its carrier as the idempotency key. Refused is for what the carrier
 definitely will not do. Whatever else goes wrong is raised, or left to the time-out: the outcome is then unknown, and
 the same call comes again.
 """
@@ -16,12 +16,14 @@ from chassis.decision import Call
 from contracts.message import Currency, Reason
 from contracts.shipping import Parcel, Recipient, TrackedParcel
 
-from shipping.state import Booked, BookParcels, Cancelled, CancelParcels, Method, Refused
+from shipping.state import Booked, BookParcels, Cancelled, CancelParcels, Collected, Method, Refused
 
 SLOW = "slow lane"
 """In the street: the carrier takes its time."""
 LOST = "lost lane"
 """In the street: the carrier books, but its first answer gets lost."""
+EARLY = "early lane"
+"""In the street: the parcels are fetched at once, and cannot be called off."""
 NOWHERE = "00000"
 """A postal code that no carrier finds."""
 NOT_SERVED = frozenset({"AQ", "KP"})
@@ -29,6 +31,8 @@ NOT_SERVED = frozenset({"AQ", "KP"})
 PO_BOX = re.compile(r"\bp\.?\s*o\.?\s*box\b", re.IGNORECASE)
 
 SATURDAY = 5
+USUAL, FETCHED_AT_ONCE = "TL", "TE"
+"""What tracking numbers begin with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +72,14 @@ class Simulator:
     slow: timedelta
     """How long it takes its time, and how long it takes to break off."""
 
-    async def perform(self, call: Call) -> Booked | Refused | Cancelled:
+    async def perform(self, call: Call) -> Booked | Refused | Cancelled | Collected:
         """Answer a call. Raises TimeoutError where the answer got lost, TypeError for a call that is no carrier's."""
         match call:
             case BookParcels():
                 return await self._book(call)
             case CancelParcels():
-                return Cancelled()
+                is_early = any(number.startswith(FETCHED_AT_ONCE) for number in call.tracking_numbers)
+                return Collected() if is_early else Cancelled()
             case _:
                 raise TypeError(f"{type(call).__name__} is no carrier's call")
 
@@ -95,10 +100,11 @@ class Simulator:
         )
 
     def _booked(self, parcel: Parcel, name: str, rate: Rate, call: BookParcels) -> TrackedParcel:
+        service = FETCHED_AT_ONCE if EARLY in call.recipient.street.lower() else USUAL
         return TrackedParcel(
             location=parcel.location,
             carrier=rate.carrier,
-            tracking_number=tracking_number(name, self.home_country),
+            tracking_number=tracking_number(name, self.home_country, service),
             cost=rate.base + rate.per_unit * parcel.units,
             currency=self.currency,
             estimated_delivery=working_days_after(call.ready_on, rate.days),
@@ -121,7 +127,7 @@ def _refusal(recipient: Recipient, method: Method) -> Reason | None:
     return None
 
 
-def tracking_number(name: str, country: str) -> str:
+def tracking_number(name: str, country: str, service: str = USUAL) -> str:
     """A number as postal operators write them: two letters, digits, a check digit, the country.
 
     Theirs (UPU S10) have eight digits before the check digit. These have sixteen, because they are drawn from a hash
@@ -130,7 +136,7 @@ def tracking_number(name: str, country: str) -> str:
     serial = f"{int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) % 10**16:016}"
     total = sum(weight * int(digit) for weight, digit in zip((8, 6, 4, 2, 3, 5, 9, 7) * 2, serial, strict=True))
     check = {10: 0, 11: 5}.get(11 - total % 11, 11 - total % 11)
-    return f"TL{serial}{check}{country}"
+    return f"{service}{serial}{check}{country}"
 
 
 def working_days_after(day: date, days: int) -> date:

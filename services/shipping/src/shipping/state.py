@@ -35,7 +35,7 @@ class BookParcels(Call):
 
 
 class CancelParcels(Call):
-    """Call a booking off; the carrier answers with Cancelled or Refused."""
+    """Call a booking off; the carrier answers with Cancelled, Collected or Refused."""
 
     operation: Literal["cancel"] = "cancel"
     tracking_numbers: tuple[str, ...]
@@ -61,6 +61,10 @@ class Refused(Value):
 
 class Cancelled(Value):
     """Nothing is booked any more."""
+
+
+class Collected(Value):
+    """The carrier has the parcels already: what is booked cannot be called off any more."""
 
 
 class Shipment(Document):

@@ -118,6 +118,7 @@ ORDERS: tuple[dict[str, object], ...] = (
     {"special_instructions": "[simulate: nobody picks]"},
     {"postal_code": "00000"},
     {"street": "Lost Lane 3"},
+    {"street": "Early Lane 3"},
     {"units": 9, "skus": ("TEA",)},
     {"units": 8, "skus": ("TEA",), "allow_split": True},
     {"units": 9, "skus": ("TEA",), "allow_backorder": True},
