@@ -11,7 +11,7 @@ from aiokafka.consumer import fetcher
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.record.util import calc_crc32c
-from chassis.batches import MOST_RECORDS, MOST_UNPACKED_BYTES, Records, forgive
+from chassis.batches import MOST_HEADERS, MOST_RECORDS, MOST_UNPACKED_BYTES, Records, forgive
 from chassis.ports import Damaged, Unread
 
 NONE, GZIP, SNAPPY, LZ4, ZSTD = range(5)
@@ -118,6 +118,24 @@ def test_a_second_part_of_what_is_packed_counts_too() -> None:
     assert isinstance(stub.value, Unread)
 
 
+@pytest.mark.parametrize("compression", [NONE, GZIP, SNAPPY, LZ4, ZSTD])
+def test_a_batch_of_too_many_headers_is_one_record_that_says_so(compression: int) -> None:
+    """Two bytes each, as they are sent: what is read of them is thirty times as large."""
+    builder = begun(compression)
+    for offset in range(2):
+        builder.append(offset, NEW_YEAR_MS, b"k", b"v", [("", None)] * (MOST_HEADERS // 2 + 1))
+    before, stub, after = all_of(batch("one") + bytes(builder.build()) + batch("two"))
+    assert (before.value, after.value) == (b"value", b"value")
+    assert b"it has 1000002 headers; at most 1000000 are read" in stub.value
+
+
+def test_many_headers_are_read() -> None:
+    builder = begun(ZSTD)
+    builder.append(0, NEW_YEAR_MS, b"k", b"v", [("", b"x" * 10)] * 100_000)
+    (record,) = all_of(bytes(builder.build()))
+    assert len(record.headers) == 100_000
+
+
 def test_a_batch_of_too_many_records_is_one_record_that_says_so() -> None:
     builder = begun()
     for offset in range(MOST_RECORDS + 1):
@@ -144,17 +162,35 @@ def test_a_batch_that_nobody_can_read_is_one_record_that_says_so(spoil: Callable
     assert not isinstance(stub.value, Damaged)
 
 
-@pytest.mark.parametrize("place", [22, 60, 64, -1], ids=["attributes", "count", "records", "end"])
-def test_a_damaged_batch_is_one_record_that_says_so(place: int) -> None:
+PLACES = {"attributes": 22, "last offset": 23, "last time": 36, "count": 60, "records": 64, "end": -1}
+
+
+def damaged(place: str) -> bytes:
+    spoilt = bytearray(batch("a", "b", "c"))
+    spoilt[PLACES[place]] ^= 0x20
+    return bytes(spoilt)
+
+
+def moved(raw: bytes, offset: int) -> bytes:
+    """The batch where Kafka has put it."""
+    return struct.pack(">q", offset) + raw[8:]
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_damaged_batch_is_one_record_that_says_so(place: str) -> None:
     """Whatever else it says: with other attributes it would be a marker, and be passed over without a word."""
-    damaged = bytearray(batch("a", "b", "c"))
-    damaged[place] ^= 0x20
-    before, stub, after = all_of(batch("one") + bytes(damaged) + batch("two"))
+    before, stub, after = all_of(batch("one") + moved(damaged(place), 10) + moved(batch("two"), 13))
     assert (before.value, after.value) == (b"value", b"value")
+    assert stub.value == Damaged(b"the checksum of the batch that begins with offset 10 is wrong")
     assert isinstance(stub.value, Damaged)
-    (taken,) = [Records(bytes(damaged)).next_batch()]
+    assert (stub.offset, stub.timestamp) == (12, 0)
+    taken = Records(damaged(place)).next_batch()
     assert (taken.validate_crc(), taken.is_control_batch, taken.producer_id) == (True, False, None)
-    assert taken.next_offset == stub.offset + 1 == 3
+
+
+@pytest.mark.parametrize(("place", "following"), [("last offset", 11), ("records", 13)])
+def test_a_damaged_batch_at_the_end_goes_as_far_as_it_can_be_believed_to_go(place: str, following: int) -> None:
+    assert Records(moved(damaged(place), 10)).next_batch().next_offset == following
 
 
 def test_the_marker_of_a_transaction_is_taken_from_its_batch_as_aiokafka_takes_it() -> None:

@@ -12,10 +12,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from aiokafka.codec import snappy_decode
 from aiokafka.consumer import fetcher
 from aiokafka.record.default_records import _DefaultRecordBatchPy
 from aiokafka.record.memory_records import MemoryRecords
-from cramjam import DecompressionError, gzip, lz4, zstd
+from aiokafka.record.util import decode_varint
+from cramjam import gzip, lz4, zstd
 
 from chassis.ports import Damaged, Unread
 
@@ -23,14 +25,16 @@ AFTER_OFFSET = 8
 AFTER_LENGTH = 12
 AFTER_HEADER = 61
 """Where the records of a batch begin (https://kafka.apache.org/documentation/#recordbatch)."""
-CODEC = 0x07
+NOT_PACKED, SNAPPY = 0, 2
 UNPACK_INTO = {1: gzip.decompress_into, 3: lz4.decompress_into, 4: zstd.decompress_into}
-"""By the number of the codec; snappy, which is number 2, makes nothing more than some twenty times as large."""
+"""By the number of the codec; snappy makes nothing more than some twenty times as large."""
 MOST_UNPACKED_BYTES = 32_000_000
 """Of a batch that Kafka takes, which has about a megabyte as it is packed."""
-NEVER_TOO_LARGE_BYTES = 1000
-"""What has no more when it is packed never has too much afterwards: zstd makes 128 kB of four bytes at the most."""
 MOST_RECORDS = 100_000
+MOST_HEADERS = 1_000_000
+"""One may have two bytes in the batch, and takes some sixty when it is read."""
+SIMPLE_BYTES = 1_000_000
+"""What has no more when it is unpacked has few headers."""
 UNPACKED = mmap.mmap(-1, MOST_UNPACKED_BYTES)
 """What is unpacked to see whether it is too large: only what was ever written to takes memory."""
 
@@ -51,7 +55,7 @@ class Stub:
     """The one record that is read of a batch that cannot be read."""
 
     offset: int
-    """Of the last record of the batch: what is read before that is another batch."""
+    """Of the last record of the batch, as far as that is known: what is read before that is another batch."""
     timestamp: int
     value: Unread
     timestamp_type: int = 0
@@ -82,13 +86,14 @@ class Batch:
         try:
             return iter(self._read())
         except Exception as bad:  # noqa: BLE001 - whatever it is, it concerns this batch only
-            return iter([_stub(self._batch, Unread(f"nobody can read its batch: {bad!r}".encode()))])
+            first, last = self._batch.base_offset, self._batch.base_offset + self._batch.last_offset_delta
+            why = f"nobody can read the batch of offsets {first} to {last}: {bad!r}"
+            return iter([Stub(last, self._batch.max_timestamp, Unread(why.encode()))])
 
     def _read(self) -> list[Any]:
         if self._batch.last_offset_delta >= MOST_RECORDS:
             raise ValueError(f"it has {self._batch.last_offset_delta + 1} records; at most {MOST_RECORDS} are read")
-        if not _can_be_unpacked(self._batch.compression_type, self._raw[AFTER_HEADER:]):
-            raise ValueError(f"it cannot be unpacked, into {MOST_UNPACKED_BYTES} bytes at the most")
+        refuse_too_large(self._batch.compression_type, self._raw[AFTER_HEADER:])
         try:
             return list(self._batch)
         except UnicodeDecodeError:
@@ -99,15 +104,18 @@ class Batch:
 
 
 class DamagedBatch:
-    """A batch whose checksum is wrong: nothing that it says of itself counts, but where it is."""
+    """A batch whose checksum is wrong: nothing that it says of itself counts, but where it begins. It is told before
+    any record of it, also when the fetch began in its middle.
+    """
 
     producer_id = None
     is_control_batch = is_transactional = False
 
-    def __init__(self, batch: Any) -> None:  # noqa: ANN401 - aiokafka's own
-        self._stub = _stub(batch, Damaged(b"the checksum of its batch is wrong"))
-        self.base_offset: int = batch.base_offset
-        self.next_offset = self._stub.offset + 1
+    def __init__(self, first: int, following: int) -> None:
+        why = f"the checksum of the batch that begins with offset {first} is wrong"
+        self._stub = Stub(following - 1, 0, Damaged(why.encode()))
+        self.base_offset = first
+        self.next_offset = following
 
     def validate_crc(self) -> bool:
         """It is known, and told by its record: aiokafka would raise."""
@@ -136,21 +144,53 @@ class Records:
         (length,) = struct.unpack_from(">i", self._raw, start + AFTER_OFFSET)
         self._position = start + AFTER_LENGTH + length
         batch = self._records.next_batch()
-        return Batch(batch, self._raw[start : self._position]) if batch.validate_crc() else DamagedBatch(batch)
+        if batch.validate_crc():
+            return Batch(batch, self._raw[start : self._position])
+        return DamagedBatch(batch.base_offset, self._following(batch))
+
+    def _following(self, damaged: Any) -> int:  # noqa: ANN401 - aiokafka's own
+        """The offset after a damaged batch: where the next one begins, or else what it says itself, if that can be."""
+        if self._position + AFTER_OFFSET <= len(self._raw):
+            (following,) = struct.unpack_from(">q", self._raw, self._position)
+            return int(following)
+        says = damaged.last_offset_delta
+        return int(damaged.base_offset) + (says if 0 <= says < MOST_RECORDS else 0) + 1
 
 
-def _stub(batch: Any, value: Unread) -> Stub:  # noqa: ANN401 - aiokafka's own
-    return Stub(batch.base_offset + max(0, batch.last_offset_delta), max(0, batch.max_timestamp), value)
+def refuse_too_large(codec: int, packed: memoryview) -> None:
+    """Raises ValueError, or what the codec raises, for what would fill the memory when it is read."""
+    unpacked = packed if codec == NOT_PACKED else _unpacked(codec, bytes(packed))
+    if len(unpacked) > SIMPLE_BYTES and (headers := _headers_in(unpacked)) > MOST_HEADERS:
+        raise ValueError(f"it has {headers} headers; at most {MOST_HEADERS} are read")
 
 
-def _can_be_unpacked(codec: int, packed: memoryview) -> bool:
-    unpack_into = UNPACK_INTO.get(codec)
-    if unpack_into is not None and len(packed) > NEVER_TOO_LARGE_BYTES:
-        try:
-            unpack_into(bytes(packed), UNPACKED)
-        except DecompressionError:
-            return False
-    return True
+def _unpacked(codec: int, packed: bytes) -> memoryview:
+    if codec == SNAPPY:
+        return memoryview(snappy_decode(packed))
+    try:
+        return memoryview(UNPACKED)[: UNPACK_INTO[codec](packed, UNPACKED)]
+    except Exception as error:
+        raise ValueError(f"it cannot be unpacked, into {MOST_UNPACKED_BYTES} bytes at the most") from error
+
+
+def _headers_in(records: memoryview) -> int:
+    """How many headers they have (https://kafka.apache.org/documentation/#record)."""
+    place = headers = 0
+    while place < len(records):
+        length, begin = decode_varint(records, place)
+        following = begin + length
+        if following <= place:
+            raise ValueError("a record has less than no bytes")
+        place = begin + 1  # its attributes
+        for _ in ("time", "offset"):
+            _, place = decode_varint(records, place)
+        for _ in ("key", "value"):
+            size, place = decode_varint(records, place)
+            place += max(0, size)
+        count, _ = decode_varint(records, place)
+        headers += count
+        place = following
+    return headers
 
 
 def forgive() -> None:

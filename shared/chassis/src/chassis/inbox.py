@@ -9,6 +9,7 @@ from contracts.topics import BY_NAME
 from contracts.wire import Received
 
 from chassis.decision import AlarmRang, CallAnswered
+from chassis.limits import HEADER_BYTES
 from chassis.ports import Clock, Feed
 
 Taken = Received | AlarmRang | CallAnswered
@@ -29,7 +30,8 @@ def _bytes_of(taken: Taken) -> int:
     """What others sent; what is our own is small."""
     if isinstance(taken, AlarmRang | CallAnswered):
         return 0
-    return len(taken.value or b"") + len(taken.key or b"") + sum([len(value or b"") for _, value in taken.headers])
+    headers = sum([len(value or b"") + HEADER_BYTES for _, value in taken.headers])
+    return len(taken.value or b"") + len(taken.key or b"") + headers
 
 
 class Lane:

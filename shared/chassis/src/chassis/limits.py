@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 MOST_SLEEP_S = 30.0
 """Whoever waits for a moment looks at the clock at least so often: it may be set meanwhile."""
+HEADER_BYTES = 50
+"""What a record's header takes beside what is in it, about: there may be very many with nothing in them."""
 
 
 @dataclass(frozen=True, slots=True)

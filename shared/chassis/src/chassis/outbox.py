@@ -9,6 +9,7 @@ from contracts.topics import BY_NAME, TOPIC_OF
 from contracts.wire import Envelope, Received, encode
 
 from chassis.entry import Change, Outgoing, Progress
+from chassis.limits import HEADER_BYTES
 from chassis.ports import Log
 from chassis.trace import child_of
 
@@ -16,8 +17,8 @@ FORWARDED = "forwarded_from"
 """The header of a record that was sent on to the partition of its key."""
 LARGEST_RECORD_BYTES = 2_097_152
 """Room for a dead letter of the largest record that Kafka takes by default, with its reasons."""
-RECORD_BYTES, HEADER_BYTES = 200, 50
-"""What a record and a header cost in the journal beside their contents."""
+RECORD_BYTES = 200
+"""What a record costs in the journal beside its contents."""
 
 
 @dataclass(frozen=True, slots=True)

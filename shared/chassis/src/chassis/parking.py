@@ -27,6 +27,11 @@ class Again:
     headers: Headers
 
 
+def empty(record: Received) -> Again:
+    """The record without what nobody can read of it."""
+    return Again(record.topic, record.partition, record.offset, record.timestamp, None, None, ())
+
+
 class ParkedRecord(BaseModel):
     """A record that waits for its order to be released, as it came."""
 

@@ -14,6 +14,7 @@ from chassis.entry import Progress
 from chassis.gap import Gap
 from chassis.inbox import Taken
 from chassis.outbox import FORWARDED, Cause, Outbox, cause_of, forwarded, is_forwarded, weight_of
+from chassis.parking import empty
 from chassis.ports import Damaged, Hole, Log, RecordDamaged, Unread
 from chassis.service import Service
 from chassis.trouble import Trouble, in_a_line
@@ -70,8 +71,7 @@ class Reading:
 
     def _hear(self, record: Received, progress: Progress, now: datetime) -> Gap | None:
         if isinstance(record.value, Damaged):
-            place = f"{record.topic}/{self._partition}, up to offset {record.offset}"
-            raise RecordDamaged(f"{place}: {record.value.decode()}")
+            raise RecordDamaged(f"{record.topic}/{self._partition}: {record.value.decode()}")
         link = link_of(record)
         if link is None:
             progress.positions[record.topic] = record.offset + 1
@@ -99,7 +99,8 @@ class Reading:
         if record.topic == REPAIRS.name and self._is_for_another(record):
             return None
         if isinstance(record.value, Unread):
-            self._trouble.bury(record, [Reason(path="", code="unreadable", message=record.value.decode())], now)
+            why = Reason(path="", code="unreadable", message=record.value.decode()[:1000])
+            self._trouble.bury(empty(record), [why], now)
             return None
         try:
             envelope = self._decode(record, now)

@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, NoError, for_code
 from chassis.batches import forgive
+from chassis.ports import Damaged
 from contracts.wire import Headers
 
 from oms.connection import Unreachable
@@ -129,7 +130,8 @@ class LogReader:
     ) -> AsyncGenerator[Sequence[Record]]:
         """Every record of the spans in handfuls, each partition in its order, all partitions side by side.
 
-        `on_read` hears how many offsets were passed. Raises Unreachable when nothing comes for thirty seconds.
+        `on_read` hears how many offsets were passed. Raises Unreachable when nothing comes for thirty seconds,
+        or what comes is damaged.
         """
         ends = {TopicPartition(*part): end for part, (start, end) in spans.items() if end > start}
         at = {part: spans[part.topic, part.partition][0] for part in ends}
@@ -141,6 +143,7 @@ class LogReader:
             while at:
                 fetched = await self._consumer.getmany(timeout_ms=POLL_TIMEOUT_MS, max_records=MOST_AT_ONCE)
                 for part, records in fetched.items():
+                    _refuse_damaged(part, records)
                     yield [_kept(record) for record in records if record.offset < ends[part]]
                 # Positions tell, not records: compaction and transactions leave offsets without one, also at the end.
                 for part, before in list(at.items()):
@@ -169,6 +172,12 @@ class LogReader:
                 yield [_kept(record) for records in fetched.values() for record in records]
         except KafkaError as error:
             raise Unreachable.kafka(self.brokers, error) from error
+
+
+def _refuse_damaged(part: TopicPartition, records: Iterable[Any]) -> None:
+    for record in records:
+        if isinstance(record.value, Damaged):
+            raise Unreachable(f"what Kafka keeps of {part.topic}/{part.partition} is damaged: {record.value.decode()}")
 
 
 def _kept(record: Any) -> Record:  # noqa: ANN401 - aiokafka ships no types
