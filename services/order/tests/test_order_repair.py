@@ -91,7 +91,7 @@ def test_asks_again_at_once_what_nobody_answers_after_the_pivot(scene: Scene, na
     scene.after(seconds=10)
     retried, again = scene.take(retry(named))
     assert retried == StepRetried(repair_id="r-1", revision=1, steps=("capture",), **WHO)
-    assert again == step(CapturePayment, amount=1750)
+    assert again == step(CapturePayment, amount=1750, at_once=True)
     assert scene.after(seconds=44) == ()
     assert kinds(scene.hear(PaymentCaptured)) == [OrderCompleted]
 

@@ -76,7 +76,7 @@ async def test_says_since_when_and_why_a_payment_is_stuck(stage: Rehearsal, http
         "since": "2026-01-05T12:00:00Z",
         "times": 1,
         "why": "no answer within 10 s",
-        "again_at": "2026-01-05T12:00:00Z",
+        "again_at": "2026-01-05T12:00:01Z",
     }
 
 

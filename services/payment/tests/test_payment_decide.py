@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from chassis.decision import AlarmRang, Call, CallAnswered, Retry, Unknown
 from chassis.testing import NOON, Rehearsal
-from contracts.message import Message
+from contracts.message import Message, StepOutside
 from contracts.payment import (
     AuthorizePayment,
     CapturePayment,
@@ -391,24 +391,30 @@ def test_asks_for_a_capture_again_until_it_is_done(stage: Stage) -> None:
     assert stage.money == (0, 500, 0)
 
 
-def test_asks_at_once_when_what_it_waits_to_ask_for_is_commanded_again(stage: Stage) -> None:
+def at_once(command: StepOutside) -> StepOutside:
+    return command.model_copy(update={"at_once": True})
+
+
+def test_asks_at_once_when_a_person_wants_that(stage: Stage) -> None:
     stage.authorized().take(capture())
     stage.answer(refuse)
-    assert stage.call.not_before == NOON + FIRST
     before = stage.call
+    assert before.not_before == NOON + FIRST
     assert stage.take(capture()) == ()
+    assert stage.call == before
+    assert stage.take(at_once(capture())) == ()
     assert stage.call == before.model_copy(update={"not_before": None})
     assert stage.payment.trouble is not None
     assert stage.payment.trouble.again_at == NOON
     before = stage.call
-    assert stage.take(capture()) == ()
+    assert stage.take(at_once(capture())) == ()
     assert stage.call is before  # it may be under way, and is not begun a second time
 
 
-def test_asks_for_a_void_at_once_when_it_is_commanded_again(stage: Stage) -> None:
+def test_asks_for_a_void_at_once_when_a_person_wants_that(stage: Stage) -> None:
     stage.authorized().take(void())
     stage.answer(lose)
-    assert stage.take(void()) == ()
+    assert stage.take(at_once(void())) == ()
     assert (stage.call.not_before, stage.call.tries) == (None, 1)
 
 

@@ -107,7 +107,7 @@ async def test_says_since_when_and_why_a_shipment_is_stuck(stage: Rehearsal, htt
         "since": "2026-01-05T12:00:00Z",
         "times": 1,
         "why": "no answer within 10 s",
-        "again_at": "2026-01-05T12:00:00Z",
+        "again_at": "2026-01-05T12:00:01Z",
     }
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from chassis.decision import AlarmRang, Call, CallAnswered, Retry, Unknown
 from chassis.testing import NOON, Rehearsal
-from contracts.message import CountryAlpha2, Currency, Message, Reason
+from contracts.message import CountryAlpha2, Currency, Message, Reason, StepOutside
 from contracts.shipping import (
     CancelShipment,
     CreateShipment,
@@ -169,20 +169,21 @@ def test_repeats_what_became_of_it_to_whoever_asks_again(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("command", [create(), cancel()])
-def test_asks_for_a_booking_at_once_when_something_depends_on_its_outcome(stage: Stage, command: Message) -> None:
+def test_asks_for_a_booking_at_once_when_a_person_wants_that(stage: Stage, command: StepOutside) -> None:
     stage.take(create())
     stage.answer(lose)
-    assert stage.call.not_before == NOON + FIRST
     assert stage.take(command) == ()
+    assert stage.call.not_before == NOON + FIRST
+    assert stage.take(command.model_copy(update={"at_once": True})) == ()
     assert (stage.call.not_before, stage.call.tries) == (None, 1)
     assert stage.shipment.trouble is not None
     assert stage.shipment.trouble.again_at == NOON
 
 
-def test_calls_off_at_once_when_that_is_commanded_again(stage: Stage) -> None:
+def test_calls_off_at_once_when_a_person_wants_that(stage: Stage) -> None:
     stage.booked().take(cancel())
     stage.answer(refuse)
-    assert stage.take(cancel()) == ()
+    assert stage.take(cancel().model_copy(update={"at_once": True})) == ()
     assert (stage.call.id, stage.call.not_before) == ("web:1001/1/1/cancel/2", None)
 
 

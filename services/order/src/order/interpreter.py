@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from contracts.message import Message, Reason, SagaStep
+from contracts.message import Message, Reason, SagaStep, StepOutside
 
 from order.commands import cancellations_refused, order_undone
 from order.definition import Part, Policy, Refused, Stage, Step
@@ -44,10 +44,8 @@ class Turn:
                 self._done(step, task, answer)
             case "waits", "pending":
                 self._wait(step, task, answer)
-            case "refused", "pending" | "waiting":
+            case "refused", "pending" | "waiting" | "undoing":
                 self._refused(step, task, answer)
-            case "refused", "undoing" if step.refused is not None and step.refused.counts_late:
-                self.order = step.refused.remember(self.order, answer)
             case "undone", "undoing":
                 self._undone(task)
             case "done" | "waits", "failed" | "undone":
@@ -86,6 +84,15 @@ class Turn:
                 self.turn_back(Ending(status=self._stage.failed, reasons=(_no_answer(step),), by=step.name))
 
     # What a person may have done about what nobody answers.
+
+    def hurry(self, task: Task) -> None:
+        """Ask for what is not answered, or for its undo, once more, and have the outside world asked at once."""
+        before = len(self.said)
+        self.ask_again(task)
+        self.said[before:] = [
+            command.model_copy(update={"at_once": True}) if isinstance(command, StepOutside) else command
+            for command in self.said[before:]
+        ]
 
     def ask_again(self, task: Task) -> None:
         """Ask for what is not answered, or for its undo, once more, just as the first time."""
@@ -164,10 +171,15 @@ class Turn:
         self.said.append(step.waits.event(self.order, answer, deadline))
 
     def _refused(self, step: Step, task: Task, answer: SagaStep) -> None:
+        refused = step.refused
+        if task.state == "undoing":
+            if refused is not None and refused.counts_late:
+                self.order = refused.remember(self.order, answer)
+            return
         self._put(task, "failed")
-        if step.refused is not None and self.order.ending is None:
-            self.order = step.refused.remember(self.order, answer)
-            self._otherwise(step, step.refused, answer)
+        if refused is not None and self.order.ending is None:
+            self.order = refused.remember(self.order, answer)
+            self._otherwise(step, refused, answer)
 
     def _otherwise(self, step: Step, refused: Refused, answer: SagaStep) -> None:
         """Ask somebody else, or give up."""

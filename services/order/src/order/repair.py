@@ -90,7 +90,7 @@ def repair(turn: Turn, request: Request) -> None:
             tasks = order.unanswered(step)
             turn.said.append(StepRetried(**names, steps=tuple(dict.fromkeys(task.step for task in tasks))))
             for task in tasks:
-                turn.ask_again(task)
+                turn.hurry(task)
         case SkipStep(step=step):
             tasks = _to_skip(order, step)
             turn.said.append(StepSkipped(**names, step=step, is_undo=tasks[0].state == "undoing"))

@@ -75,7 +75,7 @@ def decider(retry: Retry) -> Decide:
                 known = documents.get(Payment, payment_id(message.order_id, message.revision))
                 before = known or Payment.blank(message, now)
                 payment, said = _obey(before, message)
-                if not said:
+                if message.at_once and not said:
                     calls, trouble = at_once(payment.calls, payment.trouble, now)
                     payment = payment.but(calls=calls, trouble=trouble)
             case _:

@@ -83,7 +83,7 @@ def _take(known: Shipment, message: Input, policy: Policy, now: datetime) -> Ste
     match message:
         case CreateShipment() | CancelShipment():
             after, said = (known, _outcome(known)) if isinstance(message, CreateShipment) else _cancel(known)
-            if said:
+            if said or not message.at_once:
                 return after, said
             calls, trouble = at_once(after.calls, after.trouble, now)
             return after.but(calls=calls, trouble=trouble), ()
@@ -130,6 +130,7 @@ def _hear(known: Shipment, answered: CallAnswered, policy: Policy, now: datetime
     if call is None:
         return known, ()
     done = known.but(calls=(), trouble=None)
+    again: Call
     match call, answered.answer:
         case BookParcels(), Booked(parcels=parcels) if len(parcels) == len(call.parcels):
             return _booked(done, parcels, policy, now)
@@ -138,15 +139,13 @@ def _hear(known: Shipment, answered: CallAnswered, policy: Policy, now: datetime
         case CancelParcels(), Cancelled():
             return done.but(state="cancelled"), (ShipmentCancelled(**known.names),)
         case CancelParcels(), Collected():
-            # Whoever called it off before the carrier had answered does not know the parcels yet.
-            created = ShipmentCreated(**known.names, parcels=known.parcels)
-            gone, said = _leave(done.but(cancel_wanted=False), policy, now)
-            return gone, (created, *said)
+            return _collected(done, policy, now)
         case CancelParcels(), Refused(reason=reason):
-            return _later(known, call.anew, f"{reason.code}: {reason.message}", policy, now), ()
+            again, why = call.anew, f"{reason.code}: {reason.message}"
         case _, answer:
+            again = call.same_again
             why = answer.reason if isinstance(answer, Unknown) else f"{type(answer).__name__} is no answer to this"
-            return _later(known, call.same_again, why, policy, now), ()
+    return _later(known, again, why, policy, now), ()
 
 
 def _booked(known: Shipment, parcels: tuple[TrackedParcel, ...], policy: Policy, now: datetime) -> Step:
@@ -160,6 +159,12 @@ def _refused(known: Shipment, reason: Reason) -> Step:
     if known.cancel_wanted:
         return known.but(state="cancelled"), (ShipmentCancelled(**known.names),)
     return known.but(state="refused", refusal=reason), (ShipmentRefused(**known.names, reason=reason),)
+
+
+def _collected(known: Shipment, policy: Policy, now: datetime) -> Step:
+    """What was to be called off goes its way; who did so before it was booked does not know the parcels yet."""
+    gone, said = _leave(known.but(cancel_wanted=False), policy, now)
+    return gone, (ShipmentCreated(**known.names, parcels=known.parcels), *said)
 
 
 def _later(known: Shipment, call: Call, why: str, policy: Policy, now: datetime) -> Shipment:

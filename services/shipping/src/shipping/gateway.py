@@ -1,9 +1,9 @@
 """The carrier, and a simulator of it.
 
 A gateway is any object with `async perform(call)`, which answers BookParcels with Booked or Refused, and CancelParcels
-with Cancelled, Collected or Refused. It passes `call.id` to its carrier as the idempotency key. Refused is for what the carrier
-definitely will not do. Whatever else goes wrong is raised, or left to the time-out: the outcome is then unknown, and
-the same call comes again.
+with Cancelled, Collected or Refused. It passes `call.id` to its carrier as the idempotency key. Refused is for what the
+carrier definitely will not do. Whatever else goes wrong is raised, or left to the time-out: the outcome is then
+unknown, and the same call comes again.
 """
 
 import asyncio

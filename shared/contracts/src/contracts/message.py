@@ -49,6 +49,13 @@ class SagaStep(Message):
     """Which attempt at the step this is; an undo carries the attempt that it undoes."""
 
 
+class StepOutside(SagaStep):
+    """A command that a payment provider or a carrier carries out; where that fails, they are asked ever less often."""
+
+    at_once: bool = False
+    """Whether a person asks again, who knows that what kept it from being done is gone: it is not waited any longer."""
+
+
 def _utc(moment: datetime) -> datetime:
     offset = moment.utcoffset()
     if offset is None or offset.total_seconds() != 0:
@@ -99,6 +106,7 @@ __all__ = [
     "SagaStep",
     "Sku",
     "SkuQuantity",
+    "StepOutside",
     "Text",
     "Value",
 ]
@@ -125,3 +133,4 @@ class SkuQuantity(Value):
 
 
 SagaStep.model_rebuild()
+StepOutside.model_rebuild()

@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 from pydantic_extra_types.payment import PaymentCardNumber
 
-from contracts.message import Amount, Currency, Name, Reference, SagaStep, Text
+from contracts.message import Amount, Currency, Name, Reference, SagaStep, StepOutside, Text
 
 
 def _refuse_card_number(token: object) -> object:
@@ -28,7 +28,7 @@ PaymentToken = Annotated[
 ]
 
 
-class AuthorizePayment(SagaStep):
+class AuthorizePayment(StepOutside):
     """Ask the provider to hold the money."""
 
     amount: Amount
@@ -39,18 +39,18 @@ class AuthorizePayment(SagaStep):
     """The provider's token for the customer's means of payment; never card data."""
 
 
-class CapturePayment(SagaStep):
+class CapturePayment(StepOutside):
     """Take the money that is held; retried until it is done."""
 
     amount: Amount
     """In the currency's minor unit; at most what was authorized."""
 
 
-class VoidPayment(SagaStep):
+class VoidPayment(StepOutside):
     """Undo an authorization, whether it was made, is under way, or has yet to arrive."""
 
 
-class RefundPayment(SagaStep):
+class RefundPayment(StepOutside):
     """Give back money that was captured."""
 
     amount: Amount

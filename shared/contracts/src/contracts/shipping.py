@@ -16,6 +16,7 @@ from contracts.message import (
     Reason,
     Reference,
     SagaStep,
+    StepOutside,
     Text,
     Value,
 )
@@ -47,7 +48,7 @@ class Recipient(Value):
     """ISO 3166-1 alpha-2 code of the country."""
 
 
-class CreateShipment(SagaStep):
+class CreateShipment(StepOutside):
     """Book these parcels with a carrier."""
 
     recipient: Recipient
@@ -58,7 +59,7 @@ class CreateShipment(SagaStep):
     """One a location."""
 
 
-class CancelShipment(SagaStep):
+class CancelShipment(StepOutside):
     """Undo a booking, whether it was made, is under way, or has yet to arrive."""
 
 
