@@ -27,35 +27,39 @@ async def back_up(
 ) -> Manifest:
     """Write the databases of these services into a new directory. Raises Unfit, Unreachable and NoLog."""
     copies: dict[str, Copy] = {}
-    with _whole_or_not_at_all(directory, services):
+    with _whole_or_not_at_all(directory) as ours:
         async with LogReader(brokers) as log:
             for service in services:
                 spans = await log.spans(topics_read_by(service))
+                (directory / service).mkdir()
+                ours.append(directory / service)
                 try:
                     copies[service] = await _copy(directory, service, spans, mongo_url, progress)
                 except Unavailable as failure:
                     raise Unreachable.mongo(mongo_url, failure) from failure
         manifest = Manifest(services=copies)
-        (directory / MANIFEST).write_text(manifest.model_dump_json(indent=2), encoding="utf-8")
+        with (directory / MANIFEST).open("x", encoding="utf-8") as text:
+            ours.append(directory / MANIFEST)
+            text.write(manifest.model_dump_json(indent=2))
         for path in (directory / MANIFEST, directory):
             _to_disk(path)
     return manifest
 
 
 @contextmanager
-def _whole_or_not_at_all(directory: Path, services: Sequence[str]) -> Iterator[None]:
-    """Make the directory, and take back what was written if it comes to no backup: the next would find no room.
+def _whole_or_not_at_all(directory: Path) -> Iterator[list[Path]]:
+    """Make the directory, and take back what was made in it, which is to be listed, if it comes to no backup: the next
+    would find no room. What is there already is somebody else's, who is at it as well.
 
     Raises Unfit.
     """
-    made = _make(directory)
+    made, ours = _make(directory), list[Path]()
     try:
-        yield
+        yield ours
     except BaseException as failure:
-        for service in services:
-            shutil.rmtree(directory / service, ignore_errors=True)
         with suppress(OSError):  # why there is no backup is what is to be said
-            (directory / MANIFEST).unlink(missing_ok=True)
+            for path in ours:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
             for one in made:
                 one.rmdir()
         if isinstance(failure, OSError):
@@ -100,7 +104,6 @@ async def _copy(directory: Path, service: str, spans: Spans, mongo_url: str, pro
 async def _keep(directory: Path, service: str, snapshot: Snapshot, collection: str, progress: Progress) -> Kept:
     name, count = f"{service}/{collection}.bson.gz", 0
     path = directory / name
-    path.parent.mkdir(exist_ok=True)
     with gzip.open(path, "wb", GZIP_LEVEL) as file:
         async for document in snapshot.read(collection):
             file.write(document)
