@@ -233,9 +233,9 @@ def test_pods_ask_for_the_memory_that_the_page_says() -> None:
 
 def test_temporary_files_are_on_disk_and_may_be_as_large_as_the_page_says() -> None:
     """A report on a file of orders, and what an audit reads, may be larger than the memory."""
-    confined = {name: service for name, service in COMPOSE.items() if "build" in service}
-    assert [name for name, service in confined.items() if "temporary:/tmp" not in service["volumes"]] == []
-    assert [name for name, service in confined.items() if "tmpfs" in service] == []
+    for name in ("order", "oms"):
+        assert COMPOSE[name]["tmpfs"] == []
+        assert f"{name}-temporary:/tmp" in COMPOSE[name]["volumes"]
     (mount,) = POD["containers"][0]["volumeMounts"]
     (volume,) = POD["volumes"]
     assert (mount["name"], mount["mountPath"]) == (volume["name"], "/tmp")  # noqa: S108 - it is what the pod has
