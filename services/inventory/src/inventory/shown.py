@@ -141,6 +141,8 @@ class LineShown(Shown):
     requested: int
     held: int
     """Units set aside; of what was released or issued, the units that were."""
+    written_off: int
+    """Of those that were released, the units that a picker did not find."""
 
 
 class ReservationShown(Shown):

@@ -51,7 +51,7 @@ class Stock(Document):
     location: str
     sku: str
     received: int = 0
-    """Units that came in since the book began, less what was transferred or corrected away: always
+    """Units that came in since the book began, less what was transferred, corrected or written off: always
     available + reserved + shipped."""
     available: int = 0
     """Units that are not set aside."""

@@ -71,10 +71,7 @@ class Snapshot:
             return [checkpoint_of(raw) async for raw in found]
 
     async def _tail(self) -> Raw:
-        parts = [
-            {"_id": {"$gte": f"{at.partition}/", "$lt": f"{at.partition}0"}, "number": {"$gt": at.number}}
-            for at in await self._checkpoints()
-        ]
+        parts = [{"_id": entries_of(at.partition), "number": {"$gt": at.number}} for at in await self._checkpoints()]
         return {"$or": parts} if parts else {"_id": None}
 
     async def stands(self) -> dict[int, Stand]:
