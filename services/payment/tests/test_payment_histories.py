@@ -123,7 +123,7 @@ class Histories(RuleBasedStateMachine):
             self.authorize(1, 100)
             self.finish()
         if steps > 1:
-            self.capture(1, 100)
+            self.capture(1, 100, at_once=False)
             self.finish()
         if steps > 2:
             self.refund(1, 40)
@@ -136,17 +136,17 @@ class Histories(RuleBasedStateMachine):
         fields = {**self.NAMES, "attempt": attempt, "amount": amount, "currency": "EUR", "payment_token": "tok"}
         self.hear(self.stage.take(AuthorizePayment.model_validate(fields)))
 
-    @rule(attempt=ATTEMPTS, amount=AMOUNTS)
-    def capture(self, attempt: int, amount: int) -> None:
+    @rule(attempt=ATTEMPTS, amount=AMOUNTS, at_once=st.booleans())
+    def capture(self, attempt: int, amount: int, at_once: bool) -> None:
         self.captures_asked.add(attempt)
         self.captures_answered.discard(attempt)
-        self.hear(self.stage.take(CapturePayment(**self.NAMES, attempt=attempt, amount=amount)))
+        self.hear(self.stage.take(CapturePayment(**self.NAMES, attempt=attempt, amount=amount, at_once=at_once)))
 
-    @rule(attempt=ATTEMPTS)
-    def void(self, attempt: int) -> None:
+    @rule(attempt=ATTEMPTS, at_once=st.booleans())
+    def void(self, attempt: int, at_once: bool) -> None:
         self.voids_asked.add(attempt)
         self.voids_said.discard(attempt)
-        self.hear(self.stage.take(VoidPayment(**self.NAMES, attempt=attempt)))
+        self.hear(self.stage.take(VoidPayment(**self.NAMES, attempt=attempt, at_once=at_once)))
 
     @rule(attempt=ATTEMPTS, amount=AMOUNTS)
     def refund(self, attempt: int, amount: int) -> None:

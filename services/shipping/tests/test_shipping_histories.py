@@ -113,16 +113,17 @@ class Histories(RuleBasedStateMachine):
 
     # What comes from the saga, in any order and any number of times, and from the clock.
 
-    @rule()
-    def create(self) -> None:
+    @rule(at_once=st.booleans())
+    def create(self, at_once: bool = False) -> None:
         self.create_waits = True
         parcels = (Parcel(location="LEEDS", units=3), Parcel(location="YORK", units=1))
-        self.hear(self.stage.take(CreateShipment(**self.NAMES, recipient=ANN, method="standard", parcels=parcels)))
+        names = self.NAMES | {"at_once": at_once}
+        self.hear(self.stage.take(CreateShipment(**names, recipient=ANN, method="standard", parcels=parcels)))
 
-    @rule()
-    def cancel(self) -> None:
+    @rule(at_once=st.booleans())
+    def cancel(self, at_once: bool) -> None:
         self.cancel_waits = True
-        self.hear(self.stage.take(CancelShipment(**self.NAMES)))
+        self.hear(self.stage.take(CancelShipment(**self.NAMES, at_once=at_once)))
 
     @rule(seconds=st.integers(1, 8))
     def wait(self, seconds: int) -> None:

@@ -129,6 +129,36 @@ def test_a_batch_of_too_many_headers_is_one_record_that_says_so(compression: int
     assert b"it has 1000002 headers; at most 1000000 are read" in stub.value
 
 
+def test_a_fetch_is_read_no_further_than_the_memory_allows() -> None:
+    """The rest is fetched again, from where that ended."""
+    large = padded(3_000_000, ZSTD)
+    records = Records(b"".join(moved(large, 3 * number) for number in range(9)))
+    read = []
+    while records.has_next():
+        read.append(len(list(records.next_batch())))
+    assert read == [3, 3, 3]
+
+
+@pytest.mark.parametrize("size", [2**40, -5])
+def test_a_record_that_goes_beyond_its_batch_is_no_way_out_of_it(size: int) -> None:
+    good = batch(*(str(number) for number in range(4000)))
+    key = good.index(b"\x06key")
+    spoilt = bytearray(encode_varint_of(size))
+    bad = summed(good[:key] + spoilt + good[key + 1 :])
+    bad = summed(bad[:8] + struct.pack(">i", len(bad) - 12) + bad[12:])
+    (stub,) = all_of(bad)
+    assert isinstance(stub.value, Unread)
+
+
+def encode_varint_of(number: int) -> list[int]:
+    """As in a record: zigzag, seven bits a byte."""
+    zigzag, written = (number << 1) ^ (number >> 63), list[int]()
+    while zigzag > 0x7F:
+        written.append(zigzag & 0x7F | 0x80)
+        zigzag >>= 7
+    return [*written, zigzag]
+
+
 def test_many_headers_are_read() -> None:
     builder = begun(ZSTD)
     builder.append(0, NEW_YEAR_MS, b"k", b"v", [("", b"x" * 10)] * 100_000)
@@ -186,6 +216,24 @@ def test_a_damaged_batch_is_one_record_that_says_so(place: str) -> None:
     assert (stub.offset, stub.timestamp) == (12, 0)
     taken = Records(damaged(place)).next_batch()
     assert (taken.validate_crc(), taken.is_control_batch, taken.producer_id) == (True, False, None)
+
+
+def test_a_batch_whose_version_is_damaged_is_one_record_that_says_so() -> None:
+    older = bytearray(moved(batch("a", "b", "c"), 10))
+    older[16] = 1
+    (stub,) = all_of(bytes(older))
+    assert stub.value == Damaged(b"the checksum of the batch that begins with offset 10 is wrong")
+
+
+@pytest.mark.parametrize("length", [-1, 0, 20, 10_000_000])
+def test_a_batch_whose_length_is_damaged_is_one_record_that_says_so(length: int) -> None:
+    """Also the longest: aiokafka would take it for half a batch, and go on behind its first record."""
+    good = moved(batch("a", "b", "c"), 10)
+    records = Records(good[:8] + struct.pack(">i", length) + good[12:])
+    assert records.has_next()
+    (stub,) = records.next_batch()
+    assert stub.value == Damaged(b"the checksum of the batch that begins with offset 10 is wrong")
+    assert stub.offset >= 10
 
 
 @pytest.mark.parametrize(("place", "following"), [("last offset", 11), ("records", 13)])

@@ -8,21 +8,26 @@ keeps may be damaged.
 
 import mmap
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from aiokafka.codec import snappy_decode
 from aiokafka.consumer import fetcher
+from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import _DefaultRecordBatchPy
 from aiokafka.record.memory_records import MemoryRecords
-from aiokafka.record.util import decode_varint
+from aiokafka.record.util import decode_varint_py as decode_varint  # the fast one does not look where the bytes end
 from cramjam import gzip, lz4, zstd
 
+from chassis.limits import HEADER_BYTES
 from chassis.ports import Damaged, Unread
 
 AFTER_OFFSET = 8
 AFTER_LENGTH = 12
+LAST_OFFSET = 23
+SHORTEST = 27
+"""No batch has fewer bytes: what says so is damaged."""
 AFTER_HEADER = 61
 """Where the records of a batch begin (https://kafka.apache.org/documentation/#recordbatch)."""
 NOT_PACKED, SNAPPY = 0, 2
@@ -33,8 +38,11 @@ MOST_UNPACKED_BYTES = 32_000_000
 MOST_RECORDS = 100_000
 MOST_HEADERS = 1_000_000
 """One may have two bytes in the batch, and takes some sixty when it is read."""
-SIMPLE_BYTES = 1_000_000
-"""What has no more when it is unpacked has few headers."""
+SIMPLE_BYTES = 100_000
+"""What has no more when it is unpacked has few headers: they are not counted."""
+MOST_FETCHED_BYTES = 8_000_000
+"""When so much of a fetch is read, the rest of it is fetched again: aiokafka reads five hundred records before anybody
+sees them, and each may be a batch."""
 UNPACKED = mmap.mmap(-1, MOST_UNPACKED_BYTES)
 """What is unpacked to see whether it is too large: only what was ever written to takes memory."""
 
@@ -67,9 +75,10 @@ class Stub:
 class Batch:
     """A batch as aiokafka's fast parser reads it, or else its slow one, which can be made to forgive."""
 
-    def __init__(self, batch: Any, raw: memoryview) -> None:  # noqa: ANN401 - aiokafka's own
+    def __init__(self, batch: Any, raw: memoryview, weigh_in: Callable[[int], None]) -> None:  # noqa: ANN401 - aiokafka's own
         self._batch = batch
         self._raw = raw
+        self._weigh_in = weigh_in
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever aiokafka asks of a batch
         return getattr(self._batch, name)
@@ -93,7 +102,7 @@ class Batch:
     def _read(self) -> list[Any]:
         if self._batch.last_offset_delta >= MOST_RECORDS:
             raise ValueError(f"it has {self._batch.last_offset_delta + 1} records; at most {MOST_RECORDS} are read")
-        refuse_too_large(self._batch.compression_type, self._raw[AFTER_HEADER:])
+        self._weigh_in(weight_of(self._batch.compression_type, self._raw[AFTER_HEADER:]))
         try:
             return list(self._batch)
         except UnicodeDecodeError:
@@ -104,8 +113,10 @@ class Batch:
 
 
 class DamagedBatch:
-    """A batch whose checksum is wrong: nothing that it says of itself counts, but where it begins. It is told before
-    any record of it, also when the fetch began in its middle.
+    """A batch whose checksum is wrong: nothing that it says of itself counts, but where it begins and how long it is.
+
+    aiokafka passes over what is told of an offset before the one that it fetches. So where nobody knows how far the
+    last batch of a topic went, and the fetch began in its middle, it is told only when another comes behind it.
     """
 
     producer_id = None
@@ -129,39 +140,73 @@ class Records:
     """What a fetch brought of one partition, batch by batch; stands in for aiokafka's MemoryRecords."""
 
     def __init__(self, raw: bytes) -> None:
-        self._records = MemoryRecords(raw)
         self._raw = memoryview(raw)
         self._position = 0
+        self._weight = 0
+        """Of the batches that were read, about."""
 
     def size_in_bytes(self) -> int:
         return len(self._raw)
 
     def has_next(self) -> bool:
-        return bool(self._records.has_next())
+        """Half a batch at the end is fetched again, as a whole; but the first is whole, or its length is damaged."""
+        if self._position + SHORTEST > len(self._raw) or self._weight >= MOST_FETCHED_BYTES:
+            return False
+        return self._position == 0 or self._end() <= len(self._raw)
+
+    def _end(self) -> int:
+        """Where the next batch ends."""
+        length = _int32(self._raw, self._position + AFTER_OFFSET)
+        return max(self._position + SHORTEST, self._position + AFTER_LENGTH + length)
 
     def next_batch(self) -> Batch | DamagedBatch:
-        start = self._position
-        (length,) = struct.unpack_from(">i", self._raw, start + AFTER_OFFSET)
-        self._position = start + AFTER_LENGTH + length
-        batch = self._records.next_batch()
-        if batch.validate_crc():
-            return Batch(batch, self._raw[start : self._position])
-        return DamagedBatch(batch.base_offset, self._following(batch))
+        start, self._position = self._position, self._end()
+        raw = self._raw[start : self._position]
+        if (whole := _parsed(raw)) is not None:
+            return Batch(whole, raw, self._weigh_in)
+        first = _int64(raw, 0)
+        return DamagedBatch(first, self._following(first, start))
 
-    def _following(self, damaged: Any) -> int:  # noqa: ANN401 - aiokafka's own
+    def _following(self, first: int, start: int) -> int:
         """The offset after a damaged batch: where the next one begins, or else what it says itself, if that can be."""
         if self._position + AFTER_OFFSET <= len(self._raw):
-            (following,) = struct.unpack_from(">q", self._raw, self._position)
-            return int(following)
-        says = damaged.last_offset_delta
-        return int(damaged.base_offset) + (says if 0 <= says < MOST_RECORDS else 0) + 1
+            following = _int64(self._raw, self._position)
+            if first < following <= first + MOST_RECORDS:
+                return following
+        says = _int32(self._raw, start + LAST_OFFSET)
+        return first + (says if 0 <= says < MOST_RECORDS else 0) + 1
+
+    def _weigh_in(self, weight: int) -> None:
+        self._weight += weight
 
 
-def refuse_too_large(codec: int, packed: memoryview) -> None:
-    """Raises ValueError, or what the codec raises, for what would fill the memory when it is read."""
+def _int32(raw: memoryview, place: int) -> int:
+    return int(struct.unpack_from(">i", raw, place)[0])
+
+
+def _int64(raw: memoryview, place: int) -> int:
+    return int(struct.unpack_from(">q", raw, place)[0])
+
+
+def _parsed(raw: memoryview) -> Any | None:  # noqa: ANN401 - aiokafka's own
+    """The batch, its records unread; None if it is damaged."""
+    try:
+        batch = MemoryRecords(bytes(raw)).next_batch()
+    except CorruptRecordException:
+        return None
+    return batch if batch is not None and batch.validate_crc() else None
+
+
+def weight_of(codec: int, packed: memoryview) -> int:
+    """How many bytes the records of a batch take when they are read, about.
+
+    Raises ValueError, or what the codec raises, for what would fill the memory.
+    """
     unpacked = packed if codec == NOT_PACKED else _unpacked(codec, bytes(packed))
-    if len(unpacked) > SIMPLE_BYTES and (headers := _headers_in(unpacked)) > MOST_HEADERS:
+    headers = _headers_in(unpacked) if len(unpacked) > SIMPLE_BYTES else 0
+    if headers > MOST_HEADERS:
         raise ValueError(f"it has {headers} headers; at most {MOST_HEADERS} are read")
+    return len(unpacked) + headers * HEADER_BYTES
 
 
 def _unpacked(codec: int, packed: bytes) -> memoryview:
@@ -179,8 +224,8 @@ def _headers_in(records: memoryview) -> int:
     while place < len(records):
         length, begin = decode_varint(records, place)
         following = begin + length
-        if following <= place:
-            raise ValueError("a record has less than no bytes")
+        if not place < following <= len(records):
+            raise ValueError(f"a record has {length} bytes")
         place = begin + 1  # its attributes
         for _ in ("time", "offset"):
             _, place = decode_varint(records, place)
@@ -188,7 +233,7 @@ def _headers_in(records: memoryview) -> int:
             size, place = decode_varint(records, place)
             place += max(0, size)
         count, _ = decode_varint(records, place)
-        headers += count
+        headers += max(0, count)
         place = following
     return headers
 

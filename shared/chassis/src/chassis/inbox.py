@@ -30,7 +30,7 @@ def _bytes_of(taken: Taken) -> int:
     """What others sent; what is our own is small."""
     if isinstance(taken, AlarmRang | CallAnswered):
         return 0
-    headers = sum([len(value or b"") + HEADER_BYTES for _, value in taken.headers])
+    headers = sum([len(name) + len(value or b"") + HEADER_BYTES for name, value in taken.headers])
     return len(taken.value or b"") + len(taken.key or b"") + headers
 
 

@@ -7,7 +7,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from contracts.wire import Received
 
-from chassis.ports import Unavailable
+from chassis.ports import Damaged, Unavailable
 
 WITHIN_S = 5.0
 POLL_MS = 200
@@ -39,6 +39,8 @@ async def look_up(brokers: str, topic: str, partition: int, offset: int) -> Rece
     except (KafkaError, TimeoutError) as failure:
         raise Unavailable(f"Kafka does not give the record of {topic}/{partition} at {offset}; try again") from failure
     else:
+        if found and isinstance(found[0].value, Damaged):
+            raise Unavailable(f"what Kafka keeps of {topic}/{partition} is damaged: {found[0].value.decode()}")
         return next((record for record in found if record.offset == offset), None)
     finally:
         await consumer.stop()

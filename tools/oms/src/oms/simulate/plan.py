@@ -15,7 +15,7 @@ ORDERED_WITHIN_S = 15.0
 """The last order is placed by then."""
 FAULTS_UNTIL_S = 25.0
 """Nothing goes wrong any more from then on."""
-KINDS_OF_ORDERS = 16
+KINDS_OF_ORDERS = 17
 MOST_ORDERS = 40
 MOST_FAULTS = 8
 MOST_ROLLS = 4
