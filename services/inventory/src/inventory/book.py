@@ -171,19 +171,20 @@ def _level(stock: Stock) -> StockLevel:
 
 def _held(reservation: Reservation) -> tuple[SkuQuantity, ...]:
     """What is there of it; of what was released, what went back."""
-    there = ((line.sku, line.held - line.written_off) for line in reservation.lines)
-    return tuple(SkuQuantity(sku=sku, quantity=part) for sku, units in there for part in _parts(units))
+    return _told((line.sku, line.held - line.written_off) for line in reservation.lines)
 
 
 def _written_off(reservation: Reservation) -> tuple[SkuQuantity, ...]:
-    lost = ((line.sku, line.written_off) for line in reservation.lines)
-    return tuple(SkuQuantity(sku=sku, quantity=part) for sku, units in lost for part in _parts(units))
+    return _told((line.sku, line.written_off) for line in reservation.lines)
 
 
 def _missing(reservation: Reservation) -> tuple[SkuQuantity, ...]:
-    return tuple(
-        SkuQuantity(sku=line.sku, quantity=part) for line in reservation.lines for part in _parts(line.missing)
-    )
+    return _told((line.sku, line.missing) for line in reservation.lines)
+
+
+def _told(units: Iterable[tuple[str, int]]) -> tuple[SkuQuantity, ...]:
+    """Units by SKU as a message names them."""
+    return tuple(SkuQuantity(sku=sku, quantity=part) for sku, many in units for part in _parts(many))
 
 
 def _with_bins(lines: Iterable[ReservedLine]) -> tuple[BinQuantity, ...]:

@@ -82,8 +82,9 @@ def _needs_of_reserving(command: ReserveStock, documents: Documents) -> Iterator
     for sku, units in added_up((line.sku, line.quantity) for line in command.lines).items():
         yield Stock.key_of(Stock.place(command.location, sku))
         stock = _loaded(documents, Stock, Stock.place(command.location, sku))
-        is_short = stock is not None and stock.free < units and command.when_short != "split"
-        if stock is not None and is_short and stock.substitutes and offers < MOST_OFFERS:
+        if stock is None or stock.free >= units or command.when_short == "split":
+            continue
+        if stock.substitutes and offers < MOST_OFFERS:
             offers += 1
             yield from (Stock.key_of(Stock.place(command.location, substitute)) for substitute in stock.substitutes)
 
@@ -95,7 +96,6 @@ def _needs_of_ending(command: ReleaseStock | IssueStock, documents: Documents) -
         return
     yield from (Stock.key_of(Stock.place(command.location, line.sku)) for line in reservation.lines)
     if isinstance(command, ReleaseStock):
-        not_found = _not_found(command)
         yield from (
             Backorder.key_of(Backorder.place(command.location, line.sku, line.backorder))
             for line in reservation.lines
@@ -103,9 +103,9 @@ def _needs_of_ending(command: ReleaseStock | IssueStock, documents: Documents) -
         )
         left = [
             (stock.without(line.missing) if reservation.awaits(line) else stock).moved(
-                available=line.held - min(line.held, not_found.get(line.sku, 0))
+                available=line.held - line.written_off
             )
-            for line in reservation.lines
+            for line in _released(reservation, command)
             if (stock := _loaded(documents, Stock, Stock.place(command.location, line.sku)))
         ]
         yield from _needs_of_serving(left, documents, leaving=reservation.id)
@@ -213,22 +213,22 @@ def _release(book: OpenBook, command: ReleaseStock, known: Reservation | None) -
         book.say(outcome(known))
         return
     reservation = known or Reservation.begin(command, "released", book.number, book.now)
-    not_found = _not_found(command)
-    lines = [replace(line, written_off=min(line.held, not_found.get(line.sku, 0))) for line in reservation.lines]
+    lines = _released(reservation, command)
     for line in lines:
         if reservation.awaits(line):
             book.leave_queue(line)
         book.move(line.sku, available=line.held - line.written_off, reserved=-line.held)
-    released = reservation.but(state="released", lines=tuple(lines), changed_at=book.now)
+    released = reservation.but(state="released", lines=lines, changed_at=book.now)
     book.put(released)
     book.say(outcome(released))
     # Also where nothing came free: else those who leave while nothing arrives would pile up at the head.
     book.serve(line.sku for line in reservation.lines)
 
 
-def _not_found(command: ReleaseStock) -> dict[str, int]:
-    """Units by SKU that are not there to go back."""
-    return added_up((line.sku, line.quantity) for line in command.not_found)
+def _released(reservation: Reservation, command: ReleaseStock) -> tuple[ReservedLine, ...]:
+    """The lines as they are when they are released: what was not found does not go back."""
+    not_found = added_up((line.sku, line.quantity) for line in command.not_found)
+    return tuple(replace(line, written_off=min(line.held, not_found.get(line.sku, 0))) for line in reservation.lines)
 
 
 def _issue(book: OpenBook, command: IssueStock, known: Reservation | None) -> None:
