@@ -8,7 +8,7 @@ from chassis.settings import ChassisSettings
     ("variable", "value", "why"),
     [
         ("HTTP_PORT", "abc", "valid integer"),
-        ("KAFKA_BROKERS", "kafka", "should match pattern"),
+        ("KAFKA_BROKERS", "kafka", "say [ssl://|sasl_ssl://user:password@]host:port"),
         ("MONGO_URL", "http://mongo:27017", "should match pattern"),
         ("KAFKA_BROKERS", "kafka:70000", "Port out of range"),
         ("MONGO_URL", "mongodb://mongo:x", "Port contains non-digit characters"),

@@ -15,8 +15,8 @@ def answering(error_code: int, *members: str) -> type[Any]:
     """Kafka's administration, of which a group is asked for."""
 
     class Admin:
-        def __init__(self, bootstrap_servers: str) -> None:
-            self.brokers = bootstrap_servers
+        def __init__(self, **options: object) -> None:
+            self.brokers = options["bootstrap_servers"]
 
         async def start(self) -> None: ...
 

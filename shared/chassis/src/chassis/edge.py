@@ -20,6 +20,7 @@ from faststream.kafka import KafkaBroker, Topic
 from faststream.kafka.message import FAKE_CONSUMER, KafkaMessage
 
 from chassis.batches import forgive
+from chassis.brokers import client_options
 from chassis.feed import KafkaFeed, PatientConsumer
 from chassis.partition import Partition
 from chassis.ports import Feed, Hole
@@ -66,8 +67,13 @@ class Edge(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no
         self._assigned: frozenset[TopicPartition] | None = None
         """None until the group has given us our share, which may be nothing."""
         self._is_stopping = False
+        self._client_options = client_options(settings.kafka_brokers)
         self._broker = KafkaBroker(
-            settings.kafka_brokers, client_id=name, consumer_only=True, apply_types=False, logger=None
+            self._client_options["bootstrap_servers"],
+            client_id=name,
+            consumer_only=True,
+            apply_types=False,
+            logger=None,
         )
         self._subscriber = self._broker.subscriber(
             *(Topic(topic, declare=False) for topic in topics),
@@ -93,7 +99,7 @@ class Edge(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no
     async def start(self) -> None:
         await self._broker.connect()  # which says how consumers are made
         kafka = self._broker.config.broker_config
-        options = cast("partial[AIOKafkaConsumer]", kafka.builder).keywords
+        options = cast("partial[AIOKafkaConsumer]", kafka.builder).keywords | self._client_options
         kafka.builder = partial(PatientConsumer, before_poll=self._pass_holes, **options)
         await self._broker.start()
 

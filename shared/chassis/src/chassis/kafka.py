@@ -16,6 +16,7 @@ from contracts.message import Message
 from contracts.topics import TOPIC_OF, TOPICS
 from contracts.wire import Envelope, Received, encode
 
+from chassis.brokers import client_options, public_address
 from chassis.entry import Outgoing
 from chassis.lookup import look_up
 from chassis.outbox import LARGEST_RECORD_BYTES
@@ -54,17 +55,18 @@ class KafkaLog:
 
     async def count_partitions(self) -> int:
         """How many partitions each topic has. Raises Unavailable when Kafka or a topic is not there, or they differ."""
-        client = AIOKafkaClient(bootstrap_servers=self._brokers, client_id=self._client_id)
+        client = AIOKafkaClient(**client_options(self._brokers), client_id=self._client_id)
         try:
             await client.bootstrap()
             cluster = await client.fetch_all_metadata()
         except KafkaError as failure:
-            raise Unavailable(f"Kafka at {self._brokers}: {failure}") from failure
+            raise Unavailable(f"Kafka at {public_address(self._brokers)}: {failure}") from failure
         finally:
             await client.close()
         counts = {name: len(cluster.partitions_for_topic(name) or ()) for name in WRITTEN_TO}
         if missing := [name for name, count in counts.items() if not count]:
-            raise Unavailable(f"Kafka at {self._brokers} has no topic {', '.join(missing)}: run `oms setup`")
+            lacking = f"has no topic {', '.join(missing)}: run `oms setup`"
+            raise Unavailable(f"Kafka at {public_address(self._brokers)} {lacking}")
         if len(set(counts.values())) != 1:
             raise Unavailable(f"every topic must have as many partitions as the others; found {counts}")
         return counts[TOPICS[0].name]
@@ -74,12 +76,12 @@ class KafkaLog:
         try:
             self._producer = await self._connect()
         except KafkaError as failure:
-            raise Unavailable(f"Kafka at {self._brokers}: {failure}") from failure
+            raise Unavailable(f"Kafka at {public_address(self._brokers)}: {failure}") from failure
         self._partitions = partitions
 
     async def _connect(self) -> AIOKafkaProducer:
         producer = AIOKafkaProducer(
-            bootstrap_servers=self._brokers,
+            **client_options(self._brokers),
             client_id=self._client_id,
             acks="all",
             enable_idempotence=True,

@@ -7,6 +7,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from contracts.wire import Received
 
+from chassis.brokers import client_options
 from chassis.ports import Damaged, Unavailable
 
 WITHIN_S = 5.0
@@ -17,7 +18,7 @@ MOST_FETCHED_BYTES = 4_194_304
 async def look_up(brokers: str, topic: str, partition: int, offset: int) -> Received | None:
     """The record at this offset, or None if its topic has none there, or not any more. Raises Unavailable."""
     consumer: Any = AIOKafkaConsumer(
-        bootstrap_servers=brokers,
+        **client_options(brokers),
         enable_auto_commit=False,
         isolation_level="read_committed",
         max_partition_fetch_bytes=MOST_FETCHED_BYTES,

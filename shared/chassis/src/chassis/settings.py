@@ -12,16 +12,15 @@ from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 from pymongo.errors import PyMongoError
 from pymongo.uri_parser import parse_uri
 
+from chassis.brokers import client_options
 from chassis.decision import Retry
 
 SHORTEST_S = 0.001
 """A span that is shorter may come to nothing, and an alarm that is set by none rings at once, and for ever."""
 
 
-def with_ports(brokers: str) -> str:
-    """Kafka's bootstrap servers as they are. Raises ValueError for a port that can be none."""
-    for broker in brokers.split(","):
-        _ = urlsplit(f"//{broker.strip()}").port
+def _of_kafka(brokers: str) -> str:
+    client_options(brokers)
     return brokers
 
 
@@ -50,10 +49,9 @@ class ChassisSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_ignore_empty=True, frozen=True, use_attribute_docstrings=True)
 
-    kafka_brokers: Annotated[str, Field(pattern=r"^[^\s,]+:\d+(,[^\s,]+:\d+)*$"), AfterValidator(with_ports)] = (
-        "127.0.0.1:9092"
-    )
-    """Kafka's bootstrap servers, as `host:port[,host:port]`."""
+    kafka_brokers: Annotated[str, AfterValidator(_of_kafka)] = "127.0.0.1:9092"
+    """Kafka's bootstrap servers, as `host:port[,host:port]`; with TLS after `ssl://`, with a login, too, as
+    `sasl_ssl://user:password@host:port?mechanism=SCRAM-SHA-512`."""
     mongo_url: Annotated[str, Field(pattern=r"^mongodb(\+srv)?://\S+$"), AfterValidator(_readable)] = (
         "mongodb://127.0.0.1:27017/?replicaSet=rs0"
     )

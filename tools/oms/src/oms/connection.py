@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Self
 
 import httpx
-from chassis.settings import with_ports
+from chassis.brokers import client_options, public_address
 from contracts.topics import SERVICES
 from pymongo.errors import PyMongoError
 from pymongo.uri_parser import parse_uri
@@ -21,14 +21,14 @@ class Unreachable(Exception):  # noqa: N818 - named for the state
     @classmethod
     def kafka(cls, brokers: str, error: Exception) -> Self:
         return cls(
-            f"Kafka does not answer at {brokers} ({_why(error)}). `oms status` shows what runs here, "
+            f"Kafka does not answer at {public_address(brokers)} ({_why(error)}). `oms status` shows what runs here, "
             "`oms up` starts everything, and --brokers names a Kafka that runs elsewhere."
         )
 
     @classmethod
     def mongo(cls, url: str, error: Exception) -> Self:
         return cls(
-            f"MongoDB does not answer at {_public(url)} ({_why(error)}). `oms status` shows what "
+            f"MongoDB does not answer at {public_address(url)} ({_why(error)}). `oms status` shows what "
             "runs here, and --mongo names a MongoDB that runs elsewhere."
         )
 
@@ -66,11 +66,6 @@ def _why(error: Exception) -> str:
     return " ".join(text.split()) or type(error).__name__
 
 
-def _public(url: str) -> str:
-    """The address without the user and the password in it, also where nobody escaped the characters of these."""
-    return re.sub(r"//.*@", "//", url)
-
-
 def reach_this_machine_directly() -> None:
     """Have no proxy asked for what runs here, whatever the environment says: a proxy may run on another machine."""
     # Of the two spellings clients prefer the small one.
@@ -81,8 +76,9 @@ def reach_this_machine_directly() -> None:
 def brokers(told: str | None) -> str:
     """Kafka's bootstrap servers. Raises Unreachable if nobody says where they are, or it can be nowhere."""
     address = _first(told, "KAFKA_BROKERS", "kafka_bootstrap", "Kafka", "--brokers")
-    with _said_of("Kafka", address, ValueError):
-        return with_ports(address)
+    with _said_of("Kafka", public_address(address), ValueError):
+        client_options(address)
+    return address
 
 
 def mongo_url(told: str | None) -> str:
@@ -96,7 +92,7 @@ def mongo_host(told: str) -> str:
 
 
 def _of_mongo(url: str) -> str:
-    with _said_of("MongoDB", _public(url), ValueError, PyMongoError):
+    with _said_of("MongoDB", public_address(url), ValueError, PyMongoError):
         parse_uri(url, warn=True)
     return url
 

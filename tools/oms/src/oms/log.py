@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, NoError, for_code
 from chassis.batches import forgive
+from chassis.brokers import client_options, public_address
 from chassis.ports import Damaged
 from contracts.wire import Headers
 
@@ -65,7 +66,7 @@ class LogReader:
 
     async def __aenter__(self) -> Self:
         self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=self.brokers,
+            **client_options(self.brokers),
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             isolation_level="read_committed",
@@ -88,7 +89,7 @@ class LogReader:
         Topics that do not exist are left out. Raises NoLog if none does.
         """
         wanted = set(topics) if topics is not None else OURS
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.brokers)
+        admin = AIOKafkaAdminClient(**client_options(self.brokers))
         try:
             await admin.start()
             existing = sorted(wanted & set(await admin.list_topics()))
@@ -99,7 +100,8 @@ class LogReader:
                 for partition in topic["partitions"]
             ]
             if not parts:
-                raise NoLog(f"Kafka at {self.brokers} has none of Throughline's topics: nothing was ever placed there")
+                lacking = "has none of Throughline's topics: nothing was ever placed there"
+                raise NoLog(f"Kafka at {public_address(self.brokers)} {lacking}")
             starts = await self._consumer.beginning_offsets(parts)
             ends = await self._consumer.end_offsets(parts)
         except KafkaError as error:
@@ -110,7 +112,7 @@ class LogReader:
 
     async def members(self, group: str) -> int:
         """How many consumers a group has: the instances of a service that run, as far as Kafka knows."""
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.brokers)
+        admin = AIOKafkaAdminClient(**client_options(self.brokers))
         try:
             await admin.start()
             described = await admin.describe_consumer_groups([group])

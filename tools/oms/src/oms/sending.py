@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
+from chassis.brokers import client_options, public_address
 from contracts.message import Message
 from contracts.topics import TOPIC_OF
 
@@ -73,7 +74,7 @@ class Sender:
 
     async def __aenter__(self) -> Self:
         self._producer = AIOKafkaProducer(
-            bootstrap_servers=self._brokers,
+            **client_options(self._brokers),
             acks="all",
             enable_idempotence=True,
             linger_ms=5,
@@ -93,7 +94,7 @@ class Sender:
         Raises Unreachable, and NoLog if there is no such topic: Kafka might make it, with partitions as it likes.
         """
         if message.topic not in self._topics:
-            raise NoLog(f"Kafka at {self._brokers} has no topic {message.topic}: run `oms setup`")
+            raise NoLog(f"Kafka at {public_address(self._brokers)} has no topic {message.topic}: run `oms setup`")
         try:
             sent = await self._producer.send(
                 message.topic, key=message.key, value=message.value, headers=message.headers

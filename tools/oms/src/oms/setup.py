@@ -7,6 +7,7 @@ from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from chassis.brokers import client_options
 from chassis.outbox import LARGEST_RECORD_BYTES
 from contracts.topics import FOREVER, PARTITIONS, TOPICS
 from pymongo import AsyncMongoClient
@@ -38,7 +39,7 @@ async def create_topics(brokers: str, partitions: int | None = None, replicas: i
     None makes as many partitions as the topics have that are there, or PARTITIONS if there are none. Raises Unreachable
     when Kafka does not answer, OtherPartitions, and KafkaError when it refuses a topic.
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=brokers, request_timeout_ms=10_000)
+    admin = AIOKafkaAdminClient(**client_options(brokers), request_timeout_ms=10_000)
     try:
         await admin.start()
     except KafkaError as error:

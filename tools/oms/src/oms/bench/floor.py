@@ -24,6 +24,7 @@ import cramjam
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.producer.message_accumulator import BatchBuilder
+from chassis.brokers import client_options
 from chassis.edge import FETCH_WAIT_MS, POLL_MS
 from chassis.entry import Outgoing
 from chassis.kafka import BATCH_BYTES, home_of
@@ -217,7 +218,7 @@ async def run(service: str, *, has_storage: bool) -> None:
     settings = ChassisSettings.from_environment()
     consumer = AIOKafkaConsumer(
         *topics_read_by(service),
-        bootstrap_servers=settings.kafka_brokers,
+        **client_options(settings.kafka_brokers),
         group_id=f"floor-{service}",
         auto_offset_reset="earliest",
         enable_auto_commit=False,
@@ -226,7 +227,7 @@ async def run(service: str, *, has_storage: bool) -> None:
         isolation_level="read_committed",
     )
     producer = AIOKafkaProducer(
-        bootstrap_servers=settings.kafka_brokers,
+        **client_options(settings.kafka_brokers),
         acks="all",
         enable_idempotence=True,
         max_batch_size=BATCH_BYTES,

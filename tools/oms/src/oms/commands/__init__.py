@@ -29,7 +29,10 @@ MOST_SHOWN = 20
 
 Brokers = Annotated[
     str | None,
-    typer.Option(help="Kafka, as host:port[,host:port]; by default KAFKA_BROKERS, or the stack that runs here."),
+    typer.Option(
+        help="Kafka, as host:port[,host:port], or with TLS and a login as KAFKA_BROKERS; by default KAFKA_BROKERS, or "
+        "the stack that runs here."
+    ),
 ]
 Mongo = Annotated[
     str | None,

@@ -7,10 +7,12 @@ from typing import Annotated, Any
 import httpx
 import psutil
 import typer
+from chassis.brokers import public_address
 from contracts.topics import PARTITIONS, SERVICES
 from rich.markup import escape
 from rich.table import Table
 
+from oms import connection
 from oms.commands import NOTES, SHOWN, Json, Partitions, print_json, said_plainly
 from oms.commands.repairs import moment, show_list
 from oms.connection import Unreachable
@@ -68,12 +70,17 @@ def up(
             Ports(kafka_port, mongo_port, redis_port),
             http_port=http_port,
             scale=read_scale(scale or []),
-            engines=Addresses(brokers, mongo, redis) if brokers and mongo and redis else None,
+            engines=_engines(brokers, mongo, redis) if brokers and mongo and redis else None,
             partitions=partitions,
         )
         with NOTES.status("starting") as status:
             running = asyncio.run(start_detached(plan, status.update))
     _show(running, as_json=as_json)
+
+
+def _engines(brokers: str, mongo: str, redis: str) -> Addresses:
+    """Engines that run elsewhere. Raises Unreachable if Kafka or MongoDB can be nowhere; the services look at Redis."""
+    return Addresses(connection.brokers(brokers), connection.mongo_url(mongo), redis)
 
 
 def down() -> None:
@@ -105,8 +112,9 @@ def _show(running: RunningStack, *, as_json: bool) -> bool:
     """Print the processes, and what is stuck; whether all of the processes are fine."""
     described = [_described(process) for process in (*running.engines, *running.services)]
     stuck = list(_stuck(running))
+    engines = {"kafka": running.kafka_bootstrap, "mongo": running.mongo_url, "redis": running.redis_url}
+    addresses = {name: public_address(address) for name, address in engines.items()}
     if as_json:
-        addresses = {"kafka": running.kafka_bootstrap, "mongo": running.mongo_url, "redis": running.redis_url}
         print_json({"addresses": addresses, "processes": described, "stuck": stuck})
     else:
         table = Table("process", "pid", "state", "memory", "address", box=None)
@@ -115,8 +123,7 @@ def _show(running: RunningStack, *, as_json: bool) -> bool:
             memory = f"{one['rss_mb']:.0f} MB" if one["rss_mb"] else ""
             table.add_row(one["name"], str(one["pid"]), f"[{color}]{one['state']}[/]", memory, one["url"] or "")
         SHOWN.print(table)
-        engines = f"Kafka {running.kafka_bootstrap}   MongoDB {running.mongo_url}   Redis {running.redis_url}"
-        SHOWN.print(engines, markup=False)
+        SHOWN.print("Kafka {kafka}   MongoDB {mongo}   Redis {redis}".format(**addresses), markup=False)
         _show_stuck(stuck)
     are_there = {process.service for process in running.services} >= set(SERVICES)
     return are_there and all(one["state"] in {"ready", "running"} for one in described)

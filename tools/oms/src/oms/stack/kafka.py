@@ -4,7 +4,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from aiokafka.admin import AIOKafkaAdminClient
@@ -51,6 +51,9 @@ class Door:
 
     port: int
     advertised: int
+    protocol: str = "PLAINTEXT"
+    settings: Mapping[str, object] = field(default_factory=dict)
+    """What the protocol needs to be told."""
 
 
 class Kafka(Child):
@@ -97,7 +100,8 @@ class Kafka(Child):
 def _properties(logs: Path, port: int, controller_port: int, doors: Mapping[str, Door]) -> str:
     listening = [f"{name.upper()}://{HOST}:{door.port}" for name, door in doors.items()]
     advertised = [f"{name.upper()}://{HOST}:{door.advertised}" for name, door in doors.items()]
-    protocols = [f"{name}:PLAINTEXT" for name in ("PLAINTEXT", "CONTROLLER", *map(str.upper, doors))]
+    protocols = [f"{name}:PLAINTEXT" for name in ("PLAINTEXT", "CONTROLLER")]
+    protocols += [f"{name.upper()}:{door.protocol}" for name, door in doors.items()]
     settings = {
         "process.roles": "broker,controller",
         "node.id": NODE_ID,
@@ -128,6 +132,8 @@ def _properties(logs: Path, port: int, controller_port: int, doors: Mapping[str,
         "log.cleaner.dedupe.buffer.size": 8 * 2**20,
         "metadata.max.idle.interval.ms": 0,
     }
+    for name, door in doors.items():
+        settings |= {f"listener.name.{name}.{setting}": value for setting, value in door.settings.items()}
     return "".join(f"{name}={value}\n" for name, value in settings.items())
 
 
