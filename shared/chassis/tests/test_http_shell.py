@@ -1,6 +1,8 @@
 """The HTTP shell: what is refused before any route runs, and errors that all have one shape (RFC 9457)."""
 
+import asyncio
 import json
+import re
 import time
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
@@ -17,6 +19,7 @@ from contracts.message import Quantity, Reason, Value
 from contracts.wire import MOST_OPEN_BODY_BYTES, MOST_OPEN_VALUES
 from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
 
@@ -46,6 +49,12 @@ FAILURES = {
 }
 
 
+async def _for_ever() -> AsyncIterator[bytes]:
+    while True:
+        yield b"data: {}\n\n"
+        await asyncio.sleep(0)
+
+
 def routes() -> APIRouter:
     router = APIRouter()
 
@@ -60,6 +69,10 @@ def routes() -> APIRouter:
     @router.get("/baskets")
     async def list_baskets(page: Annotated[Page, Query()], sku: Annotated[list[str], Query(alias="item")]) -> int:
         return page.limit + len(sku)
+
+    @router.get("/watch")
+    async def watch() -> StreamingResponse:
+        return StreamingResponse(_for_ever(), media_type="text/event-stream")
 
     @router.get("/fail/{how}")
     async def fail(how: str, count: int = 1) -> int:
@@ -260,7 +273,7 @@ async def test_errors_of_all_kinds_are_problems(shell: Shell) -> None:
     said(await shell.client.get("/nowhere"), 404)
     not_allowed = await shell.client.delete("/baskets")
     said(not_allowed, 405)
-    assert not_allowed.headers["allow"] == "GET, POST"
+    assert not_allowed.headers["allow"] == "GET, HEAD, POST"
 
     wrong = said(await shell.client.get("/fail/none", params={"count": "many"}), 422)
     assert [(error["path"], error["code"]) for error in wrong["errors"]] == [("count", "int_parsing")]
@@ -366,3 +379,39 @@ async def test_a_query_parameter_that_is_unknown_keeps_a_body_from_being_taken(s
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
 async def test_who_looks_after_the_service_may_ask_as_it_likes(shell: Shell, path: str) -> None:
     assert (await shell.client.get(f"{path}?verbose")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path", ["/healthz", "/baskets?item=mug", "/baskets?items=mug", "/fail/problem", "/nowhere", "/docs"]
+)
+async def test_head_is_answered_as_get_is_but_without_a_body(shell: Shell, path: str) -> None:
+    whole, head = await shell.client.get(path), await shell.client.head(path)
+
+    assert head.status_code == whole.status_code
+    assert head.headers == whole.headers
+    assert whole.content
+    assert not head.content
+
+
+async def test_head_of_what_never_ends_ends(shell: Shell) -> None:
+    async with asyncio.timeout(5):
+        head = await shell.client.head("/watch")
+
+    assert head.status_code == 200
+    assert head.headers["content-type"].startswith("text/event-stream")
+    assert not head.content
+
+
+def test_the_documentation_comes_from_the_service_itself() -> None:
+    async def fetched() -> tuple[list[str], list[int]]:
+        async with Shell().client as client:
+            page = (await client.get("/docs")).text
+            named = re.findall(r'(?:src|href|url)(?:=|: )["\']([^"\']+)', page)
+            return named, [(await client.get(path)).status_code for path in named]
+
+    named, found = asyncio.run(fetched())  # files are read by threads, which virtual time does not wait for
+
+    assert "/openapi.json" in named
+    assert len(named) >= 4, "with the script, the style and the icon"
+    assert all(path.startswith("/") for path in named)
+    assert set(found) == {200}

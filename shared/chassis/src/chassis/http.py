@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from http import HTTPStatus
 from typing import Any
 
+from anyio import CancelScope
 from contracts.message import Reason
 from contracts.wire import (
     MOST_OPEN_BODY_BYTES,
@@ -19,6 +20,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.params import Cookie, Header, Path
 from fastapi.responses import JSONResponse, PlainTextResponse
 from fastapi.routing import APIRoute
+from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.routing import Match, Route
@@ -86,7 +88,7 @@ class StrictBody:
         self._streaming = streaming
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] in {"GET", "HEAD"} or scope["path"] in self._streaming:
+        if scope["type"] != "http" or scope["method"] == "GET" or scope["path"] in self._streaming:
             await self._app(scope, receive, send)
             return
         body = bytearray()
@@ -144,6 +146,27 @@ def _again(body: bytes, receive: Receive) -> Callable[[], Awaitable[Message]]:
     return replay
 
 
+class HeadersOnly:
+    """Answers HEAD as GET is answered, but without the body (RFC 9110, 9.3.2); of a stream nothing else begins."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+        with CancelScope() as answering:
+
+            async def send_headers(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    await send(message)
+                    await send({"type": "http.response.body", "body": b""})
+                    answering.cancel()
+
+            await self._app({**scope, "method": "GET"}, receive, send_headers)
+
+
 def create_app(
     title: str,
     description: str,
@@ -153,9 +176,11 @@ def create_app(
     meters: Meters,
 ) -> FastAPI:
     """The service's HTTP application."""
-    app = FastAPI(title=title, description=description, docs_url="/docs", redoc_url=None, responses=ERRORS)
+    # Its pages come from here: who operates the service may have no way to the servers that FastAPI would name.
+    app = FastAPIOffline(docs_url="/docs", redoc_url=None, title=title, description=description, responses=ERRORS)
     app.openapi_version = "3.2.0"  # streams are described by `itemSchema`, which 3.1 does not have
     app.add_middleware(StrictBody, streaming=_streaming(routers))
+    app.add_middleware(HeadersOnly)
     for router in routers:
         app.include_router(router, dependencies=[Depends(_refuse_unknown_parameters)])
 
@@ -234,7 +259,8 @@ def _handle_errors(app: FastAPI, routers: Sequence[APIRouter]) -> None:
         response.headers.update(error.headers or {})
         if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
             # The router names the methods of the first route of this path only.
-            response.headers["Allow"] = ", ".join(sorted(_methods_at([app, *routers], request.scope)))
+            allowed = _methods_at([app, *routers], request.scope)
+            response.headers["Allow"] = ", ".join(sorted(allowed | ({"HEAD"} if "GET" in allowed else set())))
         return response
 
     @app.exception_handler(Exception)
