@@ -1,7 +1,9 @@
+import platform
 from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
+import psutil
 from oms.bench.arena import Kind
 from oms.bench.cost import BENCH, Cost
 from oms.bench.figures import Percentiles, Repeated
@@ -116,3 +118,12 @@ def test_for_a_hot_item_there_is_not_a_unit_too_many() -> None:
         if one.group == HOT:
             assert one.is_scarce
             assert one.scale == {"order": 2, "inventory": 2}
+
+
+def test_what_the_figures_were_measured_on_is_said_with_them() -> None:
+    machine = Report(ordinary()).as_json()["machine"]
+
+    assert isinstance(machine, dict)
+    assert machine["cores"] == psutil.cpu_count()
+    assert machine["memory_mb"] > 0
+    assert platform.python_version() in machine["python"]

@@ -1,7 +1,7 @@
 """All that was measured, and what it is worth beside what it was compared with."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from contracts.topics import PARTITIONS
 
@@ -11,6 +11,7 @@ from oms.bench.figures import Figure
 from oms.bench.front_door import FrontDoor
 from oms.bench.growth import Age
 from oms.bench.latency import Steady
+from oms.bench.machine import Machine
 from oms.bench.throughput import Runs
 
 ORDINARY, REAL, HOT, SCALED = "ordinary_orders", "real_orders", "hot_sku", "instances"
@@ -37,6 +38,7 @@ class Report:
     growth: Sequence[Age] = ()
     idle_cpu_percent: dict[str, float] = field(default_factory=dict)
     """Of one core, by process, with nothing to do."""
+    machine: Machine = field(default_factory=Machine.here)
 
     def groups(self) -> dict[str, dict[str, Runs]]:
         """The runs of each contestant by its name, by what is compared."""
@@ -82,6 +84,7 @@ class Report:
         """Each name ends in its unit. The first level is what is asked for most: ordinary orders, at half load."""
         services, half = self.services, self.half_load
         return {
+            "machine": asdict(self.machine),
             "orders": services.orders,
             "partitions": self.partitions,
             "lines_per_order": services.contestant.assortment.lines_per_order,

@@ -89,6 +89,7 @@ def _show(report: Report) -> None:
     _show_times(report)
     _show_cost(report)
     _show_growth(report)
+    SHOWN.print(f"Measured on {report.machine}.", highlight=False, markup=False)
 
 
 def _show_times(report: Report) -> None:
