@@ -14,6 +14,7 @@ from contracts.order import CancelOrder
 from contracts.shipping import CancelShipment
 from contracts.topics import BY_NAME, MESSAGES, TOPIC_OF, TOPICS, Topic
 from contracts.wire import (
+    MOST_HEADER_CHARACTERS,
     MOST_OPEN_BODY_BYTES,
     MOST_REASONS_TOLD,
     Envelope,
@@ -23,6 +24,7 @@ from contracts.wire import (
     encode,
     link_of,
     refuse_ambiguous,
+    salvaged,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -299,6 +301,26 @@ def test_a_header_that_stands_twice_is_refused_by_its_name() -> None:
 
 def test_a_header_that_is_nobodys_business_may_stand_twice() -> None:
     assert decode(replace(Record(), headers=(*Record().headers, ("note", b"a"), ("note", b"b"))))
+
+
+# What is understood of a record that is no message.
+
+
+def test_what_is_salvaged_keeps_all_that_its_headers_say_but_its_number() -> None:
+    long = b"i" * MOST_HEADER_CHARACTERS
+    good = shipment(b'{"order_id": "webshop:1001", "revision": 1, "attempt": 1}').but(
+        ce_id=long, ce_source=b"order/0@5a5a", ce_sequence=b"7", ce_correlationid=b"webshop:1001", ce_causationid=long
+    )
+    read = decode(good)
+    assert read.sequence == 7
+    assert salvaged(replace(good, value=b"{"), read.message) == replace(read, sequence=None)
+
+
+@pytest.mark.parametrize("name", ["ce_id", "ce_source", "ce_time", "ce_correlationid", "ce_causationid"])
+def test_nothing_is_salvaged_of_what_cannot_be_named_as_a_cause(name: str) -> None:
+    with pytest.raises(Unreadable) as caught:
+        salvaged(Record(value=b"{").but(**{name: b"\xff"}), decode(Record()).message)
+    assert [reason.path for reason in caught.value.reasons] == [name]
 
 
 # Bodies.

@@ -7,13 +7,13 @@ from datetime import datetime
 from contracts.message import Reason
 from contracts.repair import RepairCommand
 from contracts.topics import BY_NAME, REPAIRS, SERVICES
-from contracts.wire import Envelope, Received, Unreadable, decode, link_of
+from contracts.wire import Envelope, Received, Unreadable, decode, link_of, salvaged
 
 from chassis.decision import AlarmRang, CallAnswered, Input
 from chassis.entry import Progress
 from chassis.gap import Gap
 from chassis.inbox import Taken
-from chassis.outbox import FORWARDED, Cause, Outbox, cause_of, forwarded, is_forwarded, weight_of
+from chassis.outbox import FORWARDED, Cause, Outbox, forwarded, is_forwarded, weight_of
 from chassis.parking import empty
 from chassis.ports import Damaged, Hole, Log, RecordDamaged, Unread
 from chassis.service import Service
@@ -103,7 +103,7 @@ class Reading:
             self._trouble.bury(empty(record), [why], now)
             return None
         try:
-            envelope = self._decode(record, now)
+            envelope = self._decode(record)
         except Unreadable as unreadable:
             self._trouble.bury(record, unreadable.reasons, now)
             return None
@@ -117,17 +117,14 @@ class Reading:
         named = (record.key or b"").partition(b"/")[0].decode(errors="replace")
         return named in SERVICES and named != self._service.name
 
-    def _decode(self, record: Received, now: datetime) -> Envelope:
+    def _decode(self, record: Received) -> Envelope:
         try:
             return decode(record)
         except Unreadable as unreadable:
-            salvaged = self._service.salvage(record, unreadable.reasons) if self._service.salvage else None
-            if salvaged is None:
+            message = self._service.salvage(record, unreadable.reasons) if self._service.salvage else None
+            if message is None:
                 raise
-            cause = cause_of(record)
-            return Envelope(
-                message=salvaged, id=cause.id, source="", time=now, correlation_id="", causation_id="", traceparent=None
-            )
+            return salvaged(record, message)
 
     def _route(self, record: Received, envelope: Envelope, now: datetime) -> Item | None:
         """Other clients' partitioners differ: what belongs elsewhere is sent on, once, to where its key lives."""

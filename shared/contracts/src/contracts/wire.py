@@ -124,14 +124,29 @@ def decode(record: Received) -> Envelope:
         message = _message(model, topic, record.value or b"")
     except Unreadable as unreadable:
         raise Unreadable((*_malformed(headers, record.timestamp), *unreadable.reasons)) from None
+    sequence = _sequence(topic, headers.get("ce_source"), headers.get("ce_sequence"))
+    return _envelope(message, headers, record.timestamp, sequence)
+
+
+def salvaged(record: Received, message: Message) -> Envelope:
+    """What was understood of a record that `decode` refuses, with all that its headers say but a number.
+
+    Raises Unreadable where a header cannot be read: what follows from it could not name its cause.
+    """
+    return _envelope(message, dict(record.headers), record.timestamp, None)
+
+
+def _envelope(
+    message: Message, headers: Mapping[str, bytes | None], timestamp_ms: int, sequence: int | None
+) -> Envelope:
     return Envelope(
         message=message,
         id=_text(headers, "ce_id"),
         source=_text(headers, "ce_source"),
-        time=_time(headers, record.timestamp),
+        time=_time(headers, timestamp_ms),
         correlation_id=_text(headers, "ce_correlationid"),
         causation_id=_text(headers, "ce_causationid"),
-        sequence=_sequence(topic, headers.get("ce_source"), headers.get("ce_sequence")),
+        sequence=sequence,
         traceparent=_traceparent(headers.get("traceparent")),
     )
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
-from contracts.message import Message, Reason
+from chassis.service import Salvage
+from contracts.message import Message
 from contracts.order import (
     OrderBackordered,
     OrderCancelled,
@@ -17,7 +17,7 @@ from contracts.order import (
     StepSkipped,
 )
 from contracts.topics import BY_NAME
-from contracts.wire import Envelope, Received, Unreadable, decode
+from contracts.wire import Envelope, Unreadable, decode, salvaged
 
 from oms.log import Record
 
@@ -33,12 +33,6 @@ STATE_AFTER: dict[type[Message], str] = {
     OrderCancelled: "cancelled",
 }
 """What an order is after each of its events, in a word."""
-
-
-class Salvage(Protocol):
-    """What a service still understands of a record that is no valid message, or None."""
-
-    def __call__(self, record: Received, reasons: tuple[Reason, ...], /) -> Message | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +64,7 @@ def logged(record: Record, salvage: Salvage = lambda _record, _reasons: None) ->
         message = salvage(record, unreadable.reasons)
         if message is None:
             raise
-        headers = {name: (value or b"").decode(errors="replace") for name, value in record.headers}
-        moment = datetime.fromtimestamp(record.timestamp / 1000, UTC)
-        envelope = Envelope(message, headers.get("ce_id", ""), headers.get("ce_source", ""), moment, "", "")
+        envelope = salvaged(record, message)
     return Logged(record, envelope, _turn_of(record.topic, envelope))
 
 

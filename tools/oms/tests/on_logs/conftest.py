@@ -163,11 +163,11 @@ class Stage:
         sent = self.world.send(message, partition=partition)
         return self._last(sent.topic, sent.partition)
 
-    def send_raw(self, model: type[Message], body: bytes, key: str) -> Record:
+    def send_raw(self, model: type[Message], body: bytes, key: str, id_: bytes = b"raw") -> Record:
         headers = (
             ("ce_specversion", b"1.0"),
             ("ce_type", model.__name__.encode()),
-            ("ce_id", b"raw"),
+            ("ce_id", id_),
             ("ce_source", b"web"),
         )
         topic, home = TOPIC_OF[model].name, home_of(key, PARTITIONS)

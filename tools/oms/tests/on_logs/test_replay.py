@@ -9,6 +9,7 @@ import pytest
 from contracts.message import Message
 from contracts.order import CancelOrder, OrderConfirmed, OrderPlaced
 from contracts.payment import PaymentAuthorized
+from contracts.wire import MOST_HEADER_CHARACTERS
 from oms.history import History, logged
 from oms.log import Record
 from oms.replay import Replay, Replayer
@@ -224,6 +225,20 @@ async def test_survives_rules_that_fail(completed: Stage, replayer: Replayer, mo
 async def test_rebuilds_an_order_that_could_not_be_read(stage: Callable[[int], Stage], replayer: Replayer) -> None:
     shop = stage(3)
     shop.send_raw(OrderPlaced, b'{"channel": "web", "number": "7", "lines": 5}', "web:7")
+    await shop.settle()
+
+    replay = replayer.replay(history_of(shop.log, "web:7"))
+
+    assert replay.differences == ()
+    assert status(replay.document) == "rejected"
+
+
+@pytest.mark.parametrize("length", [101, MOST_HEADER_CHARACTERS])
+async def test_explains_an_order_that_makes_no_sense_however_long_its_id_is(
+    stage: Callable[[int], Stage], replayer: Replayer, length: int
+) -> None:
+    shop = stage(3)
+    shop.send_raw(OrderPlaced, b'{"channel": "web", "number": "7", "lines": 5}', "web:7", b"i" * length)
     await shop.settle()
 
     replay = replayer.replay(history_of(shop.log, "web:7"))
