@@ -1,12 +1,8 @@
 """How topics are made: nothing on them may be lost, and what is needed later is kept."""
 
-from dataclasses import replace
-from datetime import timedelta
-
 import pytest
 from chassis.outbox import LARGEST_RECORD_BYTES
 from contracts.topics import TOPICS
-from oms import setup
 from oms.setup import OURS, _new_topics
 
 KAFKAS_LARGEST_RECORD = 1_048_588
@@ -39,12 +35,6 @@ def test_records_are_kept_for_ever_unless_only_the_last_of_each_key_counts() -> 
             assert kept == {"retention.ms": None, "cleanup.policy": "compact"}
         else:
             assert kept == {"retention.ms": "-1", "cleanup.policy": None}, name
-
-
-def test_a_topic_that_is_kept_for_less_says_for_how_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    topic = next(topic for topic in TOPICS if not topic.compacted)
-    monkeypatch.setattr(setup, "TOPICS", (replace(topic, retention=timedelta(days=2)),))
-    assert configurations(1)[topic.name]["retention.ms"] == "172800000"
 
 
 def test_what_a_service_says_and_dead_letters_may_be_larger_than_what_others_may_write() -> None:

@@ -4,7 +4,7 @@ from importlib.metadata import version
 from typing import Any
 
 from contracts.message import Message
-from contracts.topics import EVERY_SERVICE, FOREVER, PARTITIONS, TOPIC_OF, TOPICS, Topic
+from contracts.topics import EVERY_SERVICE, PARTITIONS, TOPIC_OF, TOPICS, Topic
 from contracts.wire import REQUIRED_HEADERS
 
 SCHEMAS = "../../shared/contracts/schemas"
@@ -79,10 +79,9 @@ def _channel(topic: Topic) -> dict[str, Any]:
     owner = "every service" if topic.owner == EVERY_SERVICE else topic.owner
     writers = f"Written by {owner}{', and by channels and people' if topic.open else ''}."
     place = ", and the message names its partition itself" if topic.addressed else ""
-    retention_ms = -1 if topic.retention >= FOREVER else int(topic.retention.total_seconds() * 1000)
     configuration: dict[str, Any] = {"cleanup.policy": ["compact" if topic.compacted else "delete"]}
     if not topic.compacted:
-        configuration["retention.ms"] = retention_ms
+        configuration["retention.ms"] = -1
     return {
         "address": topic.name,
         "description": f"{writers} The key is {'/'.join(topic.key)}{place}.",

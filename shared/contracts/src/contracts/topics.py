@@ -5,7 +5,6 @@ Topic creation, the AsyncAPI documents, the audit and the tests are derived from
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
 
 from contracts import fulfillment, inventory, order, payment, repair, shipping
 from contracts.message import Message
@@ -13,8 +12,6 @@ from contracts.message import Message
 PARTITIONS = 4
 """How many partitions each topic has, unless the installation says otherwise. It is chosen once: changing it would move
 orders between partitions."""
-
-FOREVER = timedelta(days=36_500)
 
 SERVICES = ("order", "inventory", "payment", "fulfillment", "shipping")
 EVERY_SERVICE = "*"
@@ -41,7 +38,6 @@ class Topic:
     """Whether only the last message of each key is kept."""
     addressed: bool = False
     """Whether a message names its partition itself, in its field `partition`, whatever its key is."""
-    retention: timedelta = FOREVER
 
     @property
     def writers(self) -> tuple[str, ...]:

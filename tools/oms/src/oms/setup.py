@@ -2,14 +2,13 @@
 
 import asyncio
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from chassis.brokers import client_options
 from chassis.outbox import LARGEST_RECORD_BYTES
-from contracts.topics import FOREVER, PARTITIONS, TOPICS
+from contracts.topics import PARTITIONS, TOPICS
 from pymongo import AsyncMongoClient
 from pymongo.errors import NotPrimaryError, PyMongoError
 
@@ -78,19 +77,16 @@ def _new_topics(partitions: int, replicas: int) -> list[NewTopic]:
     durable = {"min.insync.replicas": str(max(1, replicas - 1))}
     # A topic that took less than a service may say would hold up for ever all that its partition says after it.
     large = {"max.message.bytes": str(LARGEST_RECORD_BYTES)}
+    for_ever = {"retention.ms": "-1"}
     new = []
     for topic in TOPICS:
-        keep = {"cleanup.policy": "compact"} if topic.compacted else {"retention.ms": _retention_ms(topic.retention)}
+        keep = {"cleanup.policy": "compact"} if topic.compacted else for_ever
         ours = {} if topic.open else large
         new.append(NewTopic(topic.name, partitions, replicas, topic_configs={**durable, **ours, **keep}))
         if topic.readers:
-            kept = {**durable, **large, "retention.ms": "-1"}
+            kept = {**durable, **large, **for_ever}
             new.append(NewTopic(topic.dead_letter, partitions, replicas, topic_configs=kept))
     return new
-
-
-def _retention_ms(retention: timedelta) -> str:
-    return "-1" if retention >= FOREVER else str(int(retention.total_seconds() * 1000))
 
 
 async def initiate_replica_set(host: str, name: str = "rs0", timeout_s: float = 60.0) -> bool:
