@@ -112,7 +112,8 @@ class Feed(Protocol):
 
 
 class Reader(Protocol):
-    """Reads documents as they were at the last checkpoint, about a second ago at the most.
+    """Reads documents as they were at the last checkpoint: about a second ago; under load, or where the store is slow,
+    ten seconds and more.
 
     Its methods raise Unavailable when the store does not answer.
     """

@@ -1,4 +1,4 @@
-"""The tail of a partition's journal: what is decided, and not yet inserted, published, or written to the documents."""
+"""The tail of a partition's journal: what is journaled, and not yet published, or not yet written to the documents."""
 
 import asyncio
 from collections import Counter, deque

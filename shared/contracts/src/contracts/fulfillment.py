@@ -52,7 +52,7 @@ class OrderPacked(SagaStep):
 
 
 class FulfillmentFailed(SagaStep):
-    """A pick came up short, or the packers gave up."""
+    """A pick came up short, or the fulfillment had been cancelled when it was asked for."""
 
     reason: Reason
     """What went wrong."""
