@@ -152,32 +152,38 @@ def test_zombies_that_wake_at_any_time_change_nothing(toys: SimpleNamespace, see
     """A process freezes before a step, another takes over, and the first goes on as if nothing had been."""
     chance = random.Random(seed)  # noqa: S311 - nothing secret
 
-    async def play(frozen_at: int, wakes_after_s: float) -> None:
+    async def play(frozen_at: int, wakes_after_s: float) -> float:
+        """Say how often the zombie was fenced."""
         world = World()
         story = Story(toys, world)
         zombie = story.start()[0]
+        successors: list[Process] = []
 
         async def freeze(_: str) -> None:
             if len(zombie.steps) == frozen_at:
                 zombie.freeze()
-                world.start(story.counter, 0)
+                successors.append(world.start(story.counter, 0))
                 asyncio.get_running_loop().call_later(wakes_after_s, zombie.thaw)
                 asyncio.get_running_loop().call_later(wakes_after_s + 5, zombie.crash)  # the group throws it out
 
         zombie.before = freeze
         await story.tell()
+        assert len(successors) == 1
         story.check()
         await world.close()
+        return zombie.count("throughline_fenced_total")
 
     steps = len(steps_of(toys, 0))
+    fenced = 0.0
     for _ in range(5):
         frozen_at, wakes_after_s = chance.randrange(1, steps), chance.choice([0.01, 0.5, 1.5, 4, 10])
         try:
             with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
-                runner.run(play(frozen_at, wakes_after_s))
+                fenced += runner.run(play(frozen_at, wakes_after_s))
         except BaseException as error:
             error.add_note(f"frozen at step {frozen_at}, woken after {wakes_after_s} s")
             raise
+    assert fenced, "whoever woke had nothing left to do"
 
 
 async def test_a_zombie_drops_its_memory_and_recovers_when_it_still_owns(toys: SimpleNamespace, world: World) -> None:
