@@ -1,4 +1,3 @@
-import asyncio
 import os
 import signal
 import subprocess
@@ -134,26 +133,36 @@ import asyncio, sys
 from pathlib import Path
 from oms.stack.process import Child
 
+log, mode, code = Path(sys.argv[1]), *sys.argv[2:]
+
 async def ready():
-    return True
+    return "ready" in log.read_text()
 
 async def main():
-    child = Child("Child", ["sleep", "60"], log=Path(sys.argv[1]), ready=ready, detached=sys.argv[2] == "detached")
+    child = Child("Child", [sys.executable, "-I", "-S", "-c", code], log=log, ready=ready, detached=mode == "detached")
     await child.start()
     print(child.id.pid, flush=True)
     await asyncio.sleep(60)
 
 asyncio.run(main())
 """
+ANSWERING = """
+import signal
+signal.signal(signal.SIGUSR1, lambda *_: print("here", flush=True))
+print("ready", flush=True)
+while True:
+    signal.pause()
+"""
 
 
 def orphan(tmp_path: Path, mode: str) -> ProcessId:
-    """Let a process start a child and kill the process."""
-    command = [sys.executable, "-c", PARENT, str(tmp_path / "log"), mode]
+    """Let a process start a child that answers, and kill the process."""
+    command = [sys.executable, "-c", PARENT, str(tmp_path / "log"), mode, ANSWERING]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:  # noqa: S603  # the text above
         assert parent.stdout is not None
         child = ProcessId.of(int(parent.stdout.readline()))
         parent.kill()
+    assert parent.returncode == -signal.SIGKILL
     return child
 
 
@@ -169,7 +178,11 @@ async def test_dies_with_its_parent(tmp_path: Path) -> None:
 
 async def test_outlives_its_parent_when_detached(tmp_path: Path) -> None:
     child = orphan(tmp_path, "detached")
-    await asyncio.sleep(0.1)  # nothing to wait for: it must still be there
-    assert child.alive
+
+    async def answered() -> bool:
+        return "here" in (tmp_path / "log").read_text()
+
+    child.signal(signal.SIGUSR1)
+    assert await until(answered, 5)
     await stop(child, timeout_s=5)
     assert not child.alive
