@@ -16,6 +16,7 @@ from oms.history import History, Logged
 from oms.log import Record
 
 FOR_EVER = 2**63
+"""After every moment, in milliseconds since 1970, and after every entry."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,18 +6,13 @@ import pytest
 from oms.audit.finding import Finding
 from oms.cli import app
 from oms.simulate.game import play
-from oms.simulate.plan import KINDS_OF_ORDERS, Blow, Fault, plan_of
+from oms.simulate.plan import Blow, Fault, plan_of
 from oms.simulate.series import Series, play_all
-from oms.simulate.shop import ORDERS
 from oms.simulate.shrink import shrink
 from typer.testing import CliRunner
 
 EVENTFUL = 6
 """A seed in which much happens."""
-
-
-def test_every_kind_of_order_is_placed() -> None:
-    assert len(ORDERS) == KINDS_OF_ORDERS
 
 
 def test_a_seed_goes_the_same_way_each_time_and_in_every_process() -> None:

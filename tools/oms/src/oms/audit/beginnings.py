@@ -12,6 +12,7 @@ from order.repair import Request
 from order.state import MalformedOrder
 
 from oms.history import History
+from oms.lives import FOR_EVER
 from oms.log import Part, Record, Spans
 from oms.replay import SERVICE
 
@@ -20,7 +21,6 @@ RepairAnswer = StepRetried | StepSkipped | OrderTurnedBack | OrderRepairRefused
 BookAnswer = StockReserved | StockBackordered | StockRejected
 APART_MS = 60_000
 """The clocks of those who write are not further apart."""
-FOR_EVER = 2**63
 SELDOM = frozenset({"order.repairs", "inventory.commands"})
 """What people ask for about orders, and what is asked of the books of locations. There may be so little of it in a
 partition that nobody could say since when all is there. Whether it is there of an order, the answers to it tell."""

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from chassis.inmemory import as_stored
+from chassis.mongo import DUPLICATE_KEY
 from pymongo import InsertOne, UpdateOne
 from pymongo.errors import AutoReconnect, BulkWriteError, DuplicateKeyError
 from pymongo.read_concern import ReadConcern
@@ -21,7 +22,6 @@ from oms.simulate.line import Line, Reply
 
 Raw = Mapping[str, Any]
 Rows = dict[object, Raw]
-DUPLICATE_KEY = 11000
 COUNTS = ("number", "entry", "epoch")
 """What only ever grows: the number of an entry and of a checkpoint, the entry of a document, the epoch of an owner."""
 
@@ -213,7 +213,9 @@ class Collection:
                 self._database.write(rows, write._doc["_id"], _stored(write._doc))  # noqa: SLF001
 
     async def update_one(self, query: Raw, update: Raw) -> "Updated":
-        updated: Updated = await self._ask(lambda reply: self._update(query, update, reply, Updated))
+        updated: Updated = await self._ask(
+            lambda reply: self._update(query, update, reply, lambda matched, _: Updated(matched))
+        )
         return updated
 
     async def find_one_and_update(self, query: Raw, update: Raw, *, upsert: bool, return_document: bool) -> Raw:
@@ -241,7 +243,6 @@ class Updated:
     """What came of an update."""
 
     matched_count: int
-    row: Raw
 
 
 def _may_replace(rows: Rows, query: Raw, *, upsert: bool) -> bool:

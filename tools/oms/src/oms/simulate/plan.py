@@ -8,6 +8,7 @@ from enum import StrEnum
 from contracts.topics import SERVICES
 
 from oms.simulate.line import Mishap
+from oms.simulate.shop import ORDERS
 
 PARTITIONS = 2
 IN_TWO_VERSIONS = ("order", "payment")
@@ -15,7 +16,6 @@ ORDERED_WITHIN_S = 15.0
 """The last order is placed by then."""
 FAULTS_UNTIL_S = 25.0
 """Nothing goes wrong any more from then on."""
-KINDS_OF_ORDERS = 17
 MOST_ORDERS = 40
 MOST_FAULTS = 8
 MOST_ROLLS = 4
@@ -138,7 +138,7 @@ def _placing(number: int, chance: random.Random) -> Placing:
     return Placing(
         number=number,
         at_s=at_s,
-        kind=chance.randrange(KINDS_OF_ORDERS),
+        kind=chance.randrange(len(ORDERS)),
         cancel_s=at_s + chance.expovariate(0.1) if chance.random() < 0.2 else None,
         again_s=at_s + chance.expovariate(0.1) if chance.random() < 0.2 else None,
         is_astray=chance.random() < 0.1,

@@ -4,7 +4,7 @@ import gc
 import os
 import signal
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field
 from itertools import islice
@@ -91,12 +91,13 @@ Look = Callable[[Series], None]
 def play_all(seeds: Iterable[int], *, processes: int, for_s: float | None, look: Look) -> Series:
     """Play these seeds, or as many of them as there is time for."""
     begun, series, left = monotonic(), Series(), iter(seeds)
+    handfuls = iter(lambda: tuple(islice(left, SEEDS_AT_ONCE)), ())
     spawn = get_context("spawn")  # a fork would take along the threads that draw the progress, and stand still
     with ProcessPoolExecutor(processes, mp_context=spawn, initializer=_prepare) as pool:
         under_way: set[Future[list[Played]]] = set()
         while True:
             is_over = for_s is not None and monotonic() - begun >= for_s
-            for some in () if is_over else islice(_batched(left), 2 * processes - len(under_way)):
+            for some in () if is_over else islice(handfuls, 2 * processes - len(under_way)):
                 under_way.add(pool.submit(_play_some, some))
             if not under_way:
                 return series
@@ -106,11 +107,6 @@ def play_all(seeds: Iterable[int], *, processes: int, for_s: float | None, look:
                     series.add(played)
             series.took_s = monotonic() - begun
             look(series)
-
-
-def _batched(seeds: Iterator[int]) -> Iterator[tuple[int, ...]]:
-    while some := tuple(islice(seeds, SEEDS_AT_ONCE)):
-        yield some
 
 
 def _prepare() -> None:
