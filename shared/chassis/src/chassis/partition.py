@@ -29,6 +29,9 @@ from chassis.telemetry import Meters, logger
 RETRY_S = 1.0
 FAILED_S = 10.0
 """So long a failure is told: where one comes after each recovery, the partition only seems to run in between."""
+FAILED = "failed; recovering from the journal"
+LOST = "messages were lost: the partition stands still"
+"""What the log says then; whoever listens to it, as the simulator does, knows them by this."""
 E = TypeVar("E", bound=Exception)
 
 
@@ -141,7 +144,7 @@ class Partition:
     def _tell_failure(self, failed: Exception, all_that_failed: BaseException) -> None:
         why = f"{type(failed).__name__}: {failed}"
         self._failed = asyncio.get_running_loop().time(), why
-        self._logger.critical("failed; recovering from the journal", reason=why, exc_info=all_that_failed)
+        self._logger.critical(FAILED, reason=why, exc_info=all_that_failed)
 
     async def _pause(self, seconds: float) -> None:
         """Wait, but not longer than until the stop."""
@@ -153,7 +156,7 @@ class Partition:
         """Something is missing: stand still, and take nothing but what a person says about it."""
         self._inbox.close()
         self._meters.gaps.labels(gap.topic).inc()
-        self._logger.critical("messages were lost: the partition stands still", reason=gap.text)
+        self._logger.critical(LOST, reason=gap.text)
 
     async def _recover(self, gap: Gap | None) -> None:
         """Start from nothing: what is in memory is not to be trusted. With a gap, stand still there."""

@@ -15,6 +15,7 @@ from chassis.decision import D, Document
 from chassis.entry import Outgoing
 from chassis.kafka import home_of
 from chassis.parking import Parked
+from chassis.partition import FAILED, LOST
 from chassis.service import Service
 from chassis.virtual_time import VirtualTimeLoop
 from contracts.message import Message
@@ -44,7 +45,6 @@ AT_MOST_S = 400.0
 """By then every deadline has passed, and every order must have ended."""
 JOURNAL_PLACES = 20
 """So few that the ring of a journal turns in a simulation, as in reality it does in hours."""
-FATAL = ("messages were lost: the partition stands still",)
 
 
 @dataclass(slots=True)
@@ -202,7 +202,7 @@ class _Game:
         what = event.pop("event")
         bug = event.pop("exc_info", None)
         self._tell(f"{level}: {what} {event} {bug!r}" if bug else f"{level}: {what} {event}")
-        if what in FATAL or (what == "failed; recovering from the journal" and not _is_of_the_line(bug)):
+        if what == LOST or (what == FAILED and not _is_of_the_line(bug)):
             self._findings.append(Finding("links", "engine", str(event.get("partition")), f"{what}: {event} {bug!r}"))
 
     # Judging.
