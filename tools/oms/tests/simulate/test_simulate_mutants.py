@@ -1,5 +1,7 @@
 """Shows that the simulator can fail: each bug planted in the engine or in a service is found by an early seed."""
 
+import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -13,14 +15,15 @@ from chassis.decision import Call
 from chassis.entry import Change, Checkpoint, Entry, Progress
 from chassis.inmemory import MemoryFeed
 from chassis.mongo import MongoStore
-from chassis.partition import Partition
+from chassis.partition import FAILED, Partition
 from chassis.tail import Tail
 from contracts.message import Reason
 from contracts.payment import PaymentCaptured, PaymentVoided, VoidPayment
 from contracts.shipping import ShipmentCancelled
 from contracts.wire import Envelope, Received, Unreadable
+from oms.audit.finding import Check, Finding
 from oms.simulate.database import Collection
-from oms.simulate.game import play
+from oms.simulate.game import Outcome, play
 from oms.simulate.plan import plan_of
 from order.definition import Policy
 from order.interpreter import Turn
@@ -31,6 +34,8 @@ from pymongo import UpdateOne
 from shipping.state import Shipment
 
 MOST_SEEDS = 150
+STALE = re.compile(r"\b(Attribute|Index|Key|Name|NotImplemented|Type|Value)Error\b")
+"""What a mutant raises that does not fit the code any more, as the engine logs it."""
 Mutate = Callable[[pytest.MonkeyPatch], None]
 
 
@@ -83,7 +88,8 @@ def goes_on_where_kafka_says(patch: pytest.MonkeyPatch) -> None:
 
 def writes_documents_over_newer_ones(patch: pytest.MonkeyPatch) -> None:
     def unguarded(row: Mapping[str, Any]) -> UpdateOne:
-        return UpdateOne({"_id": row["_id"]}, [{"$replaceWith": {"$literal": row}}], upsert=True)
+        always = {"$cond": [{"$lt": ["$entry", math.inf]}, {"$literal": row}, "$$ROOT"]}
+        return UpdateOne({"_id": row["_id"]}, [{"$replaceWith": always}], upsert=True)
 
     patch.setattr(chassis.mongo, "_guarded", unguarded)
 
@@ -167,31 +173,46 @@ def refuses_what_an_older_version_did_not_name(patch: pytest.MonkeyPatch) -> Non
     patch.setattr(chassis.reading, "decode", decode)
 
 
-@pytest.mark.parametrize(
-    "mutate",
-    [
-        publishes_before_the_journal,
-        does_not_publish_again_after_a_crash,
-        forgets_what_it_heard,
-        goes_on_where_kafka_says,
-        writes_documents_over_newer_ones,
-        writes_a_checkpoint_whoever_owns_the_partition,
-        writes_the_checkpoint_before_the_documents,
-        undoes_a_payment_without_a_tombstone,
-        undoes_a_shipment_without_a_tombstone,
-        charges_anew_after_a_time_out,
-        takes_the_definition_that_new_orders_begin_with,
-        takes_the_newest_definition,
-        refuses_what_an_older_version_did_not_name,
-    ],
-)
+MUTANTS: dict[Mutate, set[Check]] = {
+    publishes_before_the_journal: {"links"},
+    does_not_publish_again_after_a_crash: {"links"},
+    forgets_what_it_heard: {"links"},
+    goes_on_where_kafka_says: {"links"},
+    writes_documents_over_newer_ones: {"store"},
+    writes_a_checkpoint_whoever_owns_the_partition: {"store"},
+    writes_the_checkpoint_before_the_documents: {"store"},
+    undoes_a_payment_without_a_tombstone: {"money"},
+    undoes_a_shipment_without_a_tombstone: {"once"},
+    charges_anew_after_a_time_out: {"money", "once"},
+    takes_the_definition_that_new_orders_begin_with: {"decisions", "endings"},
+    takes_the_newest_definition: {"endings"},
+    refuses_what_an_older_version_did_not_name: {"dead letters"},
+}
+"""Each bug, and the checks that may find it."""
+
+
+def proof(outcome: Outcome, checks: set[Check]) -> Finding | None:
+    """What these checks found of the bug.
+
+    A mutant that does not fit the code any more raises. That is found, too, and proves nothing.
+    """
+    if any(map(STALE.search, outcome.story)):
+        return None
+    found = (finding for finding in outcome.findings if finding.check in checks)
+    return next((finding for finding in found if not finding.what.startswith(FAILED)), None)
+
+
+@pytest.mark.parametrize(("mutate", "checks"), MUTANTS.items(), ids=[mutate.__name__ for mutate in MUTANTS])
 def test_a_planted_bug_is_found(
-    mutate: Mutate, monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, object], None]
+    mutate: Mutate,
+    checks: set[Check],
+    monkeypatch: pytest.MonkeyPatch,
+    record_property: Callable[[str, object], None],
 ) -> None:
     mutate(monkeypatch)
     for seed in range(MOST_SEEDS):
-        if findings := play(plan_of(seed)).findings:
-            print(f"{mutate.__name__}: seed {seed}: {findings[0].what}")  # noqa: T201 - what `pytest -rP` shows
+        if finding := proof(play(plan_of(seed)), checks):
+            print(f"{mutate.__name__}: seed {seed}: {finding.what}")  # noqa: T201 - what `pytest -rP` shows
             record_property("seed", seed)
             return
     pytest.fail(f"none of {MOST_SEEDS} seeds found it")

@@ -257,8 +257,6 @@ def _replacement(there: Raw | None, pipeline: Any) -> Raw | None:  # noqa: ANN40
         case [{"$replaceWith": {"$cond": [{"$lt": [str(field), bound]}, {"$literal": dict(row)}, "$$ROOT"]}}]:
             is_lower = there is None or there[field.removeprefix("$")] < bound
             return row if is_lower else None
-        case [{"$replaceWith": {"$literal": dict(row)}}]:
-            return row
         case _:
             raise NotImplementedError(pipeline)
 
