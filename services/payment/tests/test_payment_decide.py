@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from itertools import count
 from typing import Any
 
 import pytest
@@ -17,7 +16,6 @@ from contracts.payment import (
     PaymentDeclined,
     PaymentRefunded,
     PaymentVoided,
-    RefundPayment,
     VoidPayment,
 )
 from payment.decide import decider, needs
@@ -44,10 +42,6 @@ def capture(attempt: int = 1, amount: int = 500) -> CapturePayment:
 
 def void(attempt: int = 1) -> VoidPayment:
     return VoidPayment(**names(attempt))
-
-
-def refund(attempt: int = 1, amount: int = 500) -> RefundPayment:
-    return RefundPayment(**names(attempt), amount=amount, reason="came back")
 
 
 def accept(call: Call) -> Accepted:
@@ -461,73 +455,20 @@ def test_a_void_during_a_capture_that_is_refused_gives_up_what_is_held(stage: St
 
 
 def test_a_void_after_a_capture_gives_everything_back(stage: Stage) -> None:
-    stage.captured().take(refund(1, 200))
-    stage.answer(accept)
-    stage.take(void())
-    assert stage.call.amount == 300
+    assert stage.captured().take(void()) == ()
+    assert (stage.state, stage.call.id, stage.call.amount) == ("refunding", "web:1001/1/1/undo", 500)
     assert stage.answer(accept) == (
-        said(PaymentRefunded, amount=300, currency="EUR", refund_id="ref-web:1001/1/1/undo"),
+        said(PaymentRefunded, amount=500, currency="EUR", refund_id="ref-web:1001/1/1/undo"),
         said(PaymentVoided),
     )
+    assert stage.state == "voided"
     assert stage.money == (0, 500, 500)
-
-
-# Refunding.
-
-
-def test_gives_money_back_in_parts(stage: Stage) -> None:
-    stage.captured().take(refund(1, 200))
-    assert stage.call.id == "web:1001/1/1/refund"
-    assert stage.answer(accept) == (
-        said(PaymentRefunded, amount=200, currency="EUR", refund_id="ref-web:1001/1/1/refund"),
-    )
-    assert stage.state == "captured"
-    stage.take(refund(2, 300))
-    stage.answer(accept)
-    assert stage.state == "refunded"
-    assert stage.money == (0, 500, 500)
-
-
-def test_never_gives_back_more_than_was_taken(stage: Stage) -> None:
-    stage.captured().take(refund(1, 400), refund(2, 400), refund(3, 400))
-    given: list[dict[str, object]] = []
-    while stage.calls:
-        given.extend(message.model_dump(include={"attempt", "amount"}) for message in stage.answer(accept))
-    assert given == [{"attempt": 1, "amount": 400}, {"attempt": 2, "amount": 100}, {"attempt": 3, "amount": 0}]
-
-
-def test_a_repeated_refund_says_its_outcome_again(stage: Stage) -> None:
-    stage.captured().take(refund(), refund())
-    outcome = stage.answer(accept)
-    assert stage.take(refund(amount=1)) == outcome
-    assert stage.calls == ()
-
-
-def test_there_is_nothing_to_give_back_before_a_capture(stage: Stage) -> None:
-    stage.authorized()
-    nothing = (said(PaymentRefunded, amount=0, currency="EUR"),)
-    assert stage.take(refund()) == nothing
-    stage.take(capture())
-    stage.answer(accept)
-    assert stage.take(refund()) == nothing
-
-
-def test_a_refund_during_a_capture_waits_for_its_outcome(stage: Stage) -> None:
-    stage.authorized().take(capture())
-    assert stage.take(refund(1, 100)) == ()
-    assert stage.answer(accept) == (CAPTURED,)
-    assert stage.asked == "refund"
-
-
-def test_a_refund_of_nothing_that_we_know_is_declined(stage: Stage) -> None:
-    assert code_of(stage.take(refund())) == declined("not_authorized")
-    assert stage.documents == {}
 
 
 def test_a_refused_refund_is_asked_again_until_it_is_done(stage: Stage) -> None:
-    stage.captured().take(refund())
+    stage.captured().take(void())
     stage.answer(refuse)
-    assert stage.call.id == "web:1001/1/1/refund/2"
+    assert stage.call.id == "web:1001/1/1/undo/2"
     stage.answer(accept)
     assert stage.money == (0, 500, 500)
 
@@ -553,13 +494,10 @@ def test_knows_since_when_it_is_as_it_is(stage: Stage) -> None:
 
 def test_every_call_of_a_life_has_its_own_key(stage: Stage) -> None:
     keys: list[str] = []
-    places = count(1)
     for attempt in (1, 2):
-        stage.take(authorize(attempt))
-        for command in (None, capture(attempt), refund(next(places), 100), refund(next(places), 100), void(attempt)):
-            if command is not None:
-                stage.take(command)
+        for command in (authorize(attempt), capture(attempt), void(attempt)):
+            stage.take(command)
             keys.append(stage.call.id)
             stage.answer(accept)
     assert stage.money == (0, 1000, 1000)
-    assert len(set(keys)) == len(keys) == 10
+    assert len(set(keys)) == len(keys) == 6

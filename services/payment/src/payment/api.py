@@ -11,7 +11,7 @@ from contracts.message import OrderId
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
-from payment.state import Declined, Payment, Refund, State
+from payment.state import Declined, Payment, State
 
 
 class PaymentShown(BaseModel):
@@ -37,7 +37,6 @@ class PaymentShown(BaseModel):
     """The provider's name for the authorization; empty until it is made."""
     declined: Declined | None
     """Why the provider does not hold the money."""
-    refunds: tuple[Refund, ...]
     to_be_undone: bool
     """Whether what is left of it is being voided or given back."""
     stuck: Trouble | None

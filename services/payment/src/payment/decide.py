@@ -16,7 +16,6 @@ from contracts.payment import (
     PaymentDeclined,
     PaymentRefunded,
     PaymentVoided,
-    RefundPayment,
     VoidPayment,
 )
 
@@ -27,13 +26,12 @@ from payment.state import (
     Operation,
     Payment,
     PaymentCall,
-    Refund,
     State,
     Wanted,
     payment_id,
 )
 
-Command = AuthorizePayment | CapturePayment | VoidPayment | RefundPayment
+Command = AuthorizePayment | CapturePayment | VoidPayment
 Step = tuple[Payment, tuple[Message, ...]]
 """The payment as it is now, and what is said about it."""
 
@@ -55,7 +53,7 @@ def needs(message: Input, _: Documents) -> Iterable[str]:
     match message:
         case CallAnswered(document=key):
             return (key,)
-        case AuthorizePayment() | CapturePayment() | VoidPayment() | RefundPayment():
+        case AuthorizePayment() | CapturePayment() | VoidPayment():
             return (Payment.key_of(payment_id(message.order_id, message.revision)),)
         case _:
             return ()
@@ -71,7 +69,7 @@ def decider(retry: Retry) -> Decide:
                 if before is None:
                     return Decision()
                 payment, said = _hear(before, message, retry, now)
-            case AuthorizePayment() | CapturePayment() | VoidPayment() | RefundPayment():
+            case AuthorizePayment() | CapturePayment() | VoidPayment():
                 known = documents.get(Payment, payment_id(message.order_id, message.revision))
                 before = known or Payment.blank(message, now)
                 payment, said = _obey(before, message)
@@ -99,8 +97,6 @@ def _obey(payment: Payment, command: Command) -> Step:
             return _capture(payment, command)
         case VoidPayment():
             return _void(payment, command)
-        case RefundPayment():
-            return _refund(payment, command)
 
 
 def _authorize(payment: Payment, command: AuthorizePayment) -> Step:
@@ -112,7 +108,7 @@ def _authorize(payment: Payment, command: AuthorizePayment) -> Step:
         return payment, _declined(payment, command.attempt, SUPERSEDED)
     if payment.next is not None and payment.next.attempt == command.attempt:
         return payment, ()
-    if payment.next is None and (payment.unwanted or payment.state in {"declined", "refunded"}):
+    if payment.next is None and (payment.unwanted or payment.state == "declined"):
         return payment.but(next=Wanted.of(command)), ()
     return payment, _declined(payment, command.attempt, NOT_UNDONE)
 
@@ -148,16 +144,6 @@ def _void(payment: Payment, command: VoidPayment) -> Step:
     voided = max(payment.voided, command.attempt)
     waits = payment.next if payment.next is not None and payment.next.attempt > voided else None
     return payment.but(voided=voided, voids=tuple(sorted({*payment.voids, command.attempt})), next=waits), ()
-
-
-def _refund(payment: Payment, command: RefundPayment) -> Step:
-    known = next((refund for refund in payment.refunds if refund.attempt == command.attempt), None)
-    if known is not None:
-        return payment, (_refunded(payment, known),) if known.done else ()
-    if not payment.attempt:
-        return payment, _declined(payment, command.attempt, NOT_AUTHORIZED)
-    refund = Refund(attempt=command.attempt, requested=command.amount, reason=command.reason)
-    return payment.but(refunds=(*payment.refunds, refund)), ()
 
 
 # What is true.
@@ -204,21 +190,8 @@ def _accepted(payment: Payment, call: PaymentCall, reference: str) -> Step:
         case "void":
             return payment.but(state="voided", held=0), ()
         case "refund":
-            refunded = payment.refunded + call.amount
-            state = "refunded" if refunded == payment.captured else "captured"
-            return _given_back(payment.but(state=state, refunded=refunded), call.refund, call.amount, reference)
-
-
-def _given_back(payment: Payment, attempt: int | None, amount: int, reference: str) -> Step:
-    if attempt is None:
-        undone = Refund(attempt=payment.attempt, requested=amount, reason="", amount=amount, refund_id=reference)
-        return payment, (_refunded(payment, undone),)
-    done = {"done": True, "amount": amount, "refund_id": reference}
-    refunds = tuple(
-        refund.model_copy(update=done) if refund.attempt == attempt else refund for refund in payment.refunds
-    )
-    said = tuple(_refunded(payment, refund) for refund in refunds if refund.attempt == attempt)
-    return payment.but(refunds=refunds), said
+            undone = payment.but(state="voided", refunded=payment.refunded + call.amount)
+            return undone, (_refunded(undone, call.amount, reference),)
 
 
 # From what is true to what is wanted.
@@ -229,16 +202,10 @@ def _proceed(payment: Payment) -> Step:
     said: tuple[Message, ...] = ()
     while not payment.calls:
         owed = payment.captured - payment.refunded
-        refund = next((refund for refund in payment.refunds if not refund.done), None)
         if payment.state == "authorized" and payment.unwanted:
             payment = _ask(payment, "void", f"{payment.step}/void", payment.held)
         elif payment.state == "authorized" and payment.capture is not None:
             payment = _ask(payment, "capture", f"{payment.step}/capture", payment.capture.amount)
-        elif refund is not None and (amount := min(refund.requested, owed)):
-            payment = _ask(payment, "refund", f"{payment.id}/{refund.attempt}/refund", amount, refund.attempt)
-        elif refund is not None:
-            payment, words = _given_back(payment, refund.attempt, 0, "")
-            said += words
         elif payment.unwanted and owed:
             payment = _ask(payment, "refund", f"{payment.step}/undo", owed)
         elif payment.voids:
@@ -264,14 +231,7 @@ def _begin(payment: Payment, wanted: Wanted) -> Payment:
     return _ask(begun, "authorize", f"{begun.step}/authorize", begun.amount, payment_token=wanted.payment_token)
 
 
-def _ask(
-    payment: Payment,
-    operation: Operation,
-    id_: str,
-    amount: int,
-    refund: int | None = None,
-    payment_token: str = "",
-) -> Payment:
+def _ask(payment: Payment, operation: Operation, id_: str, amount: int, payment_token: str = "") -> Payment:
     call = PaymentCall(
         id=id_,
         operation=operation,
@@ -279,7 +239,6 @@ def _ask(
         currency=payment.currency,
         payment_token=payment_token,
         authorization_id=payment.authorization_id,
-        refund=refund,
     )
     return payment.but(state=UNDER_WAY[operation], calls=(call,))
 
@@ -311,10 +270,10 @@ def _captured(payment: Payment, attempt: int, capture: Capture) -> Message:
     )
 
 
-def _refunded(payment: Payment, refund: Refund) -> Message:
+def _refunded(payment: Payment, amount: int, reference: str) -> Message:
     return PaymentRefunded(
-        **payment.names(refund.attempt),
-        amount=refund.amount,
+        **payment.names(payment.attempt),
+        amount=amount,
         currency=Currency(payment.currency),
-        refund_id=refund.refund_id,
+        refund_id=reference,
     )

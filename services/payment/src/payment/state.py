@@ -15,7 +15,6 @@ State = Literal[
     "capturing",
     "captured",
     "refunding",
-    "refunded",
     "voiding",
     "voided",
 ]
@@ -41,8 +40,6 @@ class PaymentCall(Call):
     """To authorize only: it is forgotten when the authorization is answered."""
     authorization_id: str = ""
     """The provider's name for the authorization that is captured, voided or refunded."""
-    refund: int | None = None
-    """The attempt of the RefundPayment that is carried out; None when everything is given back to undo a capture."""
 
 
 class Accepted(Value):
@@ -90,26 +87,10 @@ class Capture(Value):
     """The provider's name for it; empty until it is done."""
 
 
-class Refund(Value):
-    """One command to give money back."""
-
-    attempt: int
-    """The command's attempt."""
-    requested: int
-    """What the command asked for, in the currency's minor unit."""
-    reason: str
-    """Why, as the command says."""
-    done: bool = False
-    amount: int = 0
-    """What was given back: never more than was captured and not refunded."""
-    refund_id: str = ""
-    """The provider's name for it; empty when there was nothing to give back."""
-
-
 class Payment(Document):
     """The money for one placing of an order. Only one attempt at it is under way at a time.
 
-    What is wanted comes by commands (`capture`, `refunds`, `voided`, `next`), what is true comes by the provider's
+    What is wanted comes by commands (`capture`, `voided`, `next`), what is true comes by the provider's
     answers (`state`, `held`, `captured`, `refunded`), and at most one call is under way from the one to the other.
     """
 
@@ -141,7 +122,6 @@ class Payment(Document):
     refunded: int = 0
     """What was given back, over all attempts."""
     capture: Capture | None = None
-    refunds: tuple[Refund, ...] = ()
     voided: int = 0
     """The highest attempt that is undone, or to be undone: it and those before it are not wanted any more."""
     voids: tuple[int, ...] = ()

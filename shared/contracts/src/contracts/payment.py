@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 from pydantic_extra_types.payment import PaymentCardNumber
 
-from contracts.message import Amount, Currency, Name, Reference, SagaStep, StepOutside, Text
+from contracts.message import Amount, Currency, Reference, SagaStep, StepOutside, Text
 
 
 def _refuse_card_number(token: object) -> object:
@@ -47,16 +47,7 @@ class CapturePayment(StepOutside):
 
 
 class VoidPayment(StepOutside):
-    """Undo an authorization, whether it was made, is under way, or has yet to arrive."""
-
-
-class RefundPayment(StepOutside):
-    """Give back money that was captured."""
-
-    amount: Amount
-    """In the currency's minor unit; at most what was captured and not yet refunded."""
-    reason: Name
-    """Why."""
+    """Undo an authorization, whether it was made, is under way, or has yet to arrive; what was captured goes back."""
 
 
 class PaymentAuthorized(SagaStep):
@@ -95,11 +86,11 @@ class PaymentVoided(SagaStep):
 
 
 class PaymentRefunded(SagaStep):
-    """The money went back."""
+    """What was captured went back, because it was undone."""
 
     amount: Amount
-    """In the currency's minor unit; 0 when there was nothing to give back."""
+    """In the currency's minor unit."""
     currency: Currency
     """ISO 4217 code."""
     refund_id: Text = ""
-    """The provider's name for this movement of money, as with a capture; empty when none moved."""
+    """The provider's name for this movement of money, as with a capture."""

@@ -146,7 +146,7 @@ TOPICS: tuple[Topic, ...] = (
         "payment.commands",
         "order",
         ("order_id",),
-        (payment.AuthorizePayment, payment.CapturePayment, payment.VoidPayment, payment.RefundPayment),
+        (payment.AuthorizePayment, payment.CapturePayment, payment.VoidPayment),
         readers=("payment",),
     ),
     Topic(

@@ -37,9 +37,7 @@ from contracts.payment import (
     PaymentAuthorized,
     PaymentCaptured,
     PaymentDeclined,
-    PaymentRefunded,
     PaymentVoided,
-    RefundPayment,
     VoidPayment,
 )
 from contracts.shipping import (
@@ -63,7 +61,6 @@ ANSWERS: dict[type[SagaStep], tuple[type[SagaStep], ...]] = {
     AuthorizePayment: (PaymentAuthorized, PaymentDeclined),
     CapturePayment: (PaymentCaptured, PaymentDeclined),
     VoidPayment: (PaymentVoided,),
-    RefundPayment: (PaymentRefunded, PaymentDeclined),
     FulfillOrder: (OrderPacked, FulfillmentFailed),
     CancelFulfillment: (FulfillmentCancelled,),
     CreateShipment: (ShipmentCreated, ShipmentRefused),
