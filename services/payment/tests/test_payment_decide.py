@@ -115,6 +115,10 @@ def declined(code: str, attempt: int = 1) -> Mapping[str, object]:
     return {**names(attempt), "code": code}
 
 
+def kinds(messages: tuple[Message, ...]) -> list[type[Message]]:
+    return [type(message) for message in messages]
+
+
 def code_of(messages: tuple[Message, ...]) -> Mapping[str, object]:
     (message,) = messages
     assert isinstance(message, PaymentDeclined)
@@ -448,9 +452,77 @@ def test_a_void_during_a_capture_gives_the_money_back(stage: Stage) -> None:
 
 def test_a_void_during_a_capture_that_is_refused_gives_up_what_is_held(stage: Stage) -> None:
     stage.authorized().take(capture(), void())
-    assert code_of(stage.answer(refuse)) == declined("voided")
+    assert stage.answer(refuse) == ()
     assert stage.asked == "void"
-    assert stage.answer(accept) == (said(PaymentVoided),)
+    *not_taken, voided = stage.answer(accept)
+    assert code_of(tuple(not_taken)) == declined("voided")
+    assert voided == said(PaymentVoided)
+    assert stage.money == (0, 0, 0)
+
+
+def refused_capture(stage: Stage) -> PaymentCall:
+    """The next round of a capture that was refused, which waits for its time."""
+    stage.authorized().take(capture())
+    stage.answer(refuse)
+    assert (stage.call.id, stage.call.not_before) == ("web:1001/1/1/capture/2", NOON + FIRST)
+    return stage.call
+
+
+@pytest.mark.parametrize("command", [void(), at_once(void())])
+def test_a_void_before_the_next_round_of_a_refused_capture_gives_up_what_is_held_at_once(
+    stage: Stage, command: Message
+) -> None:
+    refused_capture(stage)
+    assert stage.take(command) == ()
+    assert (stage.state, stage.call.id, stage.payment.trouble) == ("voiding", "web:1001/1/1/void", None)
+    *not_taken, voided = stage.answer(accept)
+    assert code_of(tuple(not_taken)) == declined("voided")
+    assert voided == said(PaymentVoided)
+    assert (stage.money, stage.calls) == ((0, 0, 0), ())
+
+
+@pytest.mark.parametrize(
+    "asked_for",
+    [
+        lambda stage: stage.advance(FIRST),
+        lambda stage: stage.answer(lose),
+        lambda stage: stage.take(at_once(capture())),
+    ],
+    ids=["its time has come", "its answer got lost", "a person wanted it at once"],
+)
+def test_a_void_waits_for_a_round_that_may_have_been_asked_for(
+    stage: Stage, asked_for: Callable[[Stage], object]
+) -> None:
+    refused_capture(stage)
+    asked_for(stage)
+    stage.take(void())
+    assert stage.call.id == "web:1001/1/1/capture/2"
+
+
+def test_a_round_that_another_owner_asked_for_before_the_void_is_learned_and_undone(stage: Stage) -> None:
+    put_off = refused_capture(stage)
+    stage.take(void())
+    assert stage.answer(refuse) == ()  # for it was captured
+    assert (stage.call.id, stage.call.tries) == (put_off.id, 1)
+    assert stage.take(void()) == ()
+    assert stage.call.id == put_off.id
+    assert stage.answer(accept) == (
+        said(PaymentCaptured, amount=500, currency="EUR", capture_id="ref-web:1001/1/1/capture/2"),
+    )
+    assert kinds(stage.answer(accept)) == [PaymentRefunded, PaymentVoided]
+    assert stage.money == (0, 500, 500)
+
+
+def test_a_void_that_is_refused_although_nothing_was_captured_is_asked_again(stage: Stage) -> None:
+    refused_capture(stage)
+    stage.take(void())
+    ids = []
+    for _ in range(3):
+        ids.append(stage.call.id.removeprefix("web:1001/1/1/"))
+        assert stage.answer(refuse) == ()
+    assert ids == ["void", "capture/2", "void"]
+    assert stage.call.id == "web:1001/1/1/void/2"
+    assert kinds(stage.answer(accept)) == [PaymentDeclined, PaymentVoided]
     assert stage.money == (0, 0, 0)
 
 

@@ -24,6 +24,8 @@ from payment.state import Accepted, Declined, Payment, PaymentCall
 
 ATTEMPTS = st.integers(1, 3)
 AMOUNTS = st.sampled_from([0, 1, 40, 100])
+LONGEST = timedelta(seconds=60)
+"""Between two requests for the same."""
 
 
 class Bank:
@@ -34,9 +36,14 @@ class Bank:
         """What is held, by authorization."""
         self.captured: dict[str, int] = {}
         self.refunded: dict[str, int] = {}
+        self.voided: set[str] = set()
+        self.unheard: set[str] = set()
+        """The authorizations of which somebody was told something that is not known to who goes on."""
         self._done: dict[str, tuple[dict[str, Any], Accepted | Declined]] = {}
 
-    def ask(self, call: PaymentCall, willing: bool) -> Accepted | Declined:
+    def ask(self, call: PaymentCall, willing: bool, heard: bool = True) -> Accepted | Declined:
+        if not heard:
+            self.unheard.add(call.authorization_id)
         request = call.model_dump(exclude={"id", "tries", "not_before"})
         if call.id in self._done:
             before, answer = self._done[call.id]
@@ -46,7 +53,7 @@ class Bank:
         self._done[call.id] = request, answer
         return answer
 
-    def _do(self, call: PaymentCall) -> Accepted:
+    def _do(self, call: PaymentCall) -> Accepted | Declined:
         authorization = call.authorization_id
         match call.operation:
             case "authorize":
@@ -54,11 +61,15 @@ class Bank:
                 authorization = f"auth-{call.id}"
                 self.held[authorization] = call.amount
                 return Accepted(reference=authorization)
+            case "capture" | "void" if authorization in self.voided | self.captured.keys():
+                assert authorization in self.unheard
+                return Declined(code="gone", message="it is not held any more")
             case "capture":
                 assert call.amount <= self.held.pop(authorization)
                 self.captured[authorization] = call.amount
             case "void":
                 del self.held[authorization]
+                self.voided.add(authorization)
             case "refund":
                 self.refunded[authorization] = self.refunded.get(authorization, 0) + call.amount
                 assert self.refunded[authorization] <= self.captured[authorization]
@@ -70,9 +81,11 @@ class Histories(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stage = Rehearsal(needs, decider(Retry(timedelta(seconds=1), timedelta(seconds=60))))
+        self.stage = Rehearsal(needs, decider(Retry(timedelta(seconds=1), LONGEST)))
         self.bank = Bank()
         self.answered: list[CallAnswered] = []
+        self.put_off: dict[str, PaymentCall] = {}
+        """Rounds of a capture that were not due when a void came: none is asked for, unless the void is refused."""
         self.voids_asked: set[int] = set()
         self.voids_said: set[int] = set()
         self.captures_asked: set[int] = set()
@@ -114,7 +127,7 @@ class Histories(RuleBasedStateMachine):
             assert authorization not in self.bank.held
             assert self.bank.captured.get(authorization, 0) == self.bank.refunded.get(authorization, 0)
 
-    @initialize(steps=st.integers(0, 2))
+    @initialize(steps=st.integers(0, 3))
     def begin(self, steps: int) -> None:
         """Start anywhere along the happy path, since random commands seldom get far."""
         if steps > 0:
@@ -122,6 +135,8 @@ class Histories(RuleBasedStateMachine):
             self.finish()
         if steps > 1:
             self.capture(1, 100, at_once=False)
+            self.answer(willing=False)
+        if steps > 2:
             self.finish()
 
     # What comes from the saga, in any order and any number of times.
@@ -139,32 +154,40 @@ class Histories(RuleBasedStateMachine):
 
     @rule(attempt=ATTEMPTS, at_once=st.booleans())
     def void(self, attempt: int, at_once: bool) -> None:
+        call, payment = self.call, self.payment
         self.voids_asked.add(attempt)
         self.voids_said.discard(attempt)
         self.hear(self.stage.take(VoidPayment(**self.NAMES, attempt=attempt, at_once=at_once)))
+        if call is None or payment is None or call.operation != "capture" or attempt < payment.attempt:
+            return
+        if call.tries == 0 and call.not_before is not None and call.not_before > self.stage.now:
+            self.put_off[call.id] = call
+
+    @rule()
+    def time_passes(self) -> None:
+        """Whatever is to be asked again is due now."""
+        self.stage.advance(LONGEST)
 
     # What comes from the provider, or gets lost on the way there or back.
 
     @precondition(lambda self: self.call is not None)
     @rule(willing=st.booleans())
     def answer(self, willing: bool) -> None:
-        assert self.call is not None
-        self._answer(self.call, self.bank.ask(self.call, willing))
+        self._answer(*self._ask(willing))
 
     @precondition(lambda self: self.call is not None)
     @rule(done=st.booleans(), willing=st.booleans())
     def lose_the_answer(self, done: bool, willing: bool) -> None:
         assert self.call is not None
         if done:
-            self.bank.ask(self.call, willing)
+            self._ask(willing)
         self._answer(self.call, Unknown("lost"))
 
     @precondition(lambda self: self.call is not None)
     @rule(willing=st.booleans())
     def crash_before_the_answer_is_journaled(self, willing: bool) -> None:
         """The call will be made again as it was; the document is read back from where it is stored."""
-        assert self.call is not None
-        self.bank.ask(self.call, willing)
+        self._ask(willing, heard=False)
         self.stage.documents = {
             key: Payment.model_validate_json(document.model_dump_json())
             for key, document in self.stage.documents.items()
@@ -179,6 +202,23 @@ class Histories(RuleBasedStateMachine):
             before = self.payment
             assert self.stage.take(echo) == ()
             assert self.payment == before
+
+    @precondition(lambda self: self.put_off)
+    @rule(willing=st.booleans())
+    def an_earlier_owner_asks_for_what_was_put_off(self, willing: bool) -> None:
+        """Its clock is ahead; what it hears is not heard by anybody else."""
+        _, call = self.put_off.popitem()
+        self.bank.ask(call, willing, heard=False)
+
+    def _ask(self, willing: bool, heard: bool = True) -> tuple[PaymentCall, Accepted | Declined]:
+        """The call that is under way, and what the provider says to it."""
+        call = self.call
+        assert call is not None
+        assert call.id not in self.put_off, "money is taken only to be given back"
+        answer = self.bank.ask(call, willing, heard)
+        if call.operation == "void" and isinstance(answer, Declined):
+            self.put_off.clear()
+        return call, answer
 
     def _answer(self, call: Call, answer: object) -> None:
         answered = CallAnswered("payments/web:1001/1", call, answer)
@@ -225,7 +265,7 @@ class Histories(RuleBasedStateMachine):
         for _ in range(20):
             if self.call is None:
                 break
-            self._answer(self.call, self.bank.ask(self.call, willing=True))
+            self._answer(*self._ask(willing=True))
         assert self.call is None
 
 

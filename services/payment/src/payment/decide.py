@@ -72,7 +72,7 @@ def decider(retry: Retry) -> Decide:
             case AuthorizePayment() | CapturePayment() | VoidPayment():
                 known = documents.get(Payment, payment_id(message.order_id, message.revision))
                 before = known or Payment.blank(message, now)
-                payment, said = _obey(before, message)
+                payment, said = _obey(before, message, now)
                 if message.at_once and not said:
                     calls, trouble = at_once(payment.calls, payment.trouble, now)
                     payment = payment.but(calls=calls, trouble=trouble)
@@ -89,14 +89,14 @@ def decider(retry: Retry) -> Decide:
 # What is wanted.
 
 
-def _obey(payment: Payment, command: Command) -> Step:
+def _obey(payment: Payment, command: Command, now: datetime) -> Step:
     match command:
         case AuthorizePayment():
             return _authorize(payment, command)
         case CapturePayment():
             return _capture(payment, command)
         case VoidPayment():
-            return _void(payment, command)
+            return _void(payment, command, now)
 
 
 def _authorize(payment: Payment, command: AuthorizePayment) -> Step:
@@ -137,13 +137,26 @@ def _capture(payment: Payment, command: CapturePayment) -> Step:
     return payment.but(capture=capture.model_copy(update={"waiting": waiting})), ()
 
 
-def _void(payment: Payment, command: VoidPayment) -> Step:
+def _void(payment: Payment, command: VoidPayment, now: datetime) -> Step:
     """Undo this attempt and any before it; it is answered when nothing is held, which for an old one is so already."""
     if command.attempt < payment.attempt:
         return payment, (PaymentVoided(**payment.names(command.attempt)),)
     voided = max(payment.voided, command.attempt)
     waits = payment.next if payment.next is not None and payment.next.attempt > voided else None
-    return payment.but(voided=voided, voids=tuple(sorted({*payment.voids, command.attempt})), next=waits), ()
+    undoing = payment.but(voided=voided, voids=tuple(sorted({*payment.voids, command.attempt})), next=waits)
+    return _void_first(undoing, now), ()
+
+
+def _void_first(payment: Payment, now: datetime) -> Payment:
+    """Void before the next round of a refused capture: the money is still held, and need not be taken to be given back.
+
+    The round may be asked for all the same, just now or by an owner whose clock is ahead. If it comes second, it finds
+    nothing held; if it came first, the void is refused, and the round's outcome is learned.
+    """
+    for call in payment.calls:
+        if call.operation == "capture" and call.tries == 0 and call.not_before is not None and call.not_before > now:
+            return payment.but(state="authorized", calls=(), trouble=None, put_off=call)
+    return payment
 
 
 # What is true.
@@ -161,14 +174,19 @@ def _hear(payment: Payment, answered: CallAnswered, retry: Retry, now: datetime)
             return done, () if payment.unwanted else _declined(payment, payment.attempt, declined)
         case Declined() if call.operation == "capture" and payment.unwanted:
             # It was refused, so the money is still held, and voiding it is cheaper than taking it and giving it back.
-            waiting = payment.capture.waiting if payment.capture is not None else ()
-            said = tuple(word for attempt in waiting for word in _declined(payment, attempt, VOIDED))
-            return payment.but(calls=(), trouble=None, state="authorized", capture=None), said
+            return payment.but(calls=(), trouble=None, state="authorized"), ()
         case Declined(code=code, message=message):
-            return _later(payment, call.anew, f"{code}: {message}", retry, now), ()
+            return _later(*_next_round(payment, call), f"{code}: {message}", retry, now), ()
         case unknown:
             why = unknown.reason if isinstance(unknown, Unknown) else f"no answer is made of {type(unknown).__name__}"
             return _later(payment, call.same_again, why, retry, now), ()
+
+
+def _next_round(payment: Payment, call: PaymentCall) -> tuple[Payment, PaymentCall]:
+    """What is asked for after a refusal: the same, unless a void may be refused for a capture that nobody heard of."""
+    if payment.put_off is None:
+        return payment, call.anew
+    return payment.but(state="capturing", put_off=None), payment.put_off.same_again
 
 
 def _later(payment: Payment, call: PaymentCall, why: str, retry: Retry, now: datetime) -> Payment:
@@ -183,12 +201,12 @@ def _accepted(payment: Payment, call: PaymentCall, reference: str) -> Step:
             held = payment.but(state="authorized", authorization_id=reference, held=call.amount)
             return held, () if payment.unwanted else _authorized(held)
         case "capture":
-            waiting = payment.capture.waiting if payment.capture is not None else ()
             capture = Capture(amount=call.amount, waiting=(), capture_id=reference)
             taken = payment.but(state="captured", held=0, captured=payment.captured + call.amount, capture=capture)
-            return taken, tuple(_captured(taken, attempt, capture) for attempt in waiting)
+            return taken, tuple(_captured(taken, attempt, capture) for attempt in payment.waiting)
         case "void":
-            return payment.but(state="voided", held=0), ()
+            said = tuple(word for attempt in payment.waiting for word in _declined(payment, attempt, VOIDED))
+            return payment.but(state="voided", held=0, capture=None, put_off=None), said
         case "refund":
             undone = payment.but(state="voided", refunded=payment.refunded + call.amount)
             return undone, (_refunded(undone, call.amount, reference),)

@@ -122,6 +122,8 @@ class Payment(Document):
     refunded: int = 0
     """What was given back, over all attempts."""
     capture: Capture | None = None
+    put_off: PaymentCall | None = None
+    """The next round of a refused capture, while a void goes before it: another owner may have asked for it already."""
     voided: int = 0
     """The highest attempt that is undone, or to be undone: it and those before it are not wanted any more."""
     voids: tuple[int, ...] = ()
@@ -146,6 +148,11 @@ class Payment(Document):
     def unwanted(self) -> bool:
         """Whether the attempt that this is about is to be undone, or there is none."""
         return self.attempt <= self.voided
+
+    @property
+    def waiting(self) -> tuple[int, ...]:
+        """The attempts of the CapturePayments that are still to be answered."""
+        return self.capture.waiting if self.capture is not None else ()
 
     @property
     def step(self) -> str:
