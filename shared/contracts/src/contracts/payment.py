@@ -62,10 +62,10 @@ class PaymentAuthorized(SagaStep):
 
 
 class PaymentDeclined(SagaStep):
-    """The provider does not hold the money."""
+    """What was asked for was not done: the money is not held, or, of a capture, not taken."""
 
     code: Reference
-    """The provider's code, such as `insufficient_funds`, or ours: `voided` when it was undone before it began."""
+    """The provider's code, such as `insufficient_funds`, or one of ours, such as `voided` for what is undone."""
     message: Text
     """The same for people."""
 
