@@ -8,7 +8,15 @@ import pytest
 from chassis.http import create_app
 from chassis.telemetry import Meters
 from chassis.testing import Rehearsal, Shelf
-from contracts.fulfillment import CancelFulfillment, FulfillOrder, Pick, PickedLine, ReportPacked, ReportPicked
+from contracts.fulfillment import (
+    CancelFulfillment,
+    FulfillmentFailed,
+    FulfillOrder,
+    Pick,
+    PickedLine,
+    ReportPacked,
+    ReportPicked,
+)
 from contracts.inventory import BinQuantity
 from contracts.message import Reason
 from fulfillment.api import router
@@ -161,6 +169,21 @@ async def test_a_short_pick_fails_the_fulfillment_and_the_api_says_why(shelf: Sh
     assert Reason.model_validate(attempt["failure"]).code == "short_pick"
 
 
+async def test_a_picker_names_all_that_is_short_and_is_told_what_to_do_about_the_rest(
+    shelf: Shelf, api: httpx.AsyncClient
+) -> None:
+    ask(shelf, 1)
+    lamp = {"sku": "lamp", "bin": "A-2", "found": 0}
+    body = {"reported_by": "Ann", "sku": "mug", "bin": "A-10", "found": 1, "also": [lamp]}
+    assert (await api.post("/pick-lists/shop:1/1/1/LEEDS/short", json=body)).status_code == 202
+    (failed,) = shelf.stage.take(*shelf.published)
+    assert isinstance(failed, FulfillmentFailed)
+    assert [(line.sku, line.quantity) for line in failed.not_found[0].lines] == [("lamp", 1), ("mug", 2)]
+    late = await api.post("/pick-lists/shop:1/1/1/LEEDS/short", json={"reported_by": "Ann", **lamp})
+    assert problem(late) == (409, [])
+    assert "The list is failed. Correct the stock of what is missing by AdjustStock" in late.json()["detail"]
+
+
 async def test_every_attempt_at_an_order_is_shown(shelf: Shelf, api: httpx.AsyncClient) -> None:
     ask(shelf, 1)
     ask(shelf, 2)
@@ -209,6 +232,12 @@ async def test_a_report_on_a_list_that_is_no_longer_worked_on_is_a_conflict(
         ),
         ("short", {"sku": "mug", "bin": "Z-9", "found": 0}, "sku"),
         ("short", {"sku": "mug", "bin": "A-10", "found": 3}, "found"),
+        (
+            "short",
+            {"sku": "mug", "bin": "A-10", "found": 0, "also": [{"sku": "lamp", "bin": "A-2", "found": 1}]},
+            "also[0].found",
+        ),
+        ("short", {"sku": "mug", "bin": "A-10", "found": 0, "also": [{"sku": "rug", "found": 0}]}, "also[0].sku"),
     ],
 )
 async def test_a_report_that_does_not_fit_the_list_is_refused_by_field(

@@ -17,6 +17,7 @@ from contracts.fulfillment import (
     ReportPacked,
     ReportPicked,
     ReportShort,
+    ShortLine,
 )
 from contracts.inventory import BinQuantity
 from contracts.message import Message, Reason
@@ -51,9 +52,9 @@ def packed(location: str = "LEEDS") -> ReportPacked:
     return ReportPacked.model_validate(STEP | {"location": location, "reported_by": "Ann"})
 
 
-def short(sku: str = "mug", bin: str = "A-10", found: int = 1) -> ReportShort:  # noqa: A002 - the field's name
+def short(sku: str = "mug", bin: str = "A-10", found: int = 1, also: tuple[ShortLine, ...] = ()) -> ReportShort:  # noqa: A002 - the field's name
     return ReportShort.model_validate(
-        STEP | {"location": "LEEDS", "reported_by": "Ann", "sku": sku, "bin": bin, "found": found}
+        STEP | {"location": "LEEDS", "reported_by": "Ann", "sku": sku, "bin": bin, "found": found, "also": also}
     )
 
 
@@ -213,7 +214,39 @@ def test_a_short_pick_fails_the_fulfillment_and_names_the_place_and_the_item() -
     assert stage.take(fulfill()) == (failed,)
 
 
-@pytest.mark.parametrize("report", [short(found=3), short(sku="kettle"), short(bin="Z-9")])
+def test_one_report_names_all_that_is_short_of_a_list() -> None:
+    stage = with_people()
+    stage.take(fulfill(LEEDS, YORK))
+    lamp, kettle = ShortLine(sku="lamp", bin="A-2", found=0), ShortLine(sku="kettle", found=0)
+    (failed,) = said = stage.take(short(found=1, also=(lamp, kettle)))
+    assert failure(said).message == "LEEDS, bin A-2: 0 of 1 lamp were there; LEEDS, bin A-10: 1 of 3 mug were there"
+    assert isinstance(failed, FulfillmentFailed)
+    lacking = (BinQuantity(sku="lamp", quantity=1, bin="A-2"), BinQuantity(sku="mug", quantity=2, bin="A-10"))
+    assert failed.not_found == (Pick(location="LEEDS", lines=lacking),)
+
+
+def test_many_shortages_are_not_all_told_in_words() -> None:
+    stage = with_people()
+    names = [f"{'s' * 60}-{number:03}" for number in range(200)]
+    lines = tuple(BinQuantity(sku=sku, quantity=10_000_000, bin="b" * 32) for sku in names)
+    stage.take(fulfill(Pick(location="L" * 32, lines=lines)))
+    report = {"location": "L" * 32, "reported_by": "Ann", "sku": names[0], "bin": "b" * 32, "found": 1}
+    also = tuple(ShortLine(sku=sku, bin="b" * 32, found=1) for sku in names[1:])
+    (failed,) = stage.take(ReportShort.model_validate(STEP | report | {"also": also}))
+    assert isinstance(failed, FulfillmentFailed)
+    assert failed.reason.message.endswith("were there; …")
+    assert len(failed.not_found[0].lines) == 200
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        short(found=3),
+        short(sku="kettle"),
+        short(bin="Z-9"),
+        short(found=3, also=(ShortLine(sku="lamp", bin="A-2", found=1),)),
+    ],
+)
 def test_a_shortage_that_is_none_changes_nothing(report: ReportShort) -> None:
     stage = with_people()
     stage.take(fulfill())

@@ -19,6 +19,7 @@ from contracts.fulfillment import (
     ReportPacked,
     ReportPicked,
     ReportShort,
+    ShortLine,
 )
 from contracts.inventory import BinQuantity
 from contracts.message import Message, SagaStep
@@ -34,6 +35,7 @@ NAMES = st.fixed_dictionaries({"order_id": st.just("shop:1"), "revision": st.jus
 REPORTS = st.fixed_dictionaries({"location": LOCATIONS, "reported_by": st.just("Ann")})
 LINES = st.lists(st.builds(BinQuantity, sku=SKUS, bin=BINS, quantity=st.integers(1, 3)), max_size=3).map(tuple)
 PICKS = st.lists(st.builds(Pick, location=LOCATIONS, lines=LINES), min_size=1, max_size=3).map(tuple)
+SHORT = st.lists(st.builds(ShortLine, sku=SKUS, bin=BINS, found=st.integers(0, 3)), max_size=2).map(tuple)
 PROGRESS = st.lists(st.builds(PickedLine, sku=SKUS, bin=BINS, picked=st.integers(0, 5)), max_size=3).map(tuple)
 
 MESSAGES: st.SearchStrategy[Input | timedelta] = st.one_of(
@@ -47,12 +49,15 @@ MESSAGES: st.SearchStrategy[Input | timedelta] = st.one_of(
     st.builds(lambda names, report, lines: ReportPicked(**names, **report, lines=lines), NAMES, REPORTS, PROGRESS),
     st.builds(lambda names, report: ReportPacked(**names, **report), NAMES, REPORTS),
     st.builds(
-        lambda names, report, sku, bin_, found: ReportShort(**names, **report, sku=sku, bin=bin_, found=found),
+        lambda names, report, sku, bin_, found, also: ReportShort(
+            **names, **report, sku=sku, bin=bin_, found=found, also=also
+        ),
         NAMES,
         REPORTS,
         SKUS,
         BINS,
         st.integers(0, 3),
+        SHORT,
     ),
     st.builds(lambda attempt: AlarmRang(f"fulfillments/shop:1/1/{attempt}"), st.integers(1, 2)),
     st.builds(timedelta, seconds=st.integers(0, 3)),
@@ -110,7 +115,7 @@ def test_what_is_remembered_survives_being_stored(
         stored = json.loads(document.model_dump_json())
         assert Fulfillment.model_validate(stored, strict=False) == document
         assert document.at_work or document.alarm is None
-        assert (document.failure is not None) == (document.state == "failed")
+        assert (document.failure is not None) == (document.state == "failed") == (document.not_found != ())
         assert all(0 <= line.picked <= line.quantity for pick_list in document.lists for line in pick_list.lines)
         if document.state == "packed":
             assert {pick_list.state for pick_list in document.lists} == {"packed"}

@@ -1,6 +1,6 @@
 """The HTTP API: what is to be picked, and what pickers and packers have done."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated
 
@@ -8,7 +8,7 @@ from chassis.body import AsJson
 from chassis.paging import Page, Paging
 from chassis.ports import Publisher, Reader
 from chassis.problem import Problem
-from contracts.fulfillment import PickedLine, PickReport, ReportPacked, ReportPicked, ReportShort
+from contracts.fulfillment import PickedLine, PickReport, ReportPacked, ReportPicked, ReportShort, ShortLine
 from contracts.message import Bin, Count, FromOutside, Location, Name, OrderId, Reason, Revision, Sku
 from fastapi import APIRouter, Depends, Response, status
 from pydantic import BaseModel, Field
@@ -59,7 +59,7 @@ class Picked(FromOutside):
 
 
 class Short(FromOutside):
-    """A line that cannot be picked in full."""
+    """A line, or several, that cannot be picked in full."""
 
     reported_by: Name
     """Who says so."""
@@ -69,6 +69,8 @@ class Short(FromOutside):
     """The shelf or bin, as the list names it."""
     found: Count
     """Units that were there."""
+    also: Annotated[tuple[ShortLine, ...], Field(max_length=2000)] = ()
+    """The other lines of the list that are short: what is reported after this is not heard."""
 
 
 class Packed(FromOutside):
@@ -100,6 +102,8 @@ def _list_name(
 PathName = Annotated[ListName, Depends(_list_name)]
 OLDEST_FIRST = (("requested_at", 1), ("id", 1))
 PICK_LIST = "/pick-lists/{order_id}/{revision}/{attempt}/{location}"
+TOO_LATE = " Correct the stock of what is missing by AdjustStock, once the order does not hold it any more."
+"""What to do about a shortage that is found when nobody works on the list."""
 
 
 def router(reader: Reader, publisher: Publisher) -> APIRouter:
@@ -168,13 +172,10 @@ def _add_reports(routes: APIRouter, reader: Reader, publisher: Publisher) -> Non
 
     @routes.post(f"{PICK_LIST}/short", status_code=status.HTTP_202_ACCEPTED)
     async def short(name: PathName, body: Annotated[Short, AsJson], response: Response) -> Accepted:
-        """Say that a line cannot be picked in full; the fulfillment fails and the order is undone."""
-        line = (await _open_list(reader, name)).line(body.sku, body.bin)
-        if line is None:
-            raise Problem(422, "No such line on the list", reasons=(_unknown_line("sku", body.sku, body.bin),))
-        if body.found >= line.quantity:
-            enough = Reason(path="found", code="not_short", message=f"{line.quantity} are all that is wanted")
-            raise Problem(422, "Not short", reasons=(enough,))
+        """Say which lines cannot be picked in full; the fulfillment fails and the order is undone."""
+        reasons = tuple(_no_shortages(await _open_list(reader, name, TOO_LATE), body))
+        if reasons:
+            raise Problem(422, "No such shortage on the list", reasons=reasons)
         return await _publish(publisher, ReportShort(**name, **dict(body)), response)
 
     @routes.post(f"{PICK_LIST}/packed", status_code=status.HTTP_202_ACCEPTED)
@@ -195,7 +196,7 @@ def _shown(fulfillment: Fulfillment, pick_list: PickList) -> PickListShown:
     )
 
 
-async def _open_list(reader: Reader, name: ListName) -> PickList:
+async def _open_list(reader: Reader, name: ListName, too_late: str = "") -> PickList:
     """The list as it was a moment ago. Raises Problem if there is none, or if it is no longer worked on."""
     fulfillment = await reader.get(Fulfillment, fulfillment_id(name["order_id"], name["revision"], name["attempt"]))
     pick_list = fulfillment.list_at(name["location"]) if fulfillment is not None else None
@@ -203,8 +204,20 @@ async def _open_list(reader: Reader, name: ListName) -> PickList:
         raise Problem(404, "Unknown pick list", f"{name['location']} has no such list for {name['order_id']}.")
     if not fulfillment.at_work or pick_list.state == "packed":
         state = pick_list.state if fulfillment.at_work else fulfillment.state
-        raise Problem(409, "No longer worked on", f"The list is {state}.")
+        raise Problem(409, "No longer worked on", f"The list is {state}.{too_late}")
     return pick_list
+
+
+def _no_shortages(pick_list: PickList, body: Short) -> Iterator[Reason]:
+    """Why lines of a report are not short, or not on the list."""
+    lines: dict[str, Short | ShortLine] = {"": body, **{f"also[{n}].": line for n, line in enumerate(body.also)}}
+    for path, line in lines.items():
+        wanted = pick_list.line(line.sku, line.bin)
+        if wanted is None:
+            yield _unknown_line(f"{path}sku", line.sku, line.bin)
+        elif line.found >= wanted.quantity:
+            enough = f"{wanted.quantity} are all that is wanted"
+            yield Reason(path=f"{path}found", code="not_short", message=enough)
 
 
 def _unknown_line(path: str, sku: str, bin_: str) -> Reason:

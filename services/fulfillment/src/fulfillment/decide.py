@@ -1,6 +1,6 @@
 """How an order is picked and packed, message by message."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -18,6 +18,7 @@ from contracts.fulfillment import (
     ReportPacked,
     ReportPicked,
     ReportShort,
+    ShortLine,
 )
 from contracts.inventory import BinQuantity
 from contracts.message import Message, Reason, SagaStep
@@ -32,6 +33,8 @@ NOBODY_PICKS = "[simulate: nobody picks]"
 Step = tuple[Fulfillment, tuple[Message, ...]]
 """The fulfillment as it is now, and what is said about it."""
 
+MOST_TOLD = 3
+"""So many shortages are told in words; `not_found` has all of them."""
 CANCELLED = Reason(path="", code="cancelled", message="the fulfillment was cancelled")
 
 
@@ -124,8 +127,8 @@ def _report(known: Fulfillment | None, report: ReportPicked | ReportShort | Repo
         return Decision()
     match report:
         case ReportShort():
-            line = before.line(report.sku, report.bin)
-            reported, said = _short(known, before, line, report.found) if line is not None else (known, ())
+            lines: tuple[ReportShort | ShortLine, ...] = (report, *report.also)
+            reported, said = _short(known, before, {(line.sku, line.bin): line.found for line in lines})
         case ReportPicked():
             after = before.with_picked(report.lines) if report.lines else before.all_picked()
             reported, said = _with(known, before, after)
@@ -151,23 +154,36 @@ def _simulate(known: Fulfillment, now: datetime, pickers: SimulatedPickers | Non
         return _progress(known, tuple(pick_list.all_packed() for pick_list in known.lists))
     first = next(((pick_list, line) for pick_list in known.lists for line in pick_list.lines), None)
     if first is not None and SHORT_PICK in known.special_instructions:
-        return _short(known, *first, found=first[1].quantity - 1)
+        pick_list, line = first
+        return _short(known, pick_list, {(line.sku, line.bin): line.quantity - 1})
     later = known.but(alarm=now + pickers.pack_after)
     return _progress(later, tuple(pick_list.all_picked() for pick_list in known.lists))
 
 
-def _short(known: Fulfillment, pick_list: PickList, line: PickLine, found: int) -> Step:
-    """Fail, naming what is short; finding enough is no shortage."""
-    if found >= line.quantity:
+def _short(known: Fulfillment, pick_list: PickList, found: Mapping[tuple[str, str], int]) -> Step:
+    """Fail, naming all that is short of what was found, by item and bin; finding enough is no shortage."""
+    short = [
+        (line, there)
+        for line in pick_list.lines
+        if (there := found.get((line.sku, line.bin), line.quantity)) < line.quantity
+    ]
+    if not short:
         return known, ()
-    place = f"{pick_list.location}, bin {line.bin}" if line.bin else pick_list.location
-    reason = Reason(
-        path="picks", code="short_pick", message=f"{place}: {found} of {line.quantity} {line.sku} were there"
+    told = [_shortage(pick_list.location, line, there) for line, there in short]
+    message = "; ".join(told[:MOST_TOLD]) + ("; …" if len(told) > MOST_TOLD else "")
+    lacking = tuple(BinQuantity(sku=line.sku, quantity=line.quantity - there, bin=line.bin) for line, there in short)
+    failed = known.but(
+        state="failed",
+        failure=Reason(path="picks", code="short_pick", message=message),
+        not_found=(Pick(location=pick_list.location, lines=lacking),),
+        alarm=None,
     )
-    lacking = BinQuantity(sku=line.sku, quantity=line.quantity - found, bin=line.bin)
-    not_found = (Pick(location=pick_list.location, lines=(lacking,)),)
-    failed = known.but(state="failed", failure=reason, not_found=not_found, alarm=None)
     return failed, _outcome(failed)
+
+
+def _shortage(location: str, line: PickLine, found: int) -> str:
+    place = f"{location}, bin {line.bin}" if line.bin else location
+    return f"{place}: {found} of {line.quantity} {line.sku} were there"
 
 
 def _with(known: Fulfillment, before: PickList, after: PickList) -> Step:

@@ -97,8 +97,8 @@ class ReportPicked(PickReport):
     """The lines that went on; without any, the whole list is picked."""
 
 
-class ReportShort(PickReport):
-    """A line cannot be picked in full; the fulfillment fails."""
+class ShortLine(FromOutside):
+    """A line that cannot be picked in full."""
 
     sku: Sku
     """The item that is short."""
@@ -106,6 +106,19 @@ class ReportShort(PickReport):
     """The shelf or bin, as the list names it."""
     found: Count
     """Units that were there."""
+
+
+class ReportShort(PickReport):
+    """A line, or several, cannot be picked in full; the fulfillment fails."""
+
+    sku: Sku
+    """The item that is short."""
+    bin: Bin = ""
+    """The shelf or bin, as the list names it."""
+    found: Count
+    """Units that were there."""
+    also: Annotated[tuple[ShortLine, ...], Field(max_length=2000)] = ()
+    """The other lines of the list that are short: what is reported after this is not heard."""
 
 
 class ReportPacked(PickReport):
