@@ -46,7 +46,7 @@ def cancel(number: int) -> CancelShipment:
     return CancelShipment(order_id=f"web:{number}", revision=1, attempt=1)
 
 
-def carry(call: Call) -> Booked | Cancelled:
+def carry(call: Call, number: str = "") -> Booked | Cancelled:
     if not isinstance(call, BookParcels):
         return Cancelled()
     return Booked(
@@ -54,7 +54,7 @@ def carry(call: Call) -> Booked | Cancelled:
             TrackedParcel(
                 location=parcel.location,
                 carrier="Parcel Post",
-                tracking_number=f"TL{parcel.location}",
+                tracking_number=number or f"TL{parcel.location}",
                 cost=405,
                 currency=Currency("GBP"),
                 estimated_delivery=date(2026, 1, 9),
@@ -137,6 +137,27 @@ async def test_prints_the_label_of_a_parcel(stage: Rehearsal, http: httpx.AsyncC
     text = pypdfium2.PdfDocument(response.content)[0].get_textpage().get_text_range()
     assert "TLYORK" in text
     assert "parcel 2 of 2 · units: 1" in text
+
+
+@pytest.mark.parametrize("number", ["TL/1", "../1", "TL 1?%2F#~{`}"])
+async def test_prints_the_label_of_a_parcel_whatever_characters_its_number_has(
+    stage: Rehearsal, http: httpx.AsyncClient, number: str
+) -> None:
+    stage.take(create(1))
+    stage.answer(lambda call: carry(call, number))
+    (shipment,) = (await http.get("/shipments/web:1")).json()["shipments"]
+    response = await http.get(shipment["parcels"][0]["label"])
+    assert response.status_code == 200
+    assert number in pypdfium2.PdfDocument(response.content)[0].get_textpage().get_text_range()
+
+
+async def test_a_number_that_no_barcode_can_be_made_of_is_refused(stage: Rehearsal, http: httpx.AsyncClient) -> None:
+    stage.take(create(1))
+    stage.answer(lambda call: carry(call, "Ж-1"))
+    (shipment,) = (await http.get("/shipments/web:1")).json()["shipments"]
+    response = await http.get(shipment["parcels"][0]["label"])
+    assert (response.status_code, response.json()["title"]) == (422, "No barcode")
+    assert [error["path"] for error in response.json()["errors"]] == ["tracking_number"]
 
 
 async def test_there_is_no_label_before_the_carrier_has_answered_nor_after_it_refused(

@@ -3,6 +3,7 @@
 import asyncio
 from datetime import datetime
 from typing import Annotated
+from urllib.parse import quote
 
 from chassis.decision import Trouble
 from chassis.paging import Page, Paging
@@ -18,6 +19,9 @@ from shipping.state import Method, Shipment, State
 
 CARRIED = {"booked", "dispatched", "delivered"}
 """The states in which the carrier has the parcels on its books."""
+NO_BARCODE = Reason(
+    path="tracking_number", code="not_ascii", message="it has characters that are not ASCII, as a barcode's are"
+)
 
 
 class ParcelShown(TrackedParcel):
@@ -94,7 +98,7 @@ def router(reader: Reader, _: Publisher) -> APIRouter:
         found, after = await paging.page(reader, Shipment, where)
         return ShipmentPage(shipments=[_shown(shipment) for shipment in found], next=after)
 
-    @routes.get("/shipments/{order_id}/labels/{tracking_number}.pdf", response_class=PdfResponse)
+    @routes.get("/shipments/{order_id}/labels/{tracking_number:path}.pdf", response_class=PdfResponse)
     async def label(order_id: OrderId, tracking_number: str) -> PdfResponse:
         """A parcel's label, to be printed on 100 x 150 mm."""
         wanted = _label(await attempts(order_id), tracking_number)
@@ -105,7 +109,7 @@ def router(reader: Reader, _: Publisher) -> APIRouter:
 
 
 def _label(attempts: list[Shipment], tracking_number: str) -> Label:
-    """What stands on the label. Raises Problem when there is no such parcel, or when it is not to be sent any more."""
+    """What stands on the label. Raises Problem if there is no such parcel, or none to be sent, or no barcode of it."""
     for shipment in attempts:
         # Until the carrier has answered, and where it refused, there are no parcels beside those that were wanted.
         for place, (parcel, wanted) in enumerate(zip(shipment.parcels, shipment.wanted, strict=False), 1):
@@ -113,6 +117,8 @@ def _label(attempts: list[Shipment], tracking_number: str) -> Label:
                 continue
             if shipment.state not in CARRIED:
                 raise Problem(410, "Called off", f"Parcel {tracking_number} is not to be sent.")
+            if not tracking_number.isascii():
+                raise Problem(422, "No barcode", reasons=(NO_BARCODE,))
             return Label(
                 tracking_number=tracking_number,
                 carrier=parcel.carrier,
@@ -133,7 +139,7 @@ def _shown(shipment: Shipment) -> ShipmentShown:
     return ShipmentShown(
         **shipment.model_dump(include=set(ShipmentShown.model_fields) & set(Shipment.model_fields) - {"parcels"}),
         parcels=[
-            ParcelShown(**dict(parcel), label=f"{labels}/{parcel.tracking_number}.pdf" if labels else None)
+            ParcelShown(**dict(parcel), label=f"{labels}/{quote(parcel.tracking_number, '')}.pdf" if labels else None)
             for parcel in shipment.parcels
         ],
         stuck=shipment.trouble,
