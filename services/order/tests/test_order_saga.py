@@ -541,6 +541,17 @@ def test_a_capture_of_another_amount_does_not_complete_the_order(scene: Scene) -
     assert kinds(scene.after(minutes=1)) == [CapturePayment]
 
 
+def test_why_a_capture_is_declined_is_noted_once_and_it_is_asked_for_again(scene: Scene) -> None:
+    scene.go_to("completing")
+    scene.hear(StockIssued)
+    assert scene.hear(PaymentDeclined, code="not_authorized", message="no authorization holds the money") == ()
+    assert scene.order.timeline[-1].detail == "not_authorized: no authorization holds the money"
+    before = scene.order
+    assert scene.hear(PaymentDeclined, code="not_authorized", message="no authorization holds the money") == ()
+    assert scene.order is before
+    assert kinds(scene.after(minutes=1)) == [CapturePayment]
+
+
 # Cancelling.
 
 

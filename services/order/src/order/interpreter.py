@@ -55,7 +55,8 @@ class Turn:
                 self._done_after_all(step, answer)
             case "too late", _:
                 self._too_late(step, task, answer)
-            case "noted", _:
+            case ("noted", _) | ("refused", "done"):
+                # What is done was not refused: this answers a later step, which has no refusal, such as the capture.
                 self._note(answer)
 
     def turn_back(self, ending: Ending) -> None:
