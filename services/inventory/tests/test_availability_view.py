@@ -15,7 +15,7 @@ from chassis.testing import Rehearsal, Shelf
 from inventory import view
 from inventory.decide import Policy, decider, needs
 from inventory.state import Stock
-from inventory.view import PREFIX, Availability, Level
+from inventory.view import PREFIX, Availability, Level, VersionedLevel
 from oms.stack.ports import free_port
 from oms.stack.redis import Redis
 from redis.asyncio import Redis as Client
@@ -50,6 +50,12 @@ class Store(Shelf):
 
 def lamps(available: int, version: int, location: str = "BERLIN", reserved: int = 0) -> Stock:
     return Stock.at(location, "LAMP").moved(available=available, reserved=reserved).but(version=version)
+
+
+def level(available: int, version: int) -> VersionedLevel:
+    shown = Availability.of(lamps(available, version))
+    assert shown is not None
+    return shown
 
 
 @pytest.fixture(autouse=True)
@@ -162,7 +168,7 @@ async def test_makes_the_copy_of_more_than_one_page(
 async def test_shows_what_changed(availability: Availability, store: Store) -> None:
     await whole(availability, store)
 
-    await availability.show([lamps(2, version=8)])
+    await availability.show([level(2, version=8)])
 
     assert await shown(availability, store, "BERLIN") == [("BERLIN", 2)]
 
@@ -170,8 +176,8 @@ async def test_shows_what_changed(availability: Availability, store: Store) -> N
 async def test_a_late_writer_does_not_bring_back_an_older_level(availability: Availability, store: Store) -> None:
     await whole(availability, store)
 
-    await availability.show([lamps(2, version=10)])
-    await availability.show([lamps(5, version=9)])
+    await availability.show([level(2, version=10)])
+    await availability.show([level(5, version=9)])
 
     assert await shown(availability, store, "BERLIN") == [("BERLIN", 2)]
 
@@ -180,7 +186,7 @@ async def test_a_store_that_lags_behind_does_not_bring_back_an_older_level(
     availability: Availability, store: Store
 ) -> None:
     store.holds(lamps(5, version=9))
-    await availability.show([lamps(2, version=10)])
+    await availability.show([level(2, version=10)])
 
     await whole(availability, store)
 
@@ -206,7 +212,7 @@ async def test_a_level_that_was_shown_after_a_wipe_is_not_taken_for_all_there_is
     await whole(availability, store)
 
     await wipe(redis)
-    await availability.show([lamps(1, version=8)])
+    await availability.show([level(1, version=8)])
     levels = await availability.levels(store, ["LAMP"], ["LYON"])
 
     assert levels == [Level("LYON", "LAMP", 4, 0)]
@@ -221,12 +227,12 @@ async def test_is_right_while_redis_does_not_answer_and_afterwards(
     with unanswered(availability, redis):
         meanwhile = await availability.levels(store, ["LAMP"], ["BERLIN"])
         with pytest.raises(Unavailable):
-            await availability.show([lamps(2, version=8)])
+            await availability.show([level(2, version=8)])
         store.holds(lamps(2, version=8))
     rested(availability._reading)
     await whole(availability, store)
     afterwards = await shown(availability, store, "BERLIN")
-    await availability.show([lamps(1, version=9)])  # Redis is still left alone
+    await availability.show([level(1, version=9)])  # Redis is still left alone
     store.holds(lamps(1, version=9))
     rested(availability._writing)
     await whole(availability, store)
@@ -258,7 +264,7 @@ async def test_is_right_after_redis_refused_a_write(availability: Availability, 
     async with Client.from_url(redis.url) as client:
         await client.config_set("maxmemory", 1)
         with pytest.raises(Unavailable, match="maxmemory"):
-            await availability.show([lamps(1, version=8)])
+            await availability.show([level(1, version=8)])
         await client.config_set("maxmemory", 0)
     store.holds(lamps(1, version=8))
     rested(availability._writing)
@@ -276,10 +282,10 @@ async def test_leaves_a_redis_alone_that_does_not_answer(
     with unanswered(availability, redis):
         await availability.levels(store, ["LAMP"], ["BERLIN"])
         with pytest.raises(Unavailable):
-            await availability.show([lamps(3, version=7)])
+            await availability.show([level(3, version=7)])
         begun = clock()
         for version in range(100):
-            await availability.show([lamps(3, version=version)])
+            await availability.show([level(3, version=version)])
             assert await availability.levels(store, ["LAMP"], ["BERLIN"]) == [Level("BERLIN", "LAMP", 3, 0)]
         took_s = clock() - begun
 
@@ -291,7 +297,7 @@ async def test_what_an_earlier_process_showed_or_failed_to_show_is_thrown_away(
 ) -> None:
     earlier = process()
     await whole(earlier, store)
-    await earlier.show([lamps(9, version=99)])
+    await earlier.show([level(9, version=99)])
     store.holds(lamps(3, version=7))  # the store was wiped or restored, and counts again
 
     later = process()
@@ -303,8 +309,8 @@ async def test_what_an_earlier_process_showed_or_failed_to_show_is_thrown_away(
 
 async def test_only_one_process_makes_the_copy(process: Callable[..., Availability], store: Store) -> None:
     one, other = process(settle_s=0.3), process(settle_s=0.3)
-    await one.show([lamps(1, version=1)])
-    await other.show([lamps(1, version=1)])
+    await one.show([level(1, version=1)])
+    await other.show([level(1, version=1)])
     store.holds(lamps(3, version=7))
     await asyncio.gather(one.levels(store, ["LAMP"], []), other.levels(store, ["LAMP"], []))
     store.asked = 0
@@ -324,7 +330,7 @@ async def test_a_copy_that_was_thrown_away_while_it_was_made_is_not_taken_for_wh
     store.holds(*stocks)
     await one.levels(store, ["LAMP"], [])
 
-    await process().show([lamps(2, version=8)])
+    await process().show([level(2, version=8)])
     assert one._rebuilding is not None
     await one._rebuilding
 

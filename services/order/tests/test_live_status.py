@@ -7,6 +7,7 @@ from contextlib import aclosing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from weakref import ref
 
 import httpx
 import pytest
@@ -67,10 +68,20 @@ async def test_every_instance_hears_what_any_of_them_tells(redis: Redis, order: 
     async with one.listen() as all_orders, other.listen(ID) as this_order, other.listen("web:other") as another:
         assert await one.subscribed(5)
         assert await other.subscribed(5)
-        await StatusView(redis.url).show([order()])
+        await StatusView(redis.url).show([StatusChange.of(order())])
         heard = await all_orders.get()
         assert heard == await this_order.get() == StatusChange.of(order())
         assert another.empty()
+
+
+async def test_what_is_to_be_told_of_an_order_does_not_hold_it(order: Callable[[], Order]) -> None:
+    """Of ten thousand orders it may have to wait for Redis."""
+    changed = order().but(version=2)
+    held, told = ref(changed), StatusView.of(changed)
+    del changed
+    assert held() is None
+    assert told is not None
+    assert told.version == 2
 
 
 async def test_nobody_is_subscribed_when_nobody_listens(redis: Redis) -> None:
@@ -121,18 +132,18 @@ async def test_a_redis_that_hangs_delays_nobody_for_long_and_is_then_left_alone(
 ) -> None:
     monkeypatch.setattr(view, "REST_S", REST_S)
     teller = StatusView(redis.url)
-    await teller.show([order()])
+    await teller.show([StatusChange.of(order())])
     redis.pause()
     clock = asyncio.get_running_loop().time
     began = clock()
     async with asyncio.timeout(10):  # far more than it takes, and it would hang for ever
         with pytest.raises((RedisError, TimeoutError)):
-            await teller.show([order()])
+            await teller.show([StatusChange.of(order())])
     redis.resume()
     hub = Live(redis.url)
     async with hub.listen(ID) as changes:
         assert await hub.subscribed(5)
-        await teller.show([order()])
+        await teller.show([StatusChange.of(order())])
         assert clock() - began > REST_S
         assert await changes.get() == StatusChange.of(order())  # it had to wait, and was not lost
 
@@ -216,7 +227,7 @@ async def test_an_order_is_followed_from_what_it_is_now_on(
     async with http.stream("GET", f"/orders/{ID}/events") as answer, aclosing(events(answer)) as stream:
         assert (await anext(stream))["status"] == "reserving"
         stage.take(DECLINED)
-        await StatusView(redis.url).show([order()])
+        await StatusView(redis.url).show([StatusChange.of(order())])
         change = await anext(stream)
     assert change == {
         "order_id": ID,
@@ -231,7 +242,7 @@ async def test_an_order_is_followed_from_what_it_is_now_on(
 
 async def test_all_orders_are_followed(http: httpx.AsyncClient, redis: Redis, order: Callable[[], Order]) -> None:
     async with http.stream("GET", "/events") as answer, aclosing(events(answer)) as stream:
-        await StatusView(redis.url).show([order()])
+        await StatusView(redis.url).show([StatusChange.of(order())])
         assert (await anext(stream))["order_id"] == ID
 
 

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import NoReturn
 
 import pytest
+from chassis.decision import Document
 from chassis.entry import Outgoing
 from chassis.fold import MOST_ENTRY_BYTES
 from chassis.tail import MOST_TO_RECOVER_BYTES, MOST_UNSAVED_BYTES, SAVED_AT_ONCE
@@ -323,9 +324,13 @@ async def test_a_stop_gives_the_view_the_chance_to_show_the_last(toys: SimpleNam
 
     class Window:
         @staticmethod
-        async def show(documents: Sequence[object]) -> None:
+        def of(document: Document) -> str:
+            return document.id
+
+        @staticmethod
+        async def show(ids: Sequence[str]) -> None:
             await asyncio.sleep(0.3)
-            shown.extend(document.id for document in documents)  # type: ignore[attr-defined]
+            shown.extend(ids)
 
     process = world.start(toys.counter_with(view=Window()))
     order_id = toys.orders_on(world, 0, 1)[0]
@@ -342,10 +347,14 @@ async def test_a_view_that_fails_is_shown_the_newest_later_and_delays_nobody(
 
     class Window:
         @staticmethod
-        async def show(documents: Sequence[object]) -> None:
+        def of(tally: Document) -> object:
+            return tally.heard  # type: ignore[attr-defined]
+
+        @staticmethod
+        async def show(heard: Sequence[tuple[str, ...]]) -> None:
             if asyncio.get_running_loop().time() < 30:
                 raise ConnectionError("no Redis")
-            shown.extend(document.heard for document in documents)  # type: ignore[attr-defined]
+            shown.extend(heard)
 
     counter = toys.counter_with(view=Window())
     process = world.start(counter)

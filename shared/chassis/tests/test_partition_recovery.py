@@ -362,6 +362,10 @@ async def test_a_document_that_a_view_did_not_see_before_a_crash_is_shown_after_
 
     class Window:
         @staticmethod
+        def of(document: Document) -> Document:
+            return document
+
+        @staticmethod
         async def show(documents: Sequence[Document]) -> None:
             shown.update({document.key: document for document in documents})
 

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 from uuid import uuid4
 
 from chassis.decision import Document
@@ -99,6 +99,20 @@ class Level:
     reserved: int
 
 
+class VersionedLevel(NamedTuple):
+    """A level as it is shown, its fields in the order in which WRITE takes them."""
+
+    location: str
+    sku: str
+    version: int
+    available: int
+    reserved: int
+
+    @classmethod
+    def of(cls, stock: Stock) -> "VersionedLevel":
+        return cls(stock.location, stock.sku, stock.version, stock.available, stock.reserved)
+
+
 class Patience:
     """How long Redis is waited for. When it does not answer by then, it is left alone for a while."""
 
@@ -140,20 +154,21 @@ class Availability:
         # Nobody knows what a process before this one had still to show.
         self._lacks_something = True
 
-    async def show(self, documents: Sequence[Document]) -> None:
+    @staticmethod
+    def of(document: Document) -> VersionedLevel | None:
+        return VersionedLevel.of(document) if isinstance(document, Stock) else None
+
+    async def show(self, levels: Sequence[VersionedLevel]) -> None:
         """Write the levels of what changed; see `chassis.service.View`. Raises Unavailable when Redis does not answer.
 
         What could not be written is not remembered: the copy as a whole is made again.
         """
-        stocks = [document for document in documents if isinstance(document, Stock)]
-        if not stocks:
-            return
         if self._writing.rests:
             self._lacks_something = True
             return
         try:
             await self._throw_away_if_needed(self._writing)
-            await self._writing.ask(lambda: self._put(stocks))
+            await self._writing.ask(lambda: self._put(levels))
         except BaseException:
             self._lacks_something = True
             raise
@@ -202,19 +217,14 @@ class Availability:
             while stocks := await reader.find(Stock, {"id": {"$gt": last}}, limit=PAGE):
                 if not await self._writing.ask(lambda: self._go_on(keys=[PREFIX], args=[token, LOCK_S])):
                     return
-                await self._writing.ask(partial(self._put, stocks))
+                await self._writing.ask(partial(self._put, [VersionedLevel.of(stock) for stock in stocks]))
                 last = stocks[-1].id
             await self._writing.ask(lambda: self._finish(keys=[PREFIX], args=[token, self._refresh_ms]))
         except (Unavailable, UnreadableDocument) as failed:
             logger().warning("availability: the copy in Redis is not made again", reason=str(failed))
 
-    def _put(self, stocks: Iterable[Stock]) -> Awaitable[object]:
-        levels = [
-            field
-            for stock in stocks
-            for field in (stock.location, stock.sku, stock.version, stock.available, stock.reserved)
-        ]
-        return self._write(keys=[PREFIX], args=levels)
+    def _put(self, levels: Iterable[VersionedLevel]) -> Awaitable[object]:
+        return self._write(keys=[PREFIX], args=[field for level in levels for field in level])
 
 
 def _level(line: str) -> Level:

@@ -60,19 +60,20 @@ class StatusView:
         self._redis = connect(redis_url)
         self._rests_until_s = 0.0
 
-    async def show(self, documents: Sequence[Document]) -> None:
+    @staticmethod
+    def of(document: Document) -> StatusChange | None:
+        return StatusChange.of(document) if isinstance(document, Order) else None
+
+    async def show(self, changes: Sequence[StatusChange]) -> None:
         """Raises RedisError or TimeoutError when Redis does not take it at once; then it is left alone for a while.
 
         Until then the next call waits: what it is to tell must not be lost.
         """
-        changes = tuple(StatusChange.of(document) for document in documents if isinstance(document, Order))
         clock = asyncio.get_running_loop().time
-        if not changes:
-            return
         await asyncio.sleep(self._rests_until_s - clock())
         try:
             async with asyncio.timeout(PATIENCE_S):
-                await self._redis.publish(CHANNEL, CHANGES.dump_json(changes))
+                await self._redis.publish(CHANNEL, CHANGES.dump_json(tuple(changes)))
         except (RedisError, TimeoutError):
             self._rests_until_s = clock() + REST_S
             raise

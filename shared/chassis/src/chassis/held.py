@@ -95,7 +95,7 @@ class Held:
         self.alarms.set(change.key, change.alarm)
         self.under_way.see(stored.document, self._time.last)
         self.calls.want(change.key, stored)
-        self.showing.add({change.key: stored.document})
+        self.showing.add(stored.document)
         if isinstance(stored.document, Parked):
             (self.parked.add if stored.document.open else self.parked.discard)(stored.document.place)
 

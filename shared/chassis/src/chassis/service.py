@@ -3,12 +3,15 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 from contracts.message import Message, Reason
 from contracts.wire import Received
 
 from chassis.decision import Call, Decision, Document, Documents, Input
+
+Shown = Any
+"""What a view shows of one document: small, and nothing that holds the document, for very many may have to wait."""
 
 
 class Decide(Protocol):
@@ -35,7 +38,11 @@ class Gateway(Protocol):
 class View(Protocol):
     """What is shown of the state elsewhere, such as Redis; losing it loses nothing but speed."""
 
-    async def show(self, documents: Sequence[Document], /) -> None: ...
+    def of(self, document: Document, /) -> Shown | None:
+        """What is to be shown of a document that changed; None if nothing."""
+
+    async def show(self, shown: Sequence[Shown], /) -> None:
+        """Show what `of` made of some documents, each as it is now. Where that fails, it comes again later."""
 
 
 class Salvage(Protocol):

@@ -1,18 +1,17 @@
 """What is shown of a partition's documents elsewhere: after the fact, and nothing waits for it."""
 
 import asyncio
-from collections.abc import Mapping
 from contextlib import suppress
 
 from chassis.decision import Document
-from chassis.service import View
+from chassis.service import Shown, View
 from chassis.telemetry import logger
 
 RETRY_S = 1.0
 FINISH_S = 1.0
 """How long a stop waits for what is still to be shown."""
 MOST_DOCUMENTS = 10_000
-"""So many changed documents wait for a view that fails, at the most; the oldest are left out then."""
+"""What is shown of so many documents waits for a view that fails, at the most; that of the oldest is left out then."""
 
 
 class Showing:
@@ -21,17 +20,26 @@ class Showing:
     def __init__(self, view: View | None, partition: int) -> None:
         self._view = view
         self._logger = logger(partition=partition)
-        self._waiting: dict[str, Document] = {}
+        self._waiting: dict[str, Shown] = {}
+        """By the documents' keys, and never the documents: while a view fails they may be very many."""
         self._added = asyncio.Event()
         self._done = asyncio.Event()
         self._done.set()
 
-    def add(self, documents: Mapping[str, Document]) -> None:
-        """These are to be shown as they are now."""
-        if self._view is not None and documents:
-            self._waiting.update(documents)
-            self._added.set()
-            self._done.clear()
+    def add(self, document: Document) -> None:
+        """It is to be shown as it is now."""
+        if self._view is None or (shown := self._of(self._view, document)) is None:
+            return
+        self._waiting[document.key] = shown
+        self._added.set()
+        self._done.clear()
+
+    def _of(self, view: View, document: Document) -> Shown | None:
+        try:
+            return view.of(document)
+        except Exception as bug:  # noqa: BLE001 - a bug in what is shown keeps no partition from deciding
+            self._logger.warning("a document cannot be shown", document=document.key, reason=repr(bug))
+            return None
 
     async def run(self) -> None:
         """Show what is added, until cancelled; what could not be shown is shown later."""

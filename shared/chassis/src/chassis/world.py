@@ -13,7 +13,7 @@ from chassis.entry import Outgoing
 from chassis.inmemory import MemoryFeed, MemoryLog, MemoryStore, MemoryTopics
 from chassis.limits import Limits
 from chassis.partition import Partition
-from chassis.service import Gateway, Service, View
+from chassis.service import Gateway, Service, Shown, View
 from chassis.telemetry import Meters
 from chassis.virtual_time import VirtualClock
 
@@ -104,10 +104,13 @@ class _Outside:
         await self._step("called")
         return answer
 
-    async def show(self, documents: Sequence[Document]) -> None:
+    def of(self, document: Document) -> Shown | None:
+        return self._view.of(document) if self._view else None
+
+    async def show(self, shown: Sequence[Shown]) -> None:
         await self._step("show")
         if self._view:
-            await self._view.show(documents)
+            await self._view.show(shown)
 
 
 class World:
