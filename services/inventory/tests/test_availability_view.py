@@ -154,6 +154,17 @@ async def test_answers_for_every_location_when_none_is_named(availability: Avail
     assert await shown(availability, store) == [("BERLIN", 3), ("LYON", 4)]
 
 
+async def test_makes_the_copy_however_long_the_store_may_lag_behind(
+    process: Callable[..., Availability], store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(view, "LOCK_S", 1)
+    store.holds(lamps(3, version=7))
+    availability = process(settle_s=1.5)
+    await whole(availability, store)
+
+    assert await shown(availability, store, "BERLIN") == [("BERLIN", 3)]
+
+
 async def test_makes_the_copy_of_more_than_one_page(
     availability: Availability, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from math import ceil
 from typing import NamedTuple, TypeVar
 from uuid import uuid4
 
@@ -31,7 +32,7 @@ WRITE_WITHIN_S = 5.0
 REST_S = 5.0
 """For so long a Redis that did not answer is left alone, so that it slows nobody down."""
 LOCK_S = 30
-"""After so long without a sign of life another process may make the copy again."""
+"""After so long without a sign of life, beyond what it waits for the store, another process may make the copy again."""
 PAGE = 1000
 MOST_LEVELS = 10_000
 
@@ -210,7 +211,8 @@ class Availability:
     async def _rebuild(self, reader: Reader) -> None:
         token = uuid4().hex
         try:
-            if not await self._writing.ask(lambda: self._redis.set(f"{PREFIX}:rebuilding", token, nx=True, ex=LOCK_S)):
+            lock, lasts_s = f"{PREFIX}:rebuilding", LOCK_S + ceil(self._settle_s)
+            if not await self._writing.ask(lambda: self._redis.set(lock, token, nx=True, ex=lasts_s)):
                 return
             await asyncio.sleep(self._settle_s)
             last = ""
