@@ -732,6 +732,33 @@ def test_only_what_is_not_answered_is_asked_for_again(scene: Scene) -> None:
 # The document.
 
 
+def test_an_order_is_queued_while_its_payment_or_its_shipment_is_waited_for(scene: Scene) -> None:
+    queued = []
+    scene.place()
+    queued.append(scene.order.is_queued)
+    for model in (PaymentAuthorized, StockReserved, OrderPacked, ShipmentCreated, PaymentCaptured, StockIssued):
+        scene.hear(model)
+        queued.append(scene.order.is_queued)
+    #                 placed, authorized, reserved, packed, shipped, captured, issued
+    assert queued == [True, False, False, True, False, False, False]
+
+
+def test_a_backordered_order_is_queued_until_its_payment_is_authorized(scene: Scene) -> None:
+    backordered(scene)
+    assert scene.order.is_queued
+    scene.hear(PaymentAuthorized)
+    assert not scene.order.is_queued
+
+
+def test_an_order_whose_payment_is_to_be_undone_is_not_queued(scene: Scene) -> None:
+    scene.place()
+    scene.hear(StockRejected)
+    scene.hear(StockReserved)  # too late: it is being undone, and so the payment has to wait for that
+    scene.cancel()
+    assert [(task.step, task.state) for task in scene.order.unanswered()] == [("reserve", "undoing")]
+    assert not scene.order.is_queued
+
+
 def test_an_order_of_two_thousand_lines_is_carried_through(
     stage: Rehearsal, placed: Callable[..., OrderPlaced]
 ) -> None:
