@@ -11,6 +11,7 @@ import httpx
 import pytest
 from chassis.decision import D
 from chassis.http import STREAMED, create_app
+from chassis.inbox import MOST_TAKEN_BYTES
 from chassis.ports import Unavailable
 from chassis.telemetry import Meters
 from chassis.testing import Rehearsal, Shelf
@@ -256,6 +257,21 @@ async def test_a_file_of_any_size_is_taken_in_without_holding_it_or_the_report(
     ]
     assert max(held) < LINES_AT_ONCE
     assert [report._rolled for report in reports] == [True]  # onto the disk
+
+
+async def test_of_long_lines_fewer_are_read_at_once(http: httpx.AsyncClient, shop: Shop, placed: Placed) -> None:
+    """Nothing else is done meanwhile: neither is anything decided, nor is Kafka told that we live."""
+    count, size = 20, MOST_TAKEN_BYTES // 4
+    ahead: list[int] = []
+
+    async def file() -> AsyncIterator[bytes]:
+        for number in range(count):
+            ahead.append(number - len(shop.published))
+            yield json.dumps(json_of(placed(), number=str(number))).encode().ljust(size) + b"\n"
+
+    answer = await http.post("/orders/file", content=file(), headers=NDJSON)
+    assert json.loads(answer.text.splitlines()[-1])["accepted"] == count
+    assert max(ahead) < 4
 
 
 async def test_a_line_without_end_is_refused_and_the_next_one_is_read(

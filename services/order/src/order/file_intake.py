@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterable, AsyncIterator
 from typing import Literal
 
+from chassis.inbox import MOST_TAKEN_BYTES
 from chassis.ports import Publisher, Unavailable
 from contracts.message import Reason
 from contracts.wire import MOST_OPEN_BODY_BYTES, Unreadable
@@ -12,6 +13,8 @@ from pydantic import BaseModel
 from order.validation import read
 
 LINES_AT_ONCE = 100
+"""So many lines are read at once, or fewer that have MOST_TAKEN_BYTES together: meanwhile nothing is decided, and
+Kafka is not told that we live."""
 
 
 class LineReport(BaseModel):
@@ -69,16 +72,17 @@ async def _place(number: int, line: bytes, publisher: Publisher) -> LineReport:
 
 
 async def _batches(chunks: AsyncIterable[bytes]) -> AsyncIterator[list[tuple[int, bytes]]]:
-    """The lines that are not blank, numbered from 1, so many at once."""
+    """The lines that are not blank, numbered from 1, as many as are read at once."""
     batch: list[tuple[int, bytes]] = []
-    number = 0
+    number = size = 0
     async for line in _lines(chunks):
         number += 1
         if line.strip():
             batch.append((number, line))
-        if len(batch) == LINES_AT_ONCE:
+            size += len(line)
+        if len(batch) == LINES_AT_ONCE or size >= MOST_TAKEN_BYTES:
             yield batch
-            batch = []
+            batch, size = [], 0
     if batch:
         yield batch
 
