@@ -259,6 +259,23 @@ def test_another_malformed_order_under_the_same_revision_is_refused(stage: Rehea
         assert type(said) is expected
 
 
+@pytest.mark.parametrize(
+    ("changes", "path", "code"),
+    [({"revision": "2"}, "revision", "int_type"), ({"revision": 2, "total": -1}, "total", "greater_than_equal")],
+)
+def test_a_malformed_placing_of_a_known_order_is_refused_for_what_is_wrong_with_it(
+    stage: Rehearsal, placed: Placed, changes: dict[str, Any], path: str, code: str
+) -> None:
+    stage.take(placed())
+    before = stage.get(Order, ID)
+    message = salvaged(json_of(placed(), **changes))
+    assert message is not None
+    (refused,) = stage.take(message)
+    assert isinstance(refused, PlacementRefused)
+    assert (refused.reason.path, refused.reason.code) == (path, code)
+    assert stage.get(Order, ID) is before
+
+
 @pytest.mark.parametrize("revision", [2, 5])
 def test_an_unknown_order_starts_with_its_first_revision(stage: Rehearsal, placed: Placed, revision: int) -> None:
     (refused,) = stage.take(placed(revision=revision))

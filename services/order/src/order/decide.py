@@ -84,7 +84,9 @@ def why_not_place(order: Order | None, placement: OrderPlaced | MalformedOrder) 
 
 def _place(order: Order | None, placement: OrderPlaced | MalformedOrder, policy: Policy, now: datetime) -> Decision:
     if refusal := why_not_place(order, placement):
-        refused = PlacementRefused(order_id=placement.order_id, revision=placement.revision, reason=refusal)
+        # What cannot be read may have been given another revision than it was to have, and be refused because of that.
+        reason = placement.reasons[0] if isinstance(placement, MalformedOrder) else refusal
+        refused = PlacementRefused(order_id=placement.order_id, revision=placement.revision, reason=reason)
         return Decision(messages=(refused,))
     if order is not None and order.revision == placement.revision:
         return Decision()
