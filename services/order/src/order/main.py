@@ -29,6 +29,7 @@ def main() -> None:
         indexes=(
             Index(Order.kind, (("received_ms", -1), ("id", 1))),
             Index(Order.kind, (("status", 1), ("received_ms", -1), ("id", 1))),
+            Index(Order.kind, (("placed.channel", 1), ("received_ms", -1), ("id", 1))),
             Index(Order.kind, (("placed.customer.id", 1), ("received_ms", -1), ("id", 1))),
             Index(Order.kind, (("unanswered_since_ms", 1), ("id", 1))),
         ),
