@@ -351,6 +351,28 @@ def test_tells_it_also_when_the_order_was_cancelled_before(scene: Scene) -> None
     assert scene.hear(PaymentVoided) == (expected,)
 
 
+def go_to_with_an_undo_under_way(scene: Scene, status: str) -> None:
+    """The first location is short and then has it after all, too late: that it holds it is being undone."""
+    scene.place()
+    scene.hear(StockRejected)
+    scene.hear(StockReserved, attempt=2, location="MAN")
+    scene.hear(PaymentAuthorized)
+    if status == "shipping":
+        scene.hear(OrderPacked)
+    assert scene.hear(StockReserved) == (step(ReleaseStock, location="LON"),)
+    assert scene.order.status == status
+
+
+def test_what_was_not_found_is_told_although_another_undo_was_waited_for(scene: Scene) -> None:
+    go_to_with_an_undo_under_way(scene, "fulfilling")
+    assert scene.cancel() == ()
+    lacking = Pick(location="MAN", lines=(BinQuantity(sku="MUG", quantity=1, bin="A-1"),))
+    assert scene.hear(FulfillmentFailed, not_found=(lacking,)) == ()
+    assert scene.hear(StockReleased) == (step(VoidPayment),)
+    expected = step(ReleaseStock, attempt=2, location="MAN", not_found=(SkuQuantity(sku="MUG", quantity=1),))
+    assert scene.hear(PaymentVoided) == (expected,)
+
+
 def test_undoes_everything_in_reverse_when_the_carrier_refuses(scene: Scene) -> None:
     scene.go_to("shipping")
     assert scene.hear(ShipmentRefused) == (step(CancelFulfillment),)
@@ -618,6 +640,16 @@ def test_a_cancellation_of_an_unknown_order_is_refused_and_leaves_no_trace(scene
 
 
 # Too late to undo.
+
+
+def test_parcels_are_known_although_another_undo_was_waited_for(scene: Scene) -> None:
+    go_to_with_an_undo_under_way(scene, "shipping")
+    assert scene.cancel() == ()
+    assert scene.hear(ShipmentCreated) == ()
+    assert scene.hear(StockReleased) == (step(CancelShipment),)
+    refused, shipped, *_ = scene.hear(ShipmentDispatched, dispatched_at=NOON)
+    assert isinstance(refused, CancellationRefused)
+    assert shipped == OrderShipped(order_id=ID, revision=1, parcels=(PARCEL,))
 
 
 def test_a_parcel_that_has_left_turns_the_order_forward_again_and_refuses_the_cancellation(scene: Scene) -> None:

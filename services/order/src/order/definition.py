@@ -81,7 +81,7 @@ class Refused:
     otherwise: Callable[[Order], tuple[SagaStep, ...]] = lambda _order: ()
     """Who else is asked; if nobody, the step has failed."""
     counts_late: bool = False
-    """Whether it is kept also when the step is being undone already, because other undos say it."""
+    """Whether it is kept also when the order is being undone already, because other undos say it."""
 
 
 @dataclass(frozen=True, slots=True)

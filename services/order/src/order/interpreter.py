@@ -150,9 +150,9 @@ class Turn:
             self.remark = "passed over: it does not answer what was asked"
             return
         self._put(task, "done")
+        self.order = step.done.remember(self.order, answer)
         if self.order.ending is not None:
             return
-        self.order = step.done.remember(self.order, answer)
         if step.refused is not None and step.done.partly(answer):
             self._otherwise(step, step.refused, answer)
         else:
@@ -172,14 +172,12 @@ class Turn:
         self.said.append(step.waits.event(self.order, answer, deadline))
 
     def _refused(self, step: Step, task: Task, answer: SagaStep) -> None:
-        refused = step.refused
-        if task.state == "undoing":
-            if refused is not None and refused.counts_late:
-                self.order = refused.remember(self.order, answer)
-            return
-        self._put(task, "failed")
-        if refused is not None and self.order.ending is None:
+        refused, is_late = step.refused, task.state == "undoing" or self.order.ending is not None
+        if refused is not None and (refused.counts_late or not is_late):
             self.order = refused.remember(self.order, answer)
+        if task.state != "undoing":
+            self._put(task, "failed")
+        if refused is not None and not is_late:
             self._otherwise(step, refused, answer)
 
     def _otherwise(self, step: Step, refused: Refused, answer: SagaStep) -> None:
