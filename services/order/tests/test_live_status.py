@@ -23,7 +23,7 @@ from order import live, view
 from order.api import router
 from order.live import MOST_WAITING, Changes, Live, changes_of
 from order.state import Order
-from order.view import CHANGES, CHANNEL, StatusChange, StatusView, connect
+from order.view import CHANGES, StatusChange, StatusView, channel_of, connect
 from redis.exceptions import RedisError
 
 pytestmark = pytest.mark.integration
@@ -74,6 +74,19 @@ async def test_every_instance_hears_what_any_of_them_tells(redis: Redis, order: 
         assert another.empty()
 
 
+async def test_who_has_another_database_of_the_same_redis_hears_only_his_own_orders(
+    redis: Redis, order: Callable[[], Order]
+) -> None:
+    other = redis.url.removesuffix("/0") + "/1"
+    ours, theirs = StatusChange.of(order()), StatusChange.of(order().but(version=2))
+    hub = Live(redis.url)
+    async with hub.listen() as changes:
+        assert await hub.subscribed(5)
+        await StatusView(other).show([theirs])
+        await StatusView(redis.url).show([ours])
+        assert await changes.get() == ours
+
+
 async def test_what_is_to_be_told_of_an_order_does_not_hold_it(order: Callable[[], Order]) -> None:
     """Of ten thousand orders it may have to wait for Redis."""
     changed = order().but(version=2)
@@ -120,8 +133,9 @@ async def test_what_cannot_be_read_ends_the_live_status_of_nobody(redis: Redis, 
     async with hub.listen(ID) as changes, connect(redis.url) as channel:
         assert await hub.subscribed(5)
         told = CHANGES.dump_json((StatusChange.of(order()),))
-        await channel.publish(CHANNEL, told.replace(b'"reserving"', b'"on_hold"'))  # as a newer version may say
-        await channel.publish(CHANNEL, told)
+        name = channel_of(channel)
+        await channel.publish(name, told.replace(b'"reserving"', b'"on_hold"'))  # as a newer version may say
+        await channel.publish(name, told)
         async with asyncio.timeout(5):
             assert await changes.get() is None
             assert await changes.get() == StatusChange.of(order())

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from redis.exceptions import RedisError
 
 from order.state import Order
-from order.view import CHANGES, CHANNEL, StatusChange, connect
+from order.view import CHANGES, StatusChange, channel_of, connect
 
 EVERY_ORDER = ""
 MOST_WAITING = 1000
@@ -62,7 +62,7 @@ class Live:
         while True:
             try:
                 async with connect(self._redis_url) as redis, redis.pubsub(ignore_subscribe_messages=True) as channel:
-                    await channel.subscribe(CHANNEL)
+                    await channel.subscribe(channel_of(redis))
                     subscribed.set()
                     async for message in channel.listen():
                         self._hear_one(message["data"])

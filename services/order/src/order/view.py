@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 from order.state import Order, Status
 
 CHANNEL = "throughline:order:status"
+"""What the name of the channel begins with; the number of the database follows."""
 PATIENCE_S = 0.5
 """Nothing waits longer for Redis than this."""
 REST_S = 5.0
@@ -73,7 +74,7 @@ class StatusView:
         await asyncio.sleep(self._rests_until_s - clock())
         try:
             async with asyncio.timeout(PATIENCE_S):
-                await self._redis.publish(CHANNEL, CHANGES.dump_json(tuple(changes)))
+                await self._redis.publish(channel_of(self._redis), CHANGES.dump_json(tuple(changes)))
         except (RedisError, TimeoutError):
             self._rests_until_s = clock() + REST_S
             raise
@@ -81,3 +82,8 @@ class StatusView:
 
 def connect(redis_url: str) -> Redis:
     return Redis.from_url(redis_url, socket_timeout=PATIENCE_S, socket_connect_timeout=PATIENCE_S)
+
+
+def channel_of(redis: Redis) -> str:
+    """A channel is of all databases of a Redis: who has one of them is to tell his orders to nobody else."""
+    return f"{CHANNEL}:{redis.connection_pool.connection_kwargs.get('db', 0)}"
