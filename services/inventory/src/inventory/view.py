@@ -7,7 +7,7 @@ throughline:inventory:availability:rebuilding    who is making the copy again
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -34,7 +34,7 @@ REST_S = 5.0
 LOCK_S = 30
 """After so long without a sign of life, beyond what it waits for the store, another process may make the copy again."""
 PAGE = 1000
-MOST_LEVELS = 10_000
+"""So many items are read of the store at once."""
 
 # A level never goes back: a late writer, or a reader of the store that is a second behind, changes nothing.
 WRITE = """
@@ -184,10 +184,11 @@ class Availability:
                 if found is not None:
                     return [_level(line) for line in found]
                 self._make_again(reader)
-        asked: dict[str, object] = {"sku": {"$in": list(skus)}}
         if locations:
-            asked = {"id": {"$in": [Stock.place(location, sku) for location in locations for sku in skus]}}
-        stocks = await reader.find(Stock, asked, limit=MOST_LEVELS)
+            places = [Stock.place(location, sku) for location in locations for sku in skus]
+            stocks = await reader.find(Stock, {"id": {"$in": places}}, limit=len(places))
+        else:
+            stocks = [stock async for page in _pages(reader, {"sku": {"$in": list(skus)}}) for stock in page]
         return [Level(stock.location, stock.sku, stock.available, stock.reserved) for stock in stocks]
 
     async def close(self) -> None:
@@ -215,18 +216,25 @@ class Availability:
             if not await self._writing.ask(lambda: self._redis.set(lock, token, nx=True, ex=lasts_s)):
                 return
             await asyncio.sleep(self._settle_s)
-            last = ""
-            while stocks := await reader.find(Stock, {"id": {"$gt": last}}, limit=PAGE):
+            async for stocks in _pages(reader, {}):
                 if not await self._writing.ask(lambda: self._go_on(keys=[PREFIX], args=[token, LOCK_S])):
                     return
                 await self._writing.ask(partial(self._put, [VersionedLevel.of(stock) for stock in stocks]))
-                last = stocks[-1].id
             await self._writing.ask(lambda: self._finish(keys=[PREFIX], args=[token, self._refresh_ms]))
         except (Unavailable, UnreadableDocument) as failed:
             logger().warning("availability: the copy in Redis is not made again", reason=str(failed))
 
     def _put(self, levels: Iterable[VersionedLevel]) -> Awaitable[object]:
         return self._write(keys=[PREFIX], args=[field for level in levels for field in level])
+
+
+async def _pages(reader: Reader, where: Mapping[str, object]) -> AsyncIterator[list[Stock]]:
+    """Every stock of which this is so, however many they are; the last page has fewer than the others."""
+    page = await reader.find(Stock, where, limit=PAGE)
+    yield page
+    while len(page) == PAGE:
+        page = await reader.find(Stock, {**where, "id": {"$gt": page[-1].id}}, limit=PAGE)
+        yield page
 
 
 def _level(line: str) -> Level:
