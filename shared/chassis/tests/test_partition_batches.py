@@ -368,6 +368,20 @@ async def test_a_parked_order_keeps_a_bounded_number_of_bytes(toys: SimpleNamesp
     assert process.steps.count("claim") == 1
 
 
+async def test_headers_of_a_parked_order_weigh_too(toys: SimpleNamespace, world: World) -> None:
+    """Nothing is in them, and yet MongoDB keeps each of them: nearly a million are more than a document may have."""
+    process = await started(toys, world)
+    sick = toys.orders_on(world, 0, 1)[0]
+    world.send(toys.ask(sick, "bug"))
+    sent = world.send(toys.ask(sick, "later"))
+    world.topics.write([replace(sent, headers=[*sent.headers, *[("", b"")] * 50_000])])
+    await settle()
+    parked = world.saved(toys.counter)[f"parked/0/{sick}"]
+    assert [record.offset for record in parked.records] == [0, 1]
+    assert reason_of(world.topics.all(toys.LETTERS)[-1]) == ("", "parked")
+    assert process.steps.count("claim") == 1
+
+
 async def test_the_alarms_of_a_parked_order_do_not_ring_it_awake(toys: SimpleNamespace, world: World) -> None:
     process = await started(toys, world)
     sick = toys.orders_on(world, 0, 1)[0]

@@ -7,6 +7,7 @@ from contracts.message import Message
 from contracts.wire import Headers, Received
 from pydantic import BaseModel, ConfigDict
 
+from chassis.limits import HEADER_BYTES
 from chassis.stuck import Stuck
 
 MOST_PARKED_RECORDS = 1000
@@ -106,4 +107,5 @@ def _bytes(text: str | None) -> bytes | None:
 
 
 def _size(record: ParkedRecord) -> int:
-    return len(record.key or "") + len(record.value or "") + sum(len(n) + len(v or "") for n, v in record.headers)
+    headers = sum(len(name) + len(value or "") + HEADER_BYTES for name, value in record.headers)
+    return len(record.key or "") + len(record.value or "") + headers
