@@ -10,6 +10,8 @@ from uuid import uuid4
 
 import pytest
 from chassis.alarms import FOR_EVER
+from chassis.archive import Archive
+from chassis.backup import Database
 from chassis.census import questions
 from chassis.decision import Call, Document
 from chassis.entry import Change, Checkpoint, Entry, Fenced, Outgoing, Progress, Recovered
@@ -26,6 +28,7 @@ from oms.fleet import Addresses
 from oms.stack.ports import HOST, free_port
 from pymongo import ReadPreference
 from pymongo.errors import AutoReconnect
+from pymongo.read_concern import ReadConcern
 from pymongo.synchronous.pool import Pool
 
 pytestmark = pytest.mark.integration
@@ -275,10 +278,20 @@ async def test_documents_come_back_as_they_were_without_any_loss(store: MongoSto
 
 
 async def test_documents_are_read_from_the_primary_whatever_the_url_prefers(stack: Addresses) -> None:
-    """What was forgotten in memory is read again and decided on: a secondary may not have the last of it yet."""
-    client = connect(f"{stack.mongo}&readPreference=secondaryPreferred")
-    assert client.get_database("toy")["basket"].read_preference == ReadPreference.PRIMARY
-    assert await client.get_database("toy")["basket"].find_one({}) is None
+    """What was forgotten in memory is read again and decided on: a secondary may not have the last of it yet, and a
+    new primary may not know yet that a majority has it.
+    """
+    prefers = "readPreference=secondaryPreferred&readPreferenceTags=dc:ny&maxStalenessSeconds=120"
+    url = f"{stack.mongo}&{prefers}&readConcernLevel=majority"
+    client = connect(url)
+    store, reader = MongoStore(client, "toy", TOY), MongoReader(client, "toy", TOY)
+    async with Archive(url, "toy", [Basket]) as archive, Database(url, "toy") as backup:
+        for who in (store, reader, archive, backup):
+            basket = who._database["basket"]
+            assert (basket.read_preference, basket.read_concern) == (ReadPreference.PRIMARY, ReadConcern("local"))
+            assert await basket.find_one({}) is None
+    assert store._journal.read_concern == ReadConcern("majority")
+    assert store._journal.read_preference == ReadPreference.PRIMARY
     client.close()
 
 

@@ -159,6 +159,15 @@ def test_says_that_mongodb_can_be_at_no_such_address_and_tells_no_password(told:
     assert "cr@et" not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("option", "why"),
+    [("readPreferenceTags=dc:ny", "cannot be combined with tags"), ("tlsCAFile=/nowhere.pem", "No such file")],
+)
+def test_says_what_a_client_of_mongodb_refuses(option: str, why: str) -> None:
+    with pytest.raises(Unreachable, match=rf"MongoDB cannot be at mongodb://db/\?{option}: .*{why}"):
+        connection.mongo_url(f"mongodb://db/?{option}")
+
+
 def test_a_single_mongod_is_a_host_and_a_port() -> None:
     assert connection.mongo_host("mongo:27017") == "mongo:27017"
     with pytest.raises(Unreachable, match=r"MongoDB cannot be at"):

@@ -9,7 +9,7 @@ from pymongo.errors import PyMongoError
 
 from chassis.decision import Document
 from chassis.kinds import UnreadableDocument, kinds_of, read_document
-from chassis.mongo import connect
+from chassis.mongo import connect, database_of
 from chassis.ports import Unavailable
 from chassis.raw import content_of, place_of
 
@@ -26,7 +26,7 @@ class Archive:
     def __init__(self, url: str, database: str, models: Collection[type[Document]]) -> None:
         self.name = database
         self._client = connect(url)
-        self._database = self._client.get_database(database)
+        self._database = database_of(self._client, database)
         self._models = kinds_of(models)
 
     async def __aenter__(self) -> Self:

@@ -16,11 +16,10 @@ from typing import Any, Self
 
 import bson
 from bson.raw_bson import RawBSONDocument
-from pymongo import WriteConcern
 from pymongo.errors import PyMongoError
 
 from chassis.entry import Checkpoint, Entry, Past, begun_anew
-from chassis.mongo import RESTORING, connect
+from chassis.mongo import RESTORING, connect, database_of
 from chassis.ports import Unavailable
 from chassis.raw import CODEC, Raw, checkpoint_of, entries_of, entry_of, raw_checkpoint, raw_entry
 
@@ -92,9 +91,7 @@ class Database:
 
     def __init__(self, url: str, name: str) -> None:
         self._client = connect(url)
-        self._database = self._client.get_database(
-            name, codec_options=CODEC, write_concern=WriteConcern(w="majority", j=True)
-        )
+        self._database = database_of(self._client, name)
 
     async def __aenter__(self) -> Self:
         return self

@@ -12,8 +12,8 @@ import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 
-from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection
-from pymongo import ASCENDING, DESCENDING, InsertOne, ReturnDocument, UpdateOne, WriteConcern
+from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection, AsyncIOMotorDatabase
+from pymongo import ASCENDING, DESCENDING, InsertOne, ReadPreference, ReturnDocument, UpdateOne, WriteConcern
 from pymongo.errors import (
     BulkWriteError,
     ConnectionFailure,
@@ -72,14 +72,21 @@ DEAD_LETTERS_BY_PLACE = Index(DeadLetter.kind, BY_PLACE)
 
 
 def connect(url: str) -> Client:
-    """A client whose answers can be trusted: reads from the primary, whatever the URL prefers, and times in UTC."""
-    return AsyncIOMotorClient(
-        url,
-        tz_aware=True,
-        tzinfo=UTC,
-        readPreference="primary",
-        serverSelectionTimeoutMS=5000,
-        socketTimeoutMS=20_000,
+    """A client that waits for nothing without end, and whose times are in UTC."""
+    return AsyncIOMotorClient(url, tz_aware=True, tzinfo=UTC, serverSelectionTimeoutMS=5000, socketTimeoutMS=20_000)
+
+
+def database_of(client: Client, name: str) -> AsyncIOMotorDatabase:
+    """A database that can be trusted: what is written stays, and what is read is the primary's newest.
+
+    It is so whatever the URL prefers: a secondary, and what is known to be a majority's, may be behind.
+    """
+    return client.get_database(
+        name,
+        codec_options=CODEC,
+        read_preference=ReadPreference.PRIMARY,  # type: ignore[call-arg] # Motor's stub misspells it
+        read_concern=ReadConcern("local"),
+        write_concern=WriteConcern(w="majority", j=True),
     )
 
 
@@ -98,11 +105,7 @@ class MongoStore:
         self._models = kinds_of(service.documents)
         self._name_incarnation = name_incarnation
         self._indexes = (REPAIRS_BY_NAME, DEAD_LETTERS_BY_PLACE, *service.indexes)
-        self._database = client.get_database(
-            database,
-            codec_options=CODEC,
-            write_concern=WriteConcern(w="majority", j=True),
-        )
+        self._database = database_of(client, database)
         # Of the journal only what can never be rolled back is read. Documents are written from journaled entries only,
         # so that the primary's newest is always good, also while a new primary does not know yet what is majority.
         self._journal = self._database.get_collection("journal", read_concern=ReadConcern("majority"))

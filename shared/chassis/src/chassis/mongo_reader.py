@@ -11,9 +11,9 @@ from pymongo.errors import ConnectionFailure
 from chassis.census import questions
 from chassis.decision import D
 from chassis.kinds import kinds_of, read_as
-from chassis.mongo import Client
+from chassis.mongo import Client, database_of
 from chassis.ports import Unavailable
-from chassis.raw import CODEC, Raw, stored_as
+from chassis.raw import Raw, stored_as
 from chassis.service import Service
 from chassis.stuck import Count
 from chassis.together import Together
@@ -24,7 +24,7 @@ class MongoReader:
 
     def __init__(self, client: Client, database: str, service: Service) -> None:
         self._overdue = service.overdue
-        self._database = client.get_database(database, codec_options=CODEC)
+        self._database = database_of(client, database)
         self._lookups = {kind: Together(partial(self._look_up, kind)) for kind in kinds_of(service.documents)}
 
     async def get(self, model: type[D], id: str) -> D | None:  # noqa: A002 - it is the field's name

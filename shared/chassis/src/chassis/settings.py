@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 from pymongo.uri_parser import parse_uri
 
@@ -28,7 +29,9 @@ def _readable(url: str) -> str:
     if url.startswith("mongodb://"):  # the other kind asks the network, which need not be there yet
         try:
             parse_uri(url)
-        except PyMongoError as error:
+            # A client refuses more: options that do not go together, and files that are not there.
+            MongoClient(url, connect=False).close()
+        except (PyMongoError, OSError) as error:
             raise ValueError(str(error)) from error
     return url
 

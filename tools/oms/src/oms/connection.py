@@ -9,6 +9,7 @@ from typing import Self
 import httpx
 from chassis.brokers import client_options, public_address
 from contracts.topics import SERVICES
+from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 from pymongo.uri_parser import parse_uri
 
@@ -92,8 +93,10 @@ def mongo_host(told: str) -> str:
 
 
 def _of_mongo(url: str) -> str:
-    with _said_of("MongoDB", public_address(url), ValueError, PyMongoError):
+    with _said_of("MongoDB", public_address(url), ValueError, PyMongoError, OSError):
         parse_uri(url, warn=True)
+        # A client refuses more: options that do not go together, and files that are not there.
+        MongoClient(url, connect=False).close()
     return url
 
 
