@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
-from chassis.decision import Call
+from chassis.decision import Call, Decision, Documents, Input
 from chassis.gap import Gap
 from chassis.inmemory import MemoryStore, MemoryTopics
 from chassis.ports import Hole
@@ -214,6 +214,38 @@ async def test_goes_on_with_its_past_where_it_died(story: Restorable) -> None:
 
     assert without_answers(story.heard())[: len(heard) - 1] == without_answers(heard)
     assert story.heard().index("answered yes") < story.heard().index("third")
+
+
+async def test_its_time_goes_on_where_it_died(story: Restorable) -> None:
+    counter = story.world.start(story.counter)
+    story.ask("first")
+    await asyncio.sleep(2)
+    backup = story.backup()
+    for reason in ("call bank", "second"):
+        await asyncio.sleep(600)
+        story.ask(reason)
+    await asyncio.sleep(2)
+    await counter.stop()
+    story.restore(backup)
+    times: list[datetime] = []
+
+    def decide(documents: Documents, message: Input, now: datetime) -> Decision:
+        times.append(now)
+        decided: Decision = story.toys.counter.decide(documents, message, now)
+        return decided
+
+    story.counter = replace(story.counter, decide=decide)
+    story.bank.takes_s = 5
+    process = story.world.start(story.counter)
+    await asyncio.sleep(3)
+    assert process.partition.state == "reliving"
+    process.crash()
+
+    await story.relived()
+
+    assert story.heard() == ("first", "call bank", "answered yes", "second")
+    assert len(times) == 3
+    assert times == sorted(times)
 
 
 async def test_lives_no_past_again_that_it_has_behind_it(story: Restorable) -> None:

@@ -24,6 +24,8 @@ class Reliving:
         self._alarms = alarms
         self._calls = calls
         self._inbox = inbox
+        self._knows_when = False
+        """Whether the time is known at which the past goes on: somebody else may have lived a part of it already."""
 
     @property
     def is_over(self) -> bool:
@@ -39,7 +41,8 @@ class Reliving:
 
     async def take(self, most: int) -> list[Taken]:
         """The next inputs; none if something must come first, which was waited for."""
-        if answers := self._inbox.take((), most, room=0):
+        self._knows_when = self._knows_when or self._find_out_when()
+        if answers := self._inbox.take((), most if self._knows_when else 0, room=0):
             return answers
         moment, call = self._chronicle.moment(), self._calls.next()
         if moment is None or (call is not None and call <= self._time.now()):
@@ -54,6 +57,20 @@ class Reliving:
         if call is not None and call <= self._time.now():
             return []
         return [*self._chronicle.take(min([moment + WITHIN_A_BATCH, *others]), most)]
+
+    def _find_out_when(self) -> bool:
+        """Stand where the past goes on: what was decided last was decided before what comes next, and perhaps long
+        after the backup. Whether that is known.
+        """
+        moment = self._chronicle.moment()
+        if moment is None:
+            return False
+        alarm, call = self._alarms.next(), self._calls.next()
+        if call is not None and call <= self._time.now():
+            call = None  # it was asked for at some time before, which nobody knows
+        self._time.stand(min(when for when in (moment, alarm, call) if when is not None))
+        self._calls.wake()
+        return True
 
     def put_back(self, taken: Sequence[Taken]) -> None:
         """These were taken, and are to be taken again, in smaller portions."""
