@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from chassis.entry import Past
+from chassis.inbox import MOST_TAKEN_BYTES, MOST_WAITING_BYTES
 from chassis.inmemory import Record
 from chassis.past import Chronicle
 from chassis.ports import Hole
@@ -43,9 +44,9 @@ def chronicle(feed: Feed, most: int = 10) -> Chronicle:
     return Chronicle(feed, [*ENDS], Past(NOON, ENDS), {}, most)
 
 
-def record(topic: str, offset: int, ms: int, decided: str = "") -> Record:
+def record(topic: str, offset: int, ms: int, decided: str = "", value: bytes | None = None) -> Record:
     headers = (("ce_time", decided.encode()),)
-    return Record(topic, 0, offset, NOON_MS + ms, None, None, headers)
+    return Record(topic, 0, offset, NOON_MS + ms, None, value, headers)
 
 
 def places(records: Sequence[Received]) -> list[tuple[str, int]]:
@@ -92,6 +93,38 @@ def test_fetches_no_more_than_it_may_hold(feed: Feed) -> None:
     past.take(NOON + timedelta(seconds=1), most=2)
 
     assert "payment.events" not in feed.paused
+
+
+def test_fetches_no_more_bytes_than_it_may_hold(feed: Feed) -> None:
+    past = chronicle(feed, most=1000)
+    past.offer([record("payment.events", 0, 0, value=bytes(MOST_WAITING_BYTES // 2))])
+    assert "payment.events" not in feed.paused
+    past.offer([record("payment.events", 1, 1, value=bytes(MOST_WAITING_BYTES // 2))])
+    assert "payment.events" in feed.paused
+    past.offer([record("shipping.events", 0, 9)])
+
+    for _ in range(2):
+        assert "payment.events" in feed.paused
+        past.take(NOON + timedelta(seconds=1), most=9)
+
+    assert "payment.events" not in feed.paused
+
+
+def test_takes_no_more_bytes_at_once_than_are_decided_on_at_once(feed: Feed) -> None:
+    past = chronicle(feed)
+    large, small = bytes(MOST_TAKEN_BYTES * 2), bytes(MOST_TAKEN_BYTES // 3)
+    past.offer([record("payment.events", offset, offset, value=small) for offset in range(2)])
+    past.offer([record("payment.events", 2, 2, value=large)])
+    past.offer([record("shipping.events", 0, 3)])
+    soon = NOON + timedelta(seconds=1)
+
+    first = past.take(soon, most=9)
+    assert places(first) == [("payment.events", 0), ("payment.events", 1)]
+    past.put_back(first)
+    assert past.take(soon, most=9) == first
+    assert places(past.take(soon, most=9)) == [("payment.events", 2)]
+    assert places(past.take(soon, most=9)) == [("shipping.events", 0)]
+    assert past.is_over
 
 
 def test_is_over_where_the_last_that_was_there_was_no_record(feed: Feed) -> None:

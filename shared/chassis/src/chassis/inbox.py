@@ -26,7 +26,7 @@ def _is_new(taken: Taken) -> bool:
     return not isinstance(taken, AlarmRang | CallAnswered) and BY_NAME[taken.topic].begins
 
 
-def _bytes_of(taken: Taken) -> int:
+def bytes_of(taken: Taken) -> int:
     """What others sent; what is our own is small."""
     if isinstance(taken, AlarmRang | CallAnswered):
         return 0
@@ -54,7 +54,7 @@ class Lane:
         return max(len(self._inputs) / self._most, self._bytes / MOST_WAITING_BYTES)
 
     def add(self, inputs: Sequence[Taken]) -> None:
-        weighed = [(one, _bytes_of(one)) for one in inputs]
+        weighed = [(one, bytes_of(one)) for one in inputs]
         self._inputs.extend(weighed)
         self._bytes += sum([weight for _, weight in weighed])
         if not self._paused and self._fullness() > 1:
@@ -81,7 +81,7 @@ class Lane:
         return taken, left
 
     def put_back(self, taken: Sequence[Taken]) -> None:
-        weighed = [(one, _bytes_of(one)) for one in taken]
+        weighed = [(one, bytes_of(one)) for one in taken]
         self._inputs.extendleft(reversed(weighed))
         self._bytes += sum([weight for _, weight in weighed])
 

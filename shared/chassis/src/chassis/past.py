@@ -5,13 +5,14 @@ once more, and as it came: the records of all topics in the order in which they 
 was, so that what is decided is what was decided then.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from contracts.wire import Received
 
 from chassis.entry import Past
+from chassis.inbox import MOST_TAKEN_BYTES, MOST_WAITING_BYTES, bytes_of
 from chassis.ports import Clock, Feed, Hole
 
 WITHIN_A_BATCH = timedelta(milliseconds=10)
@@ -74,6 +75,8 @@ class Chronicle:
         self._queues: dict[str, deque[Received]] = {
             topic: deque() for topic in topics if positions.get(topic, 0) < past.ends.get(topic, 0)
         }
+        self._bytes: Counter[str] = Counter()
+        """Of each queue."""
         self._paused = set(topics) - self._queues.keys()
         self._feed.pause(self._paused)
 
@@ -89,12 +92,18 @@ class Chronicle:
         topic, end = records[0].topic, self._ends.get(records[0].topic, 0)
         queue = self._queues.get(topic)
         if queue is not None:
-            queue.extend(record for record in records if record.offset < end)
+            ours = [record for record in records if record.offset < end]
+            queue.extend(ours)
+            self._bytes[topic] += sum(map(bytes_of, ours))
             if records[-1].offset >= end and (not queue or queue[-1].offset < end - 1):
                 queue.append(Hole(topic, records[-1].partition, end - 1))
-        if queue is None or len(queue) > self._most or records[-1].offset >= end - 1:
+        if queue is None or self._fullness(topic) > 1 or records[-1].offset >= end - 1:
             self._paused.add(topic)
             self._feed.pause([topic])
+
+    def _fullness(self, topic: str) -> float:
+        """Above 1 where too much of it waits."""
+        return max(len(self._queues[topic]) / self._most, self._bytes[topic] / MOST_WAITING_BYTES)
 
     def moment(self) -> datetime | None:
         """When the next record was written; None until it is known which one that is."""
@@ -106,11 +115,19 @@ class Chronicle:
         return min((queue[0] for queue in self._queues.values()), key=_when)
 
     def take(self, until: datetime, most: int) -> list[Received]:
-        """The next records, as far as it is known which ones they are, that were written until then; at least one."""
+        """The next records, as far as it is known which ones they are, that were written until then; at least one, and
+        of no more bytes than are decided on at once unless it is one.
+        """
         taken: list[Received] = []
+        left = MOST_TAKEN_BYTES
         while len(taken) < most and (moment := self.moment()) is not None and (not taken or moment <= until):
             record = self._next()
+            weight = bytes_of(record)
+            if taken and weight > left:
+                break
             taken.append(self._queues[record.topic].popleft())
+            self._bytes[record.topic] -= weight
+            left -= weight
             self._go_on(record)
         return taken
 
@@ -118,7 +135,7 @@ class Chronicle:
         topic, end = taken.topic, self._ends[taken.topic]
         if taken.offset >= end - 1:
             del self._queues[topic]
-        elif topic in self._paused and len(self._queues[topic]) * 2 <= self._most:
+        elif topic in self._paused and self._fullness(topic) <= 1 / 2:
             queue = self._queues[topic]
             if not queue or queue[-1].offset < end - 1:
                 self._paused.discard(topic)
@@ -128,6 +145,7 @@ class Chronicle:
         """These were taken, and are to be taken again."""
         for record in reversed(records):
             self._queues.setdefault(record.topic, deque()).appendleft(record)
+            self._bytes[record.topic] += bytes_of(record)
 
 
 def _moment_of(record: Received) -> datetime:
