@@ -485,6 +485,21 @@ async def test_a_partition_goes_on_past_a_gap_that_is_accepted(toys: SimpleNames
     assert (answer.by, answer.reason) == ("kim", "looked into it")
 
 
+async def test_what_is_asked_for_right_after_a_gap_was_accepted_is_done(toys: SimpleNamespace, world: World) -> None:
+    """They may be taken at once, so that the partition stands still until both are dealt with."""
+    process = world.start(toys.counter)
+    order_id = toys.orders_on(world, 0, 1)[0]
+    world.send(toys.ask(order_id, "bug"))
+    await settle(1)
+    world.send(PaymentVoided(order_id=order_id, revision=1, attempt=7), source="payment/0@aa", sequence=2)
+    await settle()
+    assert process.partition.state == "gap"
+    ask(world, AcceptGap, topic="payment.events", source="payment/0@aa", first=1, last=1)
+    ask(world, ReleaseParked, place=order_id)
+    await settle()
+    assert [type(answer).__name__ for answer in answers(world)] == ["GapAccepted", "ParkedReleased"]
+
+
 async def test_the_next_gap_is_not_accepted_too(toys: SimpleNamespace, world: World) -> None:
     process = world.start(toys.payer)
     order_id = toys.orders_on(world, 0, 1)[0]

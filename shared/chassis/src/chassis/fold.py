@@ -111,6 +111,8 @@ class Fold:
         for item in read.items:
             if isinstance(item.input, RepairCommand):
                 gap = start.gap if start.stands_still else None
+                if gap is not None and gap.is_passed(folded.progress):
+                    gap = None  # a request before this one accepted it
                 await repairing.carry_out(item.input, item.cause, start.now, gap, folded.progress)
                 self._decided[type(item.input).__name__] += 1
             else:

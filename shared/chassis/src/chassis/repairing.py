@@ -118,7 +118,7 @@ class Repairing:
 
     @staticmethod
     def _accept(request: AcceptGap, gap: Gap | None, progress: Progress) -> tuple[RepairEvent, str]:
-        if gap is None or gap.is_passed(progress):
+        if gap is None:
             raise Refused("partition", "no_gap", "the partition does not stand still")
         if gap.loss != (request.topic, request.source, request.first, request.last):
             raise Refused("", "other_gap", f"this is not where the partition stands still: {gap.text}")
