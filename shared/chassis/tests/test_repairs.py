@@ -437,6 +437,27 @@ async def test_a_record_that_its_topic_does_not_have_any_more_cannot_be_retried(
     assert answer.refusal.code == "gone"
 
 
+async def test_a_request_that_nobody_could_read_is_to_be_asked_for_again(toys: SimpleNamespace, world: World) -> None:
+    """A version that can read it would give it to `decide`, which knows no repairs, and say that it was taken."""
+
+    def salvage(record: Received, _: object) -> Message | None:
+        return ReleaseParked.model_validate_json(record.value or b"")
+
+    old = world.start(toys.payer)
+    asked = ReleaseParked(repair_id="1", service="payment", partition=0, by="kim", reason="looked into", place="shop:1")
+    world.send(asked, headers={"ce_specversion": b"9"})
+    await settle()
+    await old.stop()
+    world.start(replace(toys.payer, salvage=salvage))
+    ask(world, RetryDeadLetter, service="payment", topic=REPAIRS.name, offset=0)
+    ask(world, DropDeadLetter, service="payment", topic=REPAIRS.name, offset=0)
+    await settle()
+    refused, dropped = answers(world)
+    assert isinstance(refused, RepairRefused)
+    assert refused.refusal.code == "ask_again"
+    assert isinstance(dropped, DeadLetterDropped)
+
+
 # Gaps.
 
 

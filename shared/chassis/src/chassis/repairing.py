@@ -18,6 +18,7 @@ from contracts.repair import (
     RepairRefused,
     RetryDeadLetter,
 )
+from contracts.topics import REPAIRS
 
 from chassis.dead_letter import DeadLetter
 from chassis.decision import D, Document, Documents, id_in_partition
@@ -143,6 +144,8 @@ class Repairing:
 
     async def _retry(self, request: RetryDeadLetter, cause: Cause, now: datetime) -> tuple[RepairEvent, str]:
         letter = await self._open_letter(request)
+        if letter.topic == REPAIRS.name:
+            raise Refused("topic", "ask_again", "a request for a repair is not retried: ask again, and drop this")
         try:
             record = await self._log.read(letter.topic, letter.partition, letter.offset)
         except Unavailable as unavailable:
