@@ -447,6 +447,18 @@ async def test_nothing_that_is_stuck_is_read_to_be_counted(reader: MongoReader) 
         assert "FETCH" not in plan
 
 
+async def test_what_is_stuck_is_unavailable_until_its_index_is_built(toy: Toy) -> None:
+    """It may take a while after an upgrade, and HTTP answers by then."""
+    parked = Parked(id="0/1", place="1", partition=0, since=NOON, why="KeyError", reason="")
+    owner = await toy.store.recover(0, "w")
+    await toy.store.checkpoint(through(owner, 1), [change(parked, 1)])
+    await toy.reader._database[Parked.kind].drop_index("stuck")
+    with pytest.raises(Unavailable):
+        [count async for count in toy.reader.stuck()]
+    await toy.store.prepare(PARTITIONS)
+    assert [count async for count in toy.reader.stuck()] == [Count(0, "parked", "KeyError", 1, NOON)]
+
+
 async def test_who_reads_while_mongodb_is_away_hears_that_it_is_unavailable() -> None:
     nobody = AsyncIOMotorClient(HOST, free_port(), serverSelectionTimeoutMS=50)
     reader = MongoReader(nobody, "toy", TOY)

@@ -161,6 +161,13 @@ class MongoStore:
         return {"number": 0, "incarnation": self._name_incarnation(), "progress": raw_progress(Progress())}
 
     async def _create_indexes(self) -> None:
+        for stuck in STUCK:  # first of all: until it is there, nobody is told what is stuck
+            await self._database[stuck.kind].create_index(
+                # All that is asked for: what is counted need not be read. It must be asked for `open`, too, to be so.
+                [(name, ASCENDING) for name in ("body.open", "partition", "body.why", "body.since")],
+                partialFilterExpression=OPEN,
+                name="stuck",
+            )
         for kind in self._models:
             collection = self._database[kind]
             await collection.create_index(
@@ -172,13 +179,6 @@ class MongoStore:
                 await collection.create_index(
                     [("partition", ASCENDING)], partialFilterExpression={flag: True}, name=name
                 )
-        for stuck in STUCK:
-            await self._database[stuck.kind].create_index(
-                # All that is asked for: what is counted need not be read. It must be asked for `open`, too, to be so.
-                [(name, ASCENDING) for name in ("body.open", "partition", "body.why", "body.since")],
-                partialFilterExpression=OPEN,
-                name="stuck",
-            )
         for index in self._indexes:
             fields = [(stored_as(name), direction) for name, direction in index.fields]
             await self._database[index.kind].create_index(fields)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from pymongo.errors import ConnectionFailure
+from pymongo.errors import ConnectionFailure, PyMongoError
 
 from chassis.census import questions
 from chassis.decision import D
@@ -16,6 +16,7 @@ from chassis.ports import Unavailable
 from chassis.raw import Raw, stored_as
 from chassis.service import Service
 from chassis.stuck import Count
+from chassis.telemetry import logger
 from chassis.together import Together
 
 
@@ -69,8 +70,10 @@ class MongoReader:
 def _saying_unavailable() -> Iterator[None]:
     try:
         yield
-    except ConnectionFailure as failure:
-        raise Unavailable("MongoDB does not answer at the moment; try again") from failure
+    except PyMongoError as failure:
+        if not isinstance(failure, ConnectionFailure):  # which would be told by everything else, too
+            logger().warning("MongoDB refuses what it is asked", reason=str(failure))
+        raise Unavailable("MongoDB does not answer that at the moment; try again") from failure
 
 
 def _read(model: type[D], raw: Raw) -> D:
