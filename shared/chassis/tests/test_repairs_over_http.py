@@ -12,6 +12,7 @@ from chassis.entry import Outgoing
 from chassis.gap import Gap
 from chassis.http import create_app
 from chassis.parking import Again, Parked, ParkedRecord
+from chassis.ports import Unread
 from chassis.repair import Repair
 from chassis.repairs_api import repairs_router
 from chassis.stuck import Count
@@ -22,6 +23,8 @@ from contracts.repair import AcceptGap, DropDeadLetter, ReleaseParked, RetryDead
 from contracts.wire import Received
 
 WISH = {"by": "kim", "reason": "fixed in 1.4.1"}
+UNREAD = 7
+"""The offset of a record that stands for a batch."""
 LOSS = {"topic": "payment.events", "source": "payment/2@aa", "first": 3, "last": 4}
 
 
@@ -89,6 +92,8 @@ class Topics:
 
     @staticmethod
     async def read(topic: str, partition: int, offset: int) -> Received | None:
+        if offset == UNREAD:
+            return Again(topic, partition, offset, 1, None, Unread(b"nobody can read the batch"), ())
         return Again(topic, partition, offset, 1, b"web:1", b'{"order_id": "web:1"}', (("ce_type", b"Odd"),))
 
 
@@ -213,6 +218,11 @@ async def test_shows_a_dead_letter_with_what_it_says_unless_that_is_card_data(de
     }
     assert whole["about"] == "web:1"
     assert card["content"] is None
+
+
+async def test_shows_nothing_as_the_content_of_what_nobody_can_read(desk: Desk) -> None:
+    desk.holds(letter(UNREAD, "unreadable"))
+    assert (await desk.get(f"/dead-letters/order.intake/2/{UNREAD}"))["content"] is None
 
 
 async def test_lists_the_dead_letters_of_a_topic_that_wait(desk: Desk) -> None:

@@ -29,7 +29,7 @@ from chassis.decision import id_in_partition
 from chassis.gap import Gap
 from chassis.paging import Paging
 from chassis.parking import Parked
-from chassis.ports import Log, Publisher, Reader, Ward
+from chassis.ports import Log, Publisher, Reader, Unread, Ward
 from chassis.problem import Problem
 from chassis.readable import WaitS, once_readable
 from chassis.repair import Repair
@@ -169,7 +169,8 @@ def _dead_letters(routes: APIRouter, reader: Reader, log: Log, desk: _Desk) -> N
         letter = await desk.find(DeadLetter, f"{topic}/{partition}/{offset}")
         is_card_data = any(reason.code == CARD_NUMBER for reason in letter.reasons)
         record = None if is_card_data else await log.read(topic, partition, offset)
-        return DeadLetterWhole.of(letter, content=Content.of(record) if record else None)
+        content = None if record is None or isinstance(record.value, Unread) else Content.of(record)
+        return DeadLetterWhole.of(letter, content=content)
 
     @routes.post(f"{DEAD_LETTER}/retry", status_code=status.HTTP_202_ACCEPTED)
     async def retry(

@@ -123,7 +123,7 @@ class DeadLetterWhole(DeadLetterShown):
     """The same, with what it says."""
 
     content: Content | None
-    """Absent if it holds card data, or if its topic does not have it any more."""
+    """Absent if it holds card data, if nobody can read it, or if its topic does not have it any more."""
 
 
 class DeadLetterPage(Page):

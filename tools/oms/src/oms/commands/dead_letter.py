@@ -64,7 +64,7 @@ def show(
             SHOWN.print(f"  because {escape(where + reason['message'])} ({reason['code']})", highlight=False)
         content = letter["content"]
         if content is None:
-            SHOWN.print("  it is not shown: it holds card data, or its topic does not have it any more")
+            SHOWN.print("  it is not shown: it holds card data, nobody can read it, or its topic has it no more")
             continue
         for name, value in (("key", content["key"]), *content["headers"], ("value", content["value"])):
             SHOWN.print(f"  {escape(name)}: {escape(str(value))}", highlight=False, soft_wrap=True)
