@@ -90,12 +90,13 @@ async def test_a_call_that_times_out_is_unknown_and_asked_again_with_the_same_ke
     assert process.count("throughline_calls_total") == 3
 
 
+@pytest.mark.parametrize("failure", [ConnectionError("the line is dead"), asyncio.CancelledError()], ids=repr)
 async def test_a_gateway_that_raises_leaves_the_outcome_unknown(
-    toys: SimpleNamespace, world: World, order_id: str
+    toys: SimpleNamespace, world: World, order_id: str, failure: BaseException
 ) -> None:
     async def breaks(call: Call) -> object:
         if call.tries == 0:
-            raise ConnectionError("the line is dead")
+            raise failure
         return "yes"
 
     counter = toys.counter_with(gateway=Bank(breaks))

@@ -110,7 +110,10 @@ class Calls:
             async with asyncio.timeout(self._timeout_s):
                 answer = await self._gateway.perform(call)
             self._meters.calls.labels("answered").inc()
-        except Exception as failure:  # noqa: BLE001 - whatever went wrong, the outcome is unknown
+        except (Exception, asyncio.CancelledError) as failure:  # whatever went wrong, the outcome is unknown
+            ours = asyncio.current_task()
+            if isinstance(failure, asyncio.CancelledError) and ours is not None and ours.cancelling():
+                raise  # it is the call that was cancelled, and not something within the gateway
             reason = f"no answer within {self._timeout_s} s" if isinstance(failure, TimeoutError) else repr(failure)
             self._about(key).warning("outcome unknown", document=key, call=call.id, tries=call.tries, reason=reason)
             self._meters.calls.labels("unknown").inc()
