@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 import pytest
+import structlog
 from aiokafka import TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaTimeoutError
 from chassis.edge import Edge, Running
@@ -61,6 +62,8 @@ class Reader:
 
     offered: list[tuple[int, int]] = field(default_factory=list)
     begins_anew: bool = False
+    bug: Exception | None = None
+    """What it runs into when it is offered records."""
 
     def begin_anew(self) -> None:
         self.begins_anew = True
@@ -70,6 +73,8 @@ class Reader:
     async def run(self) -> None: ...
 
     def offer(self, records: Sequence[Record]) -> None:
+        if self.bug is not None:
+            raise self.bug
         self.offered.extend((record.partition, record.offset) for record in records)
 
 
@@ -220,6 +225,17 @@ async def test_a_hole_before_which_the_feed_was_set_back_meanwhile_is_not_passed
     answer.set()
     await delivering
     assert offered(edge, 0) == [(0, 9)]
+
+
+async def test_records_that_a_bug_keeps_from_their_partition_come_again_and_it_is_told(edge: Edge) -> None:
+    reader = edge._running[0].partition
+    assert isinstance(reader, Reader)
+    reader.bug = RuntimeError("a bug in taking in")
+    with structlog.testing.capture_logs() as lines:
+        await edge._deliver(batch((0, 10), (1, 6)))
+    assert begin_anew(edge) == [True, False]
+    assert offered(edge, 1) == [(1, 6)]
+    assert [(line["log_level"], line["exc_info"]) for line in lines] == [("critical", reader.bug)]
 
 
 async def test_a_topic_that_older_instances_do_not_read_makes_nobody_an_owner(

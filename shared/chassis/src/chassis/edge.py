@@ -145,10 +145,14 @@ class Edge(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no
 
     @staticmethod
     async def _hand_over(serving: Running, where: TopicPartition, records: Sequence[Received], first: int) -> None:
-        if await serving.feed.reach(where, first, records[-1].offset + 1):
-            serving.partition.offer(records)
-        else:
-            serving.partition.begin_anew()  # from its journal, which finds out what is missing
+        try:
+            if await serving.feed.reach(where, first, records[-1].offset + 1):
+                serving.partition.offer(records)
+                return
+        except Exception as bug:  # noqa: BLE001 - FastStream would drop it without a word, and the records with it
+            told = logger(partition=where.partition)
+            told.critical("records were not taken in; they come again", topic=where.topic, exc_info=bug)
+        serving.partition.begin_anew()  # from its journal, which finds out what is missing
 
     async def _position(self, where: TopicPartition) -> int | None:
         """The offset that is fetched next; None if the partition is not ours any more."""
