@@ -97,6 +97,13 @@ async def test_a_producer_whose_sequence_is_lost_is_replaced(
         assert good.sent == 1
 
 
+async def test_who_connects_once_more_keeps_the_producer_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = connecting_to(Producer(), monkeypatch)
+    log._producer = first = Producer()
+    await log.start(4)
+    assert log._producer is first
+
+
 async def test_the_partitions_that_every_topic_has_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     assert await counted(Client(ALL), monkeypatch) == 4
 

@@ -23,7 +23,7 @@ from chassis.batches import forgive
 from chassis.brokers import client_options
 from chassis.feed import KafkaFeed, PatientConsumer
 from chassis.partition import Partition
-from chassis.ports import Feed, Hole
+from chassis.ports import Feed, Hole, Unavailable
 from chassis.settings import ChassisSettings
 from chassis.telemetry import Meters, logger
 
@@ -97,11 +97,16 @@ class Edge(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no
         self._subscriber(self._deliver)
 
     async def start(self) -> None:
+        """Join the group, and wait for our share. Raises Unavailable when Kafka is not there, or refuses."""
         await self._broker.connect()  # which says how consumers are made
         kafka = self._broker.config.broker_config
         options = cast("partial[AIOKafkaConsumer]", kafka.builder).keywords | self._client_options
         kafka.builder = partial(PatientConsumer, before_poll=self._pass_holes, **options)
-        await self._broker.start()
+        try:
+            await self._broker.start()
+        except KafkaError as failure:
+            await self._broker.stop()
+            raise Unavailable(f"Kafka: {failure}") from failure
 
     async def stop(self) -> None:
         """Finish what is begun, then leave the group."""

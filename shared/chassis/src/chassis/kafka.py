@@ -72,9 +72,11 @@ class KafkaLog:
         return counts[TOPICS[0].name]
 
     async def start(self, partitions: int) -> None:
-        """Connect, to topics that have so many partitions. Raises Unavailable when Kafka is not there."""
+        """Connect, unless that was done, to topics that have so many partitions. Raises Unavailable when Kafka is not
+        there.
+        """
         try:
-            self._producer = await self._connect()
+            self._producer = self._producer or await self._connect()
         except KafkaError as failure:
             raise Unavailable(f"Kafka at {public_address(self._brokers)}: {failure}") from failure
         self._partitions = partitions

@@ -152,8 +152,7 @@ async def _serving(
     http = asyncio.create_task(server.serve([listener]), name="http")
     http.add_done_callback(lambda _: asked_to_stop.set())
     try:
-        if await _connected(store, log, asked_to_stop):
-            await edge.start()
+        if await _connected(store, log, edge, asked_to_stop):
             yield listener.getsockname()[1]
             await edge.stop()
         else:
@@ -199,13 +198,14 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def _connected(store: MongoStore, log: KafkaLog, asked_to_stop: asyncio.Event) -> bool:
+async def _connected(store: MongoStore, log: KafkaLog, edge: Edge, asked_to_stop: asyncio.Event) -> bool:
     """Wait until MongoDB and Kafka are there, saying what is missing; False when asked to stop before that."""
     while not asked_to_stop.is_set():
         try:
             partitions = await log.count_partitions()
             await store.prepare(partitions)
             await log.start(partitions)
+            await edge.start()
         except Unavailable as missing:
             logger().warning("waiting for what we depend on", reason=str(missing))
             with contextlib.suppress(TimeoutError):
