@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 from uuid import uuid4
@@ -9,7 +10,7 @@ from uuid import uuid4
 import pytest
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
+from aiokafka.errors import InvalidTimestampError, KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
 from aiokafka.partitioner import DefaultPartitioner, murmur2
 from aiokafka.producer.message_accumulator import BatchBuilder
 from chassis.entry import Outgoing
@@ -104,6 +105,25 @@ async def test_a_refused_record_takes_nothing_after_it_along_and_the_next_try_go
     await log.publish([Outgoing(topic, 0, b"k", b"again", []), after])
     found = (await read(stack, topic, 2))[0]
     assert [r.value for r in found] == [b"again", b"after"]
+
+
+async def test_what_is_said_by_a_clock_that_is_hours_ahead_is_refused_until_that_is_right(
+    log: KafkaLog, stack: Addresses, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So a partition that decides by such a clock gets no further than one batch."""
+    record = Outgoing(topic, 0, b"k", b"late", [])
+    append = BatchBuilder.append
+
+    def append_ahead(builder: BatchBuilder, *, timestamp: int | None, **content: object) -> object:
+        assert timestamp is None
+        return append(builder, timestamp=int((time.time() + 2 * 3600) * 1000), **content)
+
+    with monkeypatch.context() as ahead:
+        ahead.setattr(BatchBuilder, "append", append_ahead)
+        with pytest.raises(InvalidTimestampError):
+            await log.publish([record])
+    await log.publish([record])
+    assert [r.value for r in (await read(stack, topic, 1))[0]] == [b"late"]
 
 
 async def test_many_publish_at_once_and_one_failure_is_nobody_elses(
