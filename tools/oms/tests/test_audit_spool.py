@@ -1,7 +1,12 @@
+import errno
+
 import pytest
+from oms import auditing
 from oms.audit import spool as spooling
 from oms.audit.spool import Spool
+from oms.cli import app
 from oms.log import Record
+from typer.testing import CliRunner
 
 
 def record(topic: str, offset: int, body: bytes | None = b"{}") -> Record:
@@ -34,3 +39,18 @@ def test_gives_nothing_back_when_it_was_given_nothing() -> None:
 
     assert list(spool.orders()) == []
     spool.close()
+
+
+@pytest.mark.usefixtures("log_levels_stay")
+def test_an_audit_without_room_for_its_files_says_so_and_not_that_something_is_off(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def audit(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(auditing, "audit", audit)
+
+    done = CliRunner().invoke(app, ["audit", "--log-only", "--brokers", "kafka:1"])
+
+    assert done.exit_code == 2
+    assert done.stderr.strip() == "error: [Errno 28] No space left on device"

@@ -1,4 +1,5 @@
 import asyncio
+import errno
 import hashlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -6,6 +7,7 @@ from pathlib import Path
 import pytest
 from oms.stack import artifacts
 from oms.stack.artifacts import ChecksumError, DownloadError, Jar, PlatformError, cache_dir, fetch, maven_repository
+from oms.stack.errors import StackError
 from oms.stack.ports import HOST, free_port
 
 CONTENT = b"a jar" * 1000
@@ -76,6 +78,17 @@ async def test_an_interrupted_download_leaves_nothing(repository: Repository, tm
     with pytest.raises(asyncio.CancelledError):
         await download
     assert content(tmp_path) == {}
+
+
+@pytest.mark.usefixtures("repository")
+async def test_says_that_there_is_no_room_for_what_it_fetches(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def write_whole(path: Path, _content: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(artifacts, "write_whole", write_whole)
+
+    with pytest.raises(StackError, match=rf"No space left on device: .*{JAR.file_name}"):
+        await fetch([JAR], tmp_path)
 
 
 def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
 import asyncio
+import errno
 import signal
 import socket
 import subprocess
@@ -10,9 +11,12 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from motor.motor_asyncio import AsyncIOMotorClient
+from oms.stack.errors import StackError
 from oms.stack.local import LocalStack, Ports
+from oms.stack.mongo import ReplicaSet
 from oms.stack.ports import HOST, PortTakenError
 from oms.stack.process import ProcessId, until
+from oms.stack.redis import Redis as Engine
 from pymongo import WriteConcern
 from redis.asyncio import Redis
 
@@ -44,6 +48,22 @@ async def test_starts_nothing_when_a_port_is_taken(taken_port: int) -> None:
     with pytest.raises(PortTakenError, match=rf"{taken_port} for MongoDB[\s\S]*--mongo-port"):
         await stack.start()
     assert stack.children == []
+
+
+async def test_says_that_there_is_no_room_for_its_data_and_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async def start(_self: object, *_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setenv("THROUGHLINE_CACHE", str(tmp_path))
+    monkeypatch.setattr(LocalStack, "_start_kafka", start)
+    monkeypatch.setattr(ReplicaSet, "start", start)
+    monkeypatch.setattr(Engine, "start", start)
+
+    with pytest.raises(StackError, match="No space left on device"):
+        await LocalStack(Ports.free()).start()
+    assert list((tmp_path / "stacks").iterdir()) == []
 
 
 def exists(path: Path) -> bool:

@@ -28,7 +28,7 @@ def audit(
     replaying every order gives what is on the log; and the databases say the same. What is found is looked for a second
     time, so that a system at work is not blamed for what is just on its way. Ends with status 1 if anything is off.
     """
-    with said_plainly(connection.Unreachable, NoLog):
+    with said_plainly(connection.Unreachable, NoLog, OSError):
         where = connection.brokers(brokers), None if log_only else connection.mongo_url(mongo)
         verdict = asyncio.run(find_out(*where))
     if as_json:

@@ -52,7 +52,7 @@ def bench(
     Kafka, MongoDB, the five services and this command share the machine: nothing else should run on it. What is
     compared takes turns, again and again; each figure is the median, with the least and the most.
     """
-    with said_plainly(StackError, Unreachable, Stalled, Missold, NoOrders), NOTES.status("starting") as status:
+    with said_plainly(StackError, Unreachable, Stalled, Missold, NoOrders, OSError), NOTES.status("starting") as status:
 
         def say(said: str) -> None:
             """On a terminal in the one line that says what is going on; in a log, each on its own."""

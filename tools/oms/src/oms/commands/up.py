@@ -62,7 +62,7 @@ def up(
 
     Settings of the services are read from the environment (their READMEs list them). `oms down` stops everything.
     """
-    with said_plainly(StackError, Unreachable):
+    with said_plainly(StackError, Unreachable, OSError):
         named = [brokers, mongo, redis]
         if any(named) and not all(named):
             raise StackError("--brokers, --mongo and --redis go together: name all three, or none to start them here")
