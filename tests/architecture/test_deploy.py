@@ -88,6 +88,14 @@ def test_oms_may_write_its_backups_in_compose() -> None:
     assert "\nRUN mkdir backups\n" in (ROOT / "deploy" / "Dockerfile").read_text().partition(" AS oms\n")[2]
 
 
+def test_compose_is_told_the_number_of_partitions_once_and_not_by_every_later_command() -> None:
+    """A default in its place would be refused as another number than that of the topics that are there."""
+    setup = COMPOSE["setup"]
+    assert "--partitions" not in setup["command"]
+    assert setup["environment"]["PARTITIONS"] == "${PARTITIONS:-}"
+    assert setup["environment"].items() - COMPOSE["oms"]["environment"].items() == {("PARTITIONS", "${PARTITIONS:-}")}
+
+
 @pytest.mark.parametrize("engine", ["kafka", "mongo"])
 def test_compose_pins_what_keeps_the_data_to_a_minor_version(engine: str) -> None:
     assert re.search(r":\d+\.\d+", COMPOSE[engine]["image"])

@@ -3,7 +3,10 @@
 import pytest
 from chassis.outbox import LARGEST_RECORD_BYTES
 from contracts.topics import TOPICS
-from oms.setup import OURS, _new_topics
+from oms import setup
+from oms.cli import app
+from oms.setup import OURS, Created, _new_topics
+from typer.testing import CliRunner
 
 KAFKAS_LARGEST_RECORD = 1_048_588
 DEAD_LETTERS = {topic.dead_letter for topic in TOPICS if topic.readers}
@@ -43,3 +46,20 @@ def test_what_a_service_says_and_dead_letters_may_be_larger_than_what_others_may
     assert {largest[name] for name in set(largest) - OPEN} == {str(LARGEST_RECORD_BYTES)}
     assert largest.keys() - OPEN >= DEAD_LETTERS
     assert LARGEST_RECORD_BYTES > KAFKAS_LARGEST_RECORD
+
+
+@pytest.mark.parametrize(("variable", "partitions"), [(None, None), ("", None), ("1", 1)])
+def test_the_environment_may_say_how_many_partitions_and_says_nothing_by_an_empty_variable(
+    monkeypatch: pytest.MonkeyPatch, variable: str | None, partitions: int | None
+) -> None:
+    asked: list[int | None] = []
+
+    async def create_topics(_brokers: str, partitions: int | None, _replicas: int) -> Created:
+        asked.append(partitions)
+        return Created([], [])
+
+    monkeypatch.setattr(setup, "create_topics", create_topics)
+
+    done = CliRunner(env={"PARTITIONS": variable}).invoke(app, ["setup", "--brokers", "kafka:1"])
+
+    assert (done.exit_code, asked) == (0, [partitions])

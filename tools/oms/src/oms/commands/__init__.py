@@ -53,13 +53,13 @@ AnOrder = Annotated[
 ]
 
 
-def partitions_option(by_default: str = "") -> Any:  # noqa: ANN401 - typer says no more
+def partitions_option(by_default: str = "", variable: str | None = None) -> Any:  # noqa: ANN401 - typer says no more
     """How many partitions topics have, with what is to be said of the default where it is no number."""
     help_ = (
         "Partitions of every topic: so many instances of a service can share its work, and where processors are few "
         f"each costs latency. Chosen once, it cannot be changed later. {by_default}"
     )
-    return typer.Option(min=1, max=1024, help=help_.strip())
+    return typer.Option(envvar=variable, min=1, max=1024, help=help_.strip())
 
 
 Partitions = Annotated[int, partitions_option()]

@@ -16,7 +16,8 @@ def setup(
     *,
     brokers: Brokers = None,
     partitions: Annotated[
-        int | None, partitions_option(f"By default as many as the topics that are there have, or {PARTITIONS}.")
+        int | None,
+        partitions_option(f"By default as many as the topics that are there have, or {PARTITIONS}.", "PARTITIONS"),
     ] = None,
     replicas: Annotated[int, typer.Option(min=1, max=16, help="Replicas of every partition.")] = 1,
     mongo_host: Annotated[
