@@ -50,8 +50,12 @@ async def sent_of(text: bytes, model: type[Message] = OrderPlaced) -> tuple[list
     return post.sent, bad, tally
 
 
-def completed(order_id: str) -> OrderCompleted:
-    return OrderCompleted(order_id=order_id, revision=1, captured=1, currency="GBP")
+def completed(order_id: str, revision: int = 1) -> OrderCompleted:
+    return OrderCompleted(order_id=order_id, revision=revision, captured=1, currency="GBP")
+
+
+def dead_letter(letter: Letter) -> Record:
+    return Record("order.intake.dead-letter", 0, 0, 0, letter.key, letter.value, letter.headers)
 
 
 async def test_sends_each_line_as_it_came_by_the_key_of_its_order() -> None:
@@ -169,10 +173,41 @@ async def test_takes_a_refused_placing_for_the_end_only_of_an_order_that_is_not_
     assert under_way.states == {"validated": 1}
 
 
+@pytest.mark.parametrize("again", [b"", b', "revision": 1'], ids=["the first again", "the first again by its number"])
+async def test_what_becomes_of_an_earlier_placing_is_not_what_becomes_of_the_newest(pen: Write, again: bytes) -> None:
+    first, second = AN_ORDER[:-1] + again + b"}", b'{"channel": "web", "number": "1", "revision": 2}'
+    letters, _, tally = await sent_of(b"\n".join([first, second, first]))
+
+    assert not tally.see(pen(completed("web:1")).record)
+    assert not tally.see(dead_letter(letters[0]))
+    assert tally.states == {"placed": 1}
+    assert tally.see(pen(completed("web:1", revision=2)).record)
+    assert tally.states == {"completed": 1}
+
+
+async def test_an_order_that_came_to_an_end_is_under_way_again_when_it_is_placed_anew(pen: Write) -> None:
+    _, _, tally = await sent_of(AN_ORDER)
+    tally.see(pen(completed("web:1")).record)
+
+    tally.placed(Line(2, b"", {"channel": "web", "number": "1", "revision": 2}), "m-2")
+
+    assert tally.open == ["web:1"]
+    assert not tally.afresh().see(pen(completed("web:1")).record)
+
+
+@pytest.mark.parametrize("revision", ["2", 0, 2_000_000, None, True])
+async def test_what_is_no_revision_is_taken_for_the_first_as_the_order_service_does(
+    pen: Write, revision: object
+) -> None:
+    _, _, tally = await sent_of(json.dumps({"channel": "web", "number": "1", "revision": revision}).encode())
+
+    assert tally.see(pen(completed("web:1")).record)
+
+
 async def test_knows_an_order_that_became_a_dead_letter_by_its_message() -> None:
     [letter], _, tally = await sent_of(b'{"lines": []}')
 
-    assert tally.see(Record("order.intake.dead-letter", 0, 0, 0, None, letter.value, letter.headers))
+    assert tally.see(dead_letter(letter))
     assert tally.states == {"dead letter": 1}
     assert tally.open == []
 

@@ -5,6 +5,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from contracts.message import Revision
+from pydantic import TypeAdapter, ValidationError
+
+REVISION = TypeAdapter[int](Revision)
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -24,6 +29,14 @@ class Line:
         if isinstance(channel, str) and isinstance(number, str):
             return f"{channel}:{number}"
         return order_id if isinstance(order_id, str) else None
+
+    @property
+    def revision(self) -> int:
+        """Which placing of the order it is; what is none the order service takes for the first."""
+        try:
+            return REVISION.validate_python(self.fields.get("revision", 1), strict=True)
+        except ValidationError:
+            return 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,38 +36,46 @@ DEAD_LETTERS = TOPIC_OF[OrderPlaced].dead_letter
 
 @dataclass(slots=True)
 class Tally:
-    """Where each of the orders that were placed stands, as its events say."""
+    """Where each of the orders that were placed stands, as the events of its newest placing say."""
 
     state: dict[str, str] = field(default_factory=dict)
     """By order, or by message where a line does not say which order it is."""
-    sent: dict[str, str] = field(default_factory=dict)
-    """By id of the message, the order."""
+    sent: dict[str, tuple[str, int]] = field(default_factory=dict)
+    """By id of the message, the order and which placing of it."""
+    newest: dict[str, int] = field(default_factory=dict)
+    """By order, the highest revision that was placed."""
     _heard: dict[tuple[str, int, str], int] = field(default_factory=dict)
     """By topic partition and source, the last number that was heard."""
 
     def placed(self, line: Line, message_id: str) -> None:
-        order = line.order_id or message_id
-        self.sent[message_id] = order
-        self.state.setdefault(order, "placed")
+        order, revision = line.order_id or message_id, line.revision
+        self.sent[message_id] = order, revision
+        if revision > self.newest.get(order, 0):
+            self.state[order] = "placed"
+            self.newest[order] = revision
 
     def see(self, record: Record) -> bool:
         """Take in a record of the order's events or of the dead letters; true if it was news of one of our orders."""
         if record.topic not in BY_NAME:
-            order = self.sent.get(dict(record.headers).get("ce_id", b"").decode(errors="replace"))
-            return order is not None and self._is_now(order, "dead letter")
+            order, revision = self.sent.get(dict(record.headers).get("ce_id", b"").decode(errors="replace"), ("", 0))
+            return self._is_followed(order, revision) and self._is_now(order, "dead letter")
         if self._is_echo(record):
             return False
         try:
             message = decode(record).message
         except Unreadable:
             return False
-        if not isinstance(message, OrderEvent) or message.order_id not in self.state:
+        if not isinstance(message, OrderEvent) or not self._is_followed(message.order_id, message.revision):
             return False
         if isinstance(message, PlacementRefused):
             # The order that was there before goes on as it was; if it has nothing to say, this is the end of ours.
             return self.state[message.order_id] == "placed" and self._is_now(message.order_id, "refused")
         state = STATE_AFTER.get(type(message))
         return state is not None and self._is_now(message.order_id, state)
+
+    def _is_followed(self, order: str, revision: int) -> bool:
+        """Whether it is one of our orders, and no placing of it that a newer one took the place of."""
+        return order in self.state and revision >= self.newest.get(order, revision)
 
     def _is_echo(self, record: Record) -> bool:
         """Whether it was heard before: what is published again may come after what was said later."""
@@ -83,7 +91,7 @@ class Tally:
 
     def afresh(self) -> "Tally":
         """The same tally for who reads everything from the beginning."""
-        return Tally(self.state, self.sent)
+        return Tally(self.state, self.sent, self.newest)
 
     def _is_now(self, order: str, state: str) -> bool:
         self.state[order] = state
