@@ -2,6 +2,7 @@ import asyncio
 import json
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from threading import Timer
 from typing import Any
@@ -210,6 +211,14 @@ async def test_knows_an_order_that_became_a_dead_letter_by_its_message() -> None
     assert tally.see(dead_letter(letter))
     assert tally.states == {"dead letter": 1}
     assert tally.open == []
+
+
+async def test_a_strangers_dead_letter_with_a_header_without_a_value_is_passed_over() -> None:
+    [letter], _, tally = await sent_of(AN_ORDER)
+    nameless = [("ce_id", None)]
+
+    assert not tally.see(replace(dead_letter(letter), headers=nameless))  # type: ignore[arg-type] # Kafka lets null be
+    assert tally.open == ["web:1"]
 
 
 async def test_a_line_whose_id_is_no_text_is_named_and_the_others_are_sent() -> None:

@@ -57,7 +57,8 @@ class Tally:
     def see(self, record: Record) -> bool:
         """Take in a record of the order's events or of the dead letters; true if it was news of one of our orders."""
         if record.topic not in BY_NAME:
-            order, revision = self.sent.get(dict(record.headers).get("ce_id", b"").decode(errors="replace"), ("", 0))
+            message_id = (dict(record.headers).get("ce_id") or b"").decode(errors="replace")
+            order, revision = self.sent.get(message_id, ("", 0))
             return self._is_followed(order, revision) and self._is_now(order, "dead letter")
         if self._is_echo(record):
             return False

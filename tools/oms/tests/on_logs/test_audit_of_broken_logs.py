@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from chassis.kafka import home_of
 from contracts.fulfillment import OrderPacked
-from contracts.inventory import ReceiveStock, StockReceived, StockReleased, StockReserved
+from contracts.inventory import ReceiveStock, ReserveStock, StockReceived, StockReleased, StockReserved
 from contracts.message import Message
 from contracts.order import (
     CancelOrder,
@@ -285,6 +285,14 @@ async def test_finds_a_stranger_on_a_topic_that_one_service_writes(whole: Stage,
     packed = record_of(whole, OrderPacked, "web:1")
     headers = {**dict(packed.headers), "ce_source": b"somebody"}
     stranger = replace(packed, offset=99, headers=tuple(headers.items()))
+
+    assert stranger.place in checks([*whole.log, stranger])["messages"]
+
+
+async def test_finds_a_stranger_who_writes_a_header_without_a_value(whole: Stage, checks: Checks) -> None:
+    reserve = record_of(whole, ReserveStock, "web:1")
+    headers: dict[str, bytes | None] = {**dict(reserve.headers), "ce_source": b"somebody", "ce_correlationid": None}
+    stranger = replace(reserve, offset=99, headers=tuple(headers.items()))  # type: ignore[arg-type] # Kafka lets null be
 
     assert stranger.place in checks([*whole.log, stranger])["messages"]
 

@@ -125,7 +125,8 @@ class Auditor:
             self._spool.add((record.key or b"").decode(errors="replace"), record)
         elif topic.owner == SERVICE:
             # A command to a stock book has the key of the book; which order it is for, it says beside that.
-            self._spool.add(dict(record.headers).get("ce_correlationid", b"").decode(errors="replace"), record)
+            order_id = (dict(record.headers).get("ce_correlationid") or b"").decode(errors="replace")
+            self._spool.add(order_id, record)
         elif (message := self._read(record)) is not None:
             self._books.take(message)
             self._movements.take(message)
