@@ -5,10 +5,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from contracts.topics import PARTITIONS, SERVICES
+from aiokafka.errors import KafkaError
+from contracts.topics import SERVICES
 
 from oms.fleet import HTTP_PORT, Addresses, Fleet
-from oms.setup import create_topics
+from oms.setup import OtherPartitions, create_topics
 from oms.stack import artifacts
 from oms.stack.errors import StackError
 from oms.stack.local import LocalStack, Ports
@@ -28,7 +29,8 @@ class Plan:
     scale: Mapping[str, int] | None = None
     engines: Addresses | None = None
     """Engines that run elsewhere; None starts the local ones."""
-    partitions: int = PARTITIONS
+    partitions: int | None = None
+    """None makes as many as the topics that are there have, or as `oms setup` does by default."""
     settings: Mapping[str, str] | None = None
     """Environment variables for every service."""
     breakable: bool = False
@@ -108,7 +110,10 @@ async def start_detached(plan: Plan, say: Say) -> RunningStack:
 async def _fleet(
     plan: Plan, addresses: Addresses, directory: Path, say: Say, *, brokers: Mapping[str, str], detached: bool
 ) -> Fleet:
-    await create_topics(addresses.kafka, plan.partitions)
+    try:
+        await create_topics(addresses.kafka, plan.partitions)
+    except (OtherPartitions, KafkaError) as refusal:
+        raise StackError(str(refusal)) from refusal
     fleet = Fleet(
         addresses,
         directory / "logs",

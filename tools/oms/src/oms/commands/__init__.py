@@ -10,6 +10,7 @@ from typing import Annotated, Any, TextIO
 
 import typer
 from contracts.message import OrderId
+from contracts.topics import PARTITIONS
 from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 from rich.markup import escape
@@ -63,6 +64,7 @@ def partitions_option(by_default: str = "", variable: str | None = None) -> Any:
 
 
 Partitions = Annotated[int, partitions_option()]
+AS_THERE_ARE = f"By default as many as the topics that are there have, or {PARTITIONS}."
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

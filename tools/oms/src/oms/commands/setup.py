@@ -5,20 +5,16 @@ from typing import Annotated
 
 import typer
 from aiokafka.errors import KafkaError
-from contracts.topics import PARTITIONS
 
 from oms import connection
 from oms import setup as making
-from oms.commands import NOTES, Brokers, Json, partitions_option, print_json, said_plainly
+from oms.commands import AS_THERE_ARE, NOTES, Brokers, Json, partitions_option, print_json, said_plainly
 
 
 def setup(
     *,
     brokers: Brokers = None,
-    partitions: Annotated[
-        int | None,
-        partitions_option(f"By default as many as the topics that are there have, or {PARTITIONS}.", "PARTITIONS"),
-    ] = None,
+    partitions: Annotated[int | None, partitions_option(AS_THERE_ARE, "PARTITIONS")] = None,
     replicas: Annotated[int, typer.Option(min=1, max=16, help="Replicas of every partition.")] = 1,
     mongo_host: Annotated[
         str | None, typer.Option(help="A single mongod, HOST:PORT, to make a replica set of, where it is none yet.")

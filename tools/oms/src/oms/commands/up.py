@@ -8,12 +8,12 @@ import httpx
 import psutil
 import typer
 from chassis.brokers import public_address
-from contracts.topics import PARTITIONS, SERVICES
+from contracts.topics import SERVICES
 from rich.markup import escape
 from rich.table import Table
 
 from oms import connection
-from oms.commands import NOTES, SHOWN, Json, Partitions, print_json, said_plainly
+from oms.commands import AS_THERE_ARE, NOTES, SHOWN, Json, partitions_option, print_json, said_plainly
 from oms.commands.repairs import moment, show_list
 from oms.connection import Unreachable
 from oms.desk import Declined, Desk, Shown
@@ -45,7 +45,7 @@ def up(
     brokers: Annotated[str | None, typer.Option(help="Use this Kafka; needs --mongo and --redis, too.")] = None,
     mongo: Annotated[str | None, typer.Option(help="Use this MongoDB (a replica set).")] = None,
     redis: Annotated[str | None, typer.Option(help="Use this Redis.")] = None,
-    partitions: Partitions = PARTITIONS,
+    partitions: Annotated[int | None, partitions_option(AS_THERE_ARE)] = None,
     kafka_port: Annotated[int, _port("THROUGHLINE_KAFKA_PORT", "Kafka's port; 0: any.")] = 19092,
     mongo_port: Annotated[int, _port("THROUGHLINE_MONGO_PORT", "MongoDB's port; 0: any.")] = 19017,
     redis_port: Annotated[int, _port("THROUGHLINE_REDIS_PORT", "Redis's port; 0: any.")] = 19379,
