@@ -1,6 +1,8 @@
 """What `oms up` does where not all goes well."""
 
+import errno
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from aiokafka.errors import InvalidReplicationFactorError
@@ -8,7 +10,9 @@ from oms import system
 from oms.cli import app
 from oms.setup import OtherPartitions
 from oms.stack.errors import StackError
+from oms.stack.process import Child
 from oms.stack.state import RunningStack
+from oms.system import Plan, start_detached
 from typer.testing import CliRunner
 
 ELSEWHERE = ["--brokers", "kafka:1", "--mongo", "mongodb://mongo:1", "--redis", "redis://redis:1"]
@@ -51,3 +55,45 @@ def test_takes_the_topics_that_are_there_as_they_are_unless_told_otherwise(
     CliRunner().invoke(app, ["up", *ELSEWHERE, *told])
 
     assert asked == [partitions]
+
+
+class Alone(Child):
+    """A process that runs on by itself, as an engine or the instance of a service."""
+
+    url = "http://127.0.0.1:1"
+
+    def __init__(self, name: str, log: Path) -> None:
+        async def ready() -> bool:
+            return True
+
+        super().__init__(name, ["sleep", "60"], log=log, ready=ready, detached=True)
+
+
+@pytest.mark.parametrize("fails_at", [1, 2])
+async def test_what_could_not_be_noted_does_not_run_on(
+    monkeypatch: pytest.MonkeyPatch, cache: Path, fails_at: int
+) -> None:
+    engine, service = Alone("Kafka", cache / "kafka.log"), Alone("order", cache / "order.log")
+    stack = SimpleNamespace(
+        start=engine.start, directory=cache / "data", children=[engine], kafka_bootstrap="", mongo_url="", redis_url=""
+    )
+    saved: list[RunningStack] = []
+
+    async def fleet(*_: object, **__: object) -> SimpleNamespace:
+        await service.start()
+        return SimpleNamespace(instances=[service])
+
+    def save(noted: RunningStack) -> None:
+        saved.append(noted)
+        if len(saved) == fails_at:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(system, "LocalStack", lambda *_, **__: stack)
+    monkeypatch.setattr(system, "_fleet", fleet)
+    monkeypatch.setattr(RunningStack, "save", save)
+
+    with pytest.raises(OSError, match="No space left"):
+        await start_detached(Plan.for_tests(), lambda _: None)
+
+    assert (engine.alive, service.alive) == (False, False)
+    assert len(saved) == fails_at

@@ -96,14 +96,14 @@ async def start_detached(plan: Plan, say: Say) -> RunningStack:
         directory=directory,
         engines=[RunningProcess.of(child) for child in stack.children] if stack else [],
     )
-    noted.save()
-    try:
+    try:  # what runs and is not noted, no command would stop
+        noted.save()
         fleet = await _fleet(plan, addresses, directory, say, brokers={}, detached=True)
+        noted.services = [RunningProcess.of(instance, instance.url) for instance in fleet.instances]
+        noted.save()
     except BaseException:
         await noted.stop()
         raise
-    noted.services = [RunningProcess.of(instance, instance.url) for instance in fleet.instances]
-    noted.save()
     return noted
 
 
