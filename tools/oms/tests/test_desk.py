@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
+from contracts.topics import SERVICES
 from oms.connection import Unreachable
 from oms.desk import Declined, Desk, Request
 
@@ -55,13 +56,43 @@ def test_lists_page_after_page_to_the_end() -> None:
         "/parked", "parked"
     )
 
-    assert list(listed) == [{"service": "order", "place": "web:1"}, {"service": "order", "place": "web:2"}]
+    assert listed == [{"service": "order", "place": "web:1"}, {"service": "order", "place": "web:2"}]
 
 
-def test_finds_a_thing_in_the_services_that_know_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    for service in ("order", "payment"):
+@pytest.fixture
+def everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each service is at its name."""
+    for service in SERVICES:
         monkeypatch.setenv(f"{service.upper()}_URL", f"http://{service}")
 
+
+@pytest.mark.usefixtures("everywhere")
+def test_a_service_that_does_not_answer_hides_nothing_of_the_others() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.host == "order":
+            raise httpx.ConnectError("refused")
+        shown = [{"place": "web:1"}] if request.url.host == "payment" else []
+        return httpx.Response(200, json={"parked": shown, "next": None})
+
+    asking = Desk(httpx.Client(transport=httpx.MockTransport(answer)))
+
+    assert asking.listed("/parked", "parked") == [{"service": "payment", "place": "web:1"}]
+    assert [str(one).partition(" does not")[0] for one in asking.silent] == ["the order service"]
+
+
+@pytest.mark.usefixtures("everywhere")
+def test_nothing_is_said_to_be_there_nowhere_while_a_service_does_not_answer() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        return problem(503, "Unavailable") if request.url.host == "payment" else problem(404, "No")
+
+    asking = Desk(httpx.Client(transport=httpx.MockTransport(answer)))
+
+    with pytest.raises(Unreachable, match="payment service does not answer"):
+        asking.find("/dead-letters/payment.events/0/1", ("order", "payment"))
+
+
+@pytest.mark.usefixtures("everywhere")
+def test_finds_a_thing_in_the_services_that_know_it() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, json={"place": "web:1"}) if request.url.host == "payment" else problem(404, "No")
 
@@ -103,6 +134,28 @@ def test_what_one_service_does_not_take_keeps_nothing_else_from_being_asked() ->
         ("web:1", "not asked", "Nothing is stuck there"),
         ("web:2", "refused", "it failed again"),
     ]
+
+
+@pytest.mark.usefixtures("everywhere")
+def test_a_service_that_does_not_answer_is_asked_once_and_keeps_nobody_else_from_being_asked() -> None:
+    posted: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            posted.append(request.url.host)
+        if request.url.host == "inventory":
+            raise httpx.ConnectError("refused")
+        return httpx.Response(202, json={"status_url": "/repairs/r", "outcome": "done", "detail": "it goes on"})
+
+    asking = Desk(httpx.Client(transport=httpx.MockTransport(answer)))
+    services = ("order", "inventory", "inventory", "payment")
+    outcomes = asking.carry_out([Request(one, "/parked/0/web:1/release", "web:1") for one in services], "kim", "", 1)
+
+    assert posted == ["order", "inventory", "payment"]
+    assert [one.outcome for one in outcomes] == ["done", "not asked", "not asked", "done"]
+    assert {one.detail.partition(" (")[0] for one in outcomes if one.service == "inventory"} == {
+        "the inventory service does not answer at http://inventory"
+    }
 
 
 def test_says_so_when_nothing_comes_of_a_request_in_time() -> None:

@@ -127,3 +127,35 @@ def test_gaps_are_asked_for_as_the_services_know_it(monkeypatch: pytest.MonkeyPa
 
     assert (done.exit_code, done.output.strip()) == (0, "no partition stands still")
     assert asked == [f"http://{service}/gaps" for service in SERVICES]
+
+
+@pytest.mark.parametrize(
+    ("command", "shown"),
+    [
+        (["parked", "list"], '"place": "web:1"'),
+        (["dead-letter", "list"], '"id": "order.intake/0/1"'),
+        (["link", "gaps"], '"gaps": []'),
+        (["parked", "release", "web:1", "--reason", "fixed"], '"outcome": "refused"'),
+    ],
+)
+def test_shows_what_the_others_have_when_a_service_does_not_answer_and_ends_with_2(
+    monkeypatch: pytest.MonkeyPatch, command: list[str], shown: str
+) -> None:
+    there = {"place": "web:1", "partition": 0, "id": "order.intake/0/1"}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.host == "payment":
+            raise httpx.ConnectError("refused")
+        if request.method == "POST":
+            return httpx.Response(202, json={"status_url": "/repairs/r"})
+        found = {"parked": [there], "dead_letters": [there], "gaps": [], "outcome": "refused", "detail": "again"}
+        return httpx.Response(200, json=found)
+
+    client = httpx.Client(transport=httpx.MockTransport(answer))
+    monkeypatch.setattr(repairs.httpx, "Client", lambda **_: client)
+
+    done = CliRunner(env=EVERYWHERE).invoke(app, [*command, "--json"])
+
+    assert shown in done.stdout
+    assert "error: the payment service does not answer at http://payment" in done.stderr
+    assert done.exit_code == 2

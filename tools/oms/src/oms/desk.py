@@ -1,6 +1,6 @@
 """Asks the services over HTTP: what is stuck in them, and to put it right."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from time import monotonic
@@ -63,6 +63,8 @@ class Desk:
         self._client = client
         self._told = urls
         self.services = SERVICES if only is None else (only,)
+        self.silent: list[Unreachable] = []
+        """The services that did not answer where others did: what they have is not in what was found."""
 
     def get(self, service: str, path: str, **query: object) -> Shown:
         """What is at this path. Raises Unreachable and Declined."""
@@ -70,48 +72,78 @@ class Desk:
             service, "GET", path, params={name: value for name, value in query.items() if value is not None}
         )
 
-    def listed(self, path: str, name: str, services: Sequence[str] | None = None, **query: object) -> Iterator[Shown]:
-        """All that is listed at this path under this name, of every service, which it then says, too."""
-        for service in self.services if services is None else services:
-            cursor: str | None = None
-            while True:
-                page = self.get(service, path, **query, limit=MOST_A_PAGE, cursor=cursor)
-                yield from ({"service": service, **shown} for shown in page[name])
-                cursor = page.get("next")
-                if cursor is None:
-                    break
+    def listed(self, path: str, name: str, services: Sequence[str] | None = None, **query: object) -> list[Shown]:
+        """All that is listed at this path under this name, of every service, which it then says, too.
+
+        Raises Declined, and Unreachable if nothing is found and not every service answers.
+        """
+        return self._of_each(services, lambda service: self._pages(service, path, name, query))
 
     def find(self, path: str, services: Sequence[str] | None = None) -> list[Shown]:
-        """What is at this path in those services that know it."""
+        """What is at this path in those services that know it. Raises as `listed` does."""
+        return self._of_each(services, lambda service: self._known(service, path))
+
+    def _of_each(self, services: Sequence[str] | None, fetch: Callable[[str], Iterator[Shown]]) -> list[Shown]:
+        """What is fetched from each; one that does not answer keeps nothing of the others back."""
         found: list[Shown] = []
+        silent: list[Unreachable] = []
         for service in self.services if services is None else services:
             try:
-                found.append({"service": service, **self.get(service, path)})
-            except Declined as declined:
-                if not declined.is_unknown:
-                    raise
+                found += ({"service": service, **shown} for shown in fetch(service))
+            except Unreachable as failure:
+                silent.append(failure)
+        if silent and not found:  # who does not answer may have it
+            raise silent[0]
+        self.silent += silent
         return found
 
+    def _pages(self, service: str, path: str, name: str, query: Mapping[str, object]) -> Iterator[Shown]:
+        cursor: str | None = None
+        while True:
+            page = self.get(service, path, **query, limit=MOST_A_PAGE, cursor=cursor)
+            yield from page[name]
+            cursor = page.get("next")
+            if cursor is None:
+                break
+
+    def _known(self, service: str, path: str) -> Iterator[Shown]:
+        try:
+            yield self.get(service, path)
+        except Declined as declined:
+            if not declined.is_unknown:
+                raise
+
     def carry_out(self, requests: Sequence[Request], by: str, reason: str, wait_s: float) -> list[Outcome]:
-        """Ask for all of it, then wait for what comes of each, for so long in all. Raises Unreachable."""
-        asked = [(request, self._ask(request, by, reason)) for request in requests]
+        """Ask for all of it, then wait for what comes of each, for so long in all.
+
+        A service that does not answer is asked for nothing more, and the others are.
+        """
+        silent: dict[str, Unreachable] = {}
+        asked = [(request, self._ask(request, by, reason, silent)) for request in requests]
         until = monotonic() + wait_s
         return [
             Outcome(request.service, request.about, request.repair_id, *self._outcome(request.service, answer, until))
             for request, answer in asked
         ]
 
-    def _ask(self, request: Request, by: str, reason: str) -> str | Declined:
+    def _ask(
+        self, request: Request, by: str, reason: str, silent: dict[str, Unreachable]
+    ) -> str | Declined | Unreachable:
         """Where what comes of the request will be seen, or why it was not taken."""
+        if request.service in silent:
+            return silent[request.service]
         body = {**request.fields, "repair_id": request.repair_id, "by": by, "reason": reason}
         try:
             return str(self._send(request.service, "POST", request.path, json=body)["status_url"])
         except Declined as declined:
             return declined
+        except Unreachable as failure:
+            silent[request.service] = failure
+            return failure
 
-    def _outcome(self, service: str, answer: str | Declined, until: float) -> tuple[CameTo, str]:
+    def _outcome(self, service: str, answer: str | Declined | Unreachable, until: float) -> tuple[CameTo, str]:
         """What came of a request by then, and the details."""
-        if isinstance(answer, Declined):
+        if not isinstance(answer, str):
             return "not asked", str(answer)
         while True:
             wait_s = min(max(until - monotonic(), 0.0), LONGEST_WAIT_S)

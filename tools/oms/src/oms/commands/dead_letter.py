@@ -25,9 +25,13 @@ def list_(*, topic: OnTopic = None, service: Service = None, urls: Urls = None, 
     """List the records that nobody has retried with success or dropped: since when, and why."""
     with desk_of(urls, service) as desk:
         letters = _waiting(desk, topic)
-    if as_json:
-        print_json({"dead_letters": letters})
-        return
+        if as_json:
+            print_json({"dead_letters": letters})
+        else:
+            _show_list(letters)
+
+
+def _show_list(letters: Sequence[Shown]) -> None:
     rows = [
         [
             letter["id"],
@@ -54,9 +58,13 @@ def show(
     """Show a record with what it says, unless that is card data."""
     with desk_of(urls, service) as desk:
         found = _find(desk, place, service)
-    if as_json:
-        print_json({"dead_letters": found})
-        return
+        if as_json:
+            print_json({"dead_letters": found})
+        else:
+            _show(found)
+
+
+def _show(found: Sequence[Shown]) -> None:
     for letter in found:
         SHOWN.print(f"[bold]{escape(letter['id'])}[/], since {moment(letter['since'])}, in {letter['service']}")
         for reason in letter["reasons"]:
@@ -133,7 +141,7 @@ def _requests(
 
 
 def _waiting(desk: Desk, topic: str | None) -> list[Shown]:
-    return list(desk.listed("/dead-letters", "dead_letters", topic=topic))
+    return desk.listed("/dead-letters", "dead_letters", topic=topic)
 
 
 def _find(desk: Desk, place: str, service: str | None) -> list[Shown]:

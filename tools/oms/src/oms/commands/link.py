@@ -20,12 +20,12 @@ def gaps(*, service: Service = None, urls: Urls = None, as_json: Json = False) -
     """List where partitions stand still: since when, and what exactly is missing."""
     with desk_of(urls, service) as desk:
         found = _found(desk)
-    if as_json:
-        print_json({"gaps": [{"gap": _name(gap), **gap} for gap in found]})
-        return
-    rows = [[_name(gap), moment(gap["since"]), gap["text"]] for gap in found]
-    columns = ("gap", "since (UTC)", "what is missing")
-    show_list(f"{len(rows):,} partitions stand still", columns, rows, "no partition stands still")
+        if as_json:
+            print_json({"gaps": [{"gap": _name(gap), **gap} for gap in found]})
+            return
+        rows = [[_name(gap), moment(gap["since"]), gap["text"]] for gap in found]
+        columns = ("gap", "since (UTC)", "what is missing")
+        show_list(f"{len(rows):,} partitions stand still", columns, rows, "no partition stands still")
 
 
 @app.command()

@@ -1,5 +1,6 @@
 """`oms parked`: what waits because deciding on a message of it failed."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -17,10 +18,14 @@ app = typer.Typer(
 def list_(*, service: Service = None, urls: Urls = None, as_json: Json = False) -> None:
     """List what is parked: since when, why, and how many records wait for it."""
     with desk_of(urls, service) as desk:
-        parked = list(desk.listed("/parked", "parked"))
-    if as_json:
-        print_json({"parked": parked})
-        return
+        parked = desk.listed("/parked", "parked")
+        if as_json:
+            print_json({"parked": parked})
+        else:
+            _show(parked)
+
+
+def _show(parked: Sequence[Shown]) -> None:
     rows = [
         [
             one["place"],
@@ -61,13 +66,13 @@ def release(
     """
     named = chosen(places, everything=everything, what="PLACE")
     with desk_of(urls, service) as desk:
-        found = [one for place in named for one in _find(desk, place)] or list(desk.listed("/parked", "parked"))
+        found = [one for place in named for one in _find(desk, place)] or desk.listed("/parked", "parked")
         carry_out(desk, list(map(_request, found)), by, reason, wait, as_json=as_json)
 
 
 def _find(desk: Desk, place: str) -> list[Shown]:
     """What is parked there, in each partition where it is. Raises Declined if it is parked nowhere."""
-    found = list(desk.listed("/parked", "parked", place=place))
+    found = desk.listed("/parked", "parked", place=place)
     if not found:
         raise Declined(404, f"{place} is not parked; what came about a second ago may not be seen yet")
     return found

@@ -38,9 +38,19 @@ COLORS = {"done": "green", "refused": "red", "not asked": "red", "not answered":
 
 @contextmanager
 def desk_of(urls: Sequence[str] | None, service: str | None = None) -> Iterator[Desk]:
-    """The services; what they say against it is printed, and ends the command with status 2."""
+    """The services; what they say against it is printed, and ends the command with status 2.
+
+    So does a service that does not answer where others do, after what is found and done there was printed.
+    """
     with said_plainly(Unreachable, Declined), httpx.Client(timeout=ANSWERS_WITHIN_S) as client:
-        yield Desk(client, urls or (), service)
+        desk = Desk(client, urls or (), service)
+        try:
+            yield desk
+        finally:
+            for silent in dict.fromkeys(map(str, desk.silent)):
+                NOTES.print(f"[red]error:[/red] {escape(silent)}", soft_wrap=True, highlight=False)
+        if desk.silent:
+            raise typer.Exit(2)
 
 
 def carry_out(
@@ -63,7 +73,7 @@ def carry_out(
             NOTES.print("nothing waits there")
     came_to = {one.outcome for one in outcomes}
     if came_to - {"done"}:
-        raise typer.Exit(2 if "not asked" in came_to else 1)
+        raise typer.Exit(2 if "not asked" in came_to or desk.silent else 1)
 
 
 def _login_name() -> str:

@@ -29,7 +29,7 @@ def stuck(
 ) -> None:
     """List orders of which nobody answers what must be done: an undo, or a step after the pivot. The longest first."""
     with desk_of(urls) as desk:
-        sagas = list(desk.listed("/sagas/stuck", "sagas", (ORDER,), longer_than_s=longer_than))
+        sagas = desk.listed("/sagas/stuck", "sagas", (ORDER,), longer_than_s=longer_than)
     if as_json:
         print_json({"sagas": sagas})
         return
