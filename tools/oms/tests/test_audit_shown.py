@@ -1,33 +1,65 @@
 from collections import Counter
+from collections.abc import Sequence
 
 import pytest
 from oms.audit.auditor import Verdict
 from oms.audit.dead_letters import Cause
 from oms.audit.finding import Finding, Waiting
+from oms.auditing import in_both
 from oms.commands import audit
 
+ODD = Finding("stock", "inventory.events/0/1", "delivery:x:1", "the message here is odd")
 
-def test_the_names_that_others_give_are_shown_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
-    cause = Cause("order.intake", "order", "missing", "", "Field required")
-    verdict = Verdict(
-        findings=[Finding("stock", "inventory.events/0/1", "delivery:x:1", "the message here is odd")],
-        waiting=[Waiting("movement [/b]", "not booked", "LON has not booked it yet")],
+
+def verdict(
+    findings: Sequence[Finding] = (), *, waiting: Sequence[Waiting] = (), causes: Sequence[Cause] = ()
+) -> Verdict:
+    return Verdict(
+        findings=[*findings],
+        waiting=[*waiting],
         records=1,
         orders=Counter(),
         links=0,
         counted=0,
         repeated=0,
         books=[],
-        dead_letters=Counter([cause]),
-        examples={cause: ["[/i]/0/1"]},
+        dead_letters=Counter(causes),
+        examples={cause: ["[/i]/0/1"] for cause in causes},
         repairs=[],
         late=[],
         unchecked=[],
     )
 
-    audit.show(verdict)
+
+def available(units: int) -> Finding:
+    """What is found of an item whose document says too much, whenever some of it are sold."""
+    return Finding("store", "inventory/stock/LON/MUG", "MUG in LON", f"{units} are available, but the log says 1 less")
+
+
+def test_the_names_that_others_give_are_shown_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    cause = Cause("order.intake", "order", "missing", "", "Field required")
+
+    waiting = Waiting("movement [/b]", "not booked", "LON has not booked it yet")
+    audit.show(verdict([ODD], waiting=[waiting], causes=[cause]))
 
     said = capsys.readouterr().out
     assert "movement [/b]" in said
     assert "[/i]/0/1" in said
     assert "delivery:x:1" in said
+
+
+def test_what_is_found_again_in_other_words_is_said_to_be_unchecked(capsys: pytest.CaptureFixture[str]) -> None:
+    both = in_both(verdict([ODD, available(9)]), verdict([ODD, available(7)]))
+    assert both.findings == [ODD]
+
+    audit.show(in_both(verdict([available(9)]), verdict([available(7)])))
+
+    said = capsys.readouterr().out
+    assert "not checked: 1 documents that moved while they were looked at" in said
+    assert "Nothing of what was checked was lost, doubled or oversold." in said
+
+
+def test_what_was_on_its_way_is_neither_a_finding_nor_unchecked() -> None:
+    seen_to_be_right = in_both(verdict([ODD, available(9)]), verdict([ODD]))
+
+    assert (seen_to_be_right.findings, seen_to_be_right.unchecked) == ([ODD], [])

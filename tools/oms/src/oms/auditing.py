@@ -2,7 +2,7 @@
 
 On a system at work something is always on its way: a message may be on one topic whose cause is not yet read from
 another, and documents follow the log by a second. So what is found is looked for a second time, and counts if it is
-still there.
+still there, just as it was; what is there in other words could not be checked, and is said to be so.
 """
 
 import asyncio
@@ -63,8 +63,19 @@ async def audit(brokers: str, mongo_url: str | None, policy: Policy, progress: P
             second = await _look(log, stores, policy, progress)
         except Unavailable as failure:
             raise Unreachable.mongo(mongo_url or "", failure) from failure
-        still_there = set(first.findings) & set(second.findings)
-        return replace(second, findings=sorted(still_there))
+        return in_both(first, second)
+
+
+def in_both(first: Verdict, second: Verdict) -> Verdict:
+    """What both looks found. What each found in other words moves: it may be on its way, and may be wrong."""
+    found = {*first.findings} & {*second.findings}
+    moving = {*map(_subject, first.findings)} & {*map(_subject, {*second.findings} - found)}
+    unchecked = [f"{len(moving):,} documents that moved while they were looked at"] if moving else []
+    return replace(second, findings=sorted(found), unchecked=[*second.unchecked, *unchecked])
+
+
+def _subject(finding: Finding) -> tuple[str, str, str]:
+    return finding.check, finding.place, finding.about
 
 
 @contextmanager

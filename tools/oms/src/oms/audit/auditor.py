@@ -71,7 +71,7 @@ class Verdict:
     late: list[Late]
     """The topic partitions whose beginning was cut off."""
     unchecked: list[str]
-    """What could not be checked because of that, in a few words each."""
+    """What could not be checked because of that, or because it moved, in a few words each."""
 
 
 class Auditor:

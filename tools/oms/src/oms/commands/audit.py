@@ -26,7 +26,8 @@ def audit(
     Every order ended or waits for something that is named; every link between services is without a gap; the stock of
     every item adds up after every message and is never below zero; what was captured and not refunded is what is owed;
     replaying every order gives what is on the log; and the databases say the same. What is found is looked for a second
-    time, so that a system at work is not blamed for what is just on its way. Ends with status 1 if anything is off.
+    time, so that a system at work is not blamed for what is just on its way; what moved meanwhile is named as not
+    checked. Ends with status 1 if anything is off.
     """
     with said_plainly(connection.Unreachable, NoLog, OSError):
         where = connection.brokers(brokers), None if log_only else connection.mongo_url(mongo)
@@ -90,6 +91,8 @@ def show(verdict: Verdict) -> None:
         by = ", ".join(sorted({one.by for one in verdict.repairs}))
         SHOWN.print(f"{len(verdict.repairs):,} repairs that people asked for: {escape(by)}", highlight=False)
     _show_late(verdict)
+    for what in verdict.unchecked:
+        SHOWN.print(f"not checked: {what}", highlight=False)
     _show_dead_letters(verdict)
     _show_waiting(verdict)
     _show_findings(verdict)
@@ -105,8 +108,6 @@ def _show_late(verdict: Verdict) -> None:
         table.add_row(one.place, f"{one.since:%Y-%m-%d %H:%M:%S}" if one.since else "nothing is left")
     SHOWN.print(table)
     _say_more(len(verdict.late))
-    for what in verdict.unchecked:
-        SHOWN.print(f"not checked: {what}", highlight=False)
 
 
 def _show_dead_letters(verdict: Verdict) -> None:
