@@ -83,18 +83,21 @@ class Storm:
             await stock(system.addresses.kafka, spread(LINES).plenty())
             watch = Watch(system.addresses.kafka)
             load = Load(system.addresses.kafka, self._wanted.rate, watch.placed)
-            watching = asyncio.create_task(watch.run())
-            await watch.begun.wait()
-            flowing = asyncio.create_task(load.run())
             try:
-                await self._break(system, watch)
-                load.stop()
-                await flowing
-                await self._drain(watch)
-                await self._audit(system)
+                # Where nobody watches, nobody knows what becomes of the orders.
+                async with asyncio.TaskGroup() as group:
+                    watching = group.create_task(watch.run())
+                    await watch.begun.wait()
+                    flowing = group.create_task(load.run())
+                    await self._break(system, watch)
+                    load.stop()
+                    await flowing
+                    await self._drain(watch)
+                    await self._audit(system)
+                    watching.cancel()
+            except ExceptionGroup as failures:
+                raise failures.exceptions[0] from None
             finally:
-                flowing.cancel()
-                watching.cancel()
                 self._keep_logs(system)
         return self.report
 

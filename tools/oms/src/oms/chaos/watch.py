@@ -8,7 +8,7 @@ from contextlib import aclosing
 from itertools import pairwise
 from time import time
 
-from contracts.topics import SERVICES
+from contracts.topics import BY_NAME, SERVICES
 from contracts.wire import link_of
 
 from oms.log import LogReader, Record
@@ -47,7 +47,7 @@ class Watch:
     def _see(self, record: Record) -> None:
         if self.tally.see(record):
             self.last_news = time()
-        link = link_of(record)
+        link = link_of(record) if record.topic in BY_NAME else None  # on those of dead letters nobody counts
         if link is not None:
             service, _, number = link[0].partition("@")[0].partition("/")
             insort(self._moved[service, int(number)], record.timestamp / 1000)
