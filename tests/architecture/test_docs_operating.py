@@ -5,6 +5,7 @@ import re
 import yaml
 from chassis.settings import ChassisSettings
 from chassis.telemetry import Meters
+from contracts.topics import TOPICS
 
 from tests.pages import ROOT, Page, names_in
 
@@ -21,6 +22,11 @@ def test_every_alert_says_what_to_do_and_there_is_no_other() -> None:
     groups = yaml.safe_load((ROOT / "deploy" / "alerts.yml").read_text())["groups"]
     alerts = {rule["alert"] for group in groups for rule in group["rules"]}
     assert {name for name in CELLS if re.fullmatch(r"Throughline[A-Z]\w+", name)} == alerts
+
+
+def test_dead_letters_of_every_topic_that_others_write_to_are_given_back_to_the_sender() -> None:
+    from_outside, *_ = PAGE.table_after("Dead letters")
+    assert set(names_in(from_outside[0])) == {topic.name for topic in TOPICS if topic.open}
 
 
 def test_settings_are_called_by_their_names() -> None:
