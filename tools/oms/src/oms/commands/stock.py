@@ -1,6 +1,7 @@
 """`oms stock`: what is on the shelves."""
 
 import asyncio
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Annotated
@@ -24,6 +25,12 @@ def _group() -> None:
     """Keep the group a group: typer would fold its only command into it."""
 
 
+def _name(text: str | None) -> str | None:
+    if text is not None and not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", text):
+        raise typer.BadParameter(f"{text!r} is not 1 to 64 letters, digits, points, dashes and underscores")
+    return text
+
+
 @app.command()
 def load(
     file: Annotated[
@@ -38,6 +45,15 @@ def load(
     again: Annotated[
         bool, typer.Option("--again", help="It is another delivery of the same: add it even if it was loaded before.")
     ] = False,
+    named: Annotated[
+        str | None,
+        typer.Option(
+            "--delivery",
+            metavar="NAME",
+            callback=_name,
+            help="The name of the delivery, to go on with one that broke off; by default it follows from the file.",
+        ),
+    ] = None,
     patience: Annotated[
         float, typer.Option(min=1, help="Wait no longer than so many seconds without any news.")
     ] = 60.0,
@@ -53,10 +69,13 @@ def load(
     with said_plainly(stock_file.BadStockFile, connection.Unreachable, NoLog, TooLarge, OSError):
         with file.open(encoding="utf-8-sig", newline="") as text:
             rows = stock_file.read(text)
-        delivery = stock_file.delivery_name(rows)
+        at = connection.brokers(brokers)
+        delivery = named or stock_file.delivery_name(rows)
         if again:
             delivery = f"{delivery}-{uuid4().hex[:8]}"
-        arrivals = asyncio.run(_deliver(rows, delivery, connection.brokers(brokers), patience))
+            # Once more with --again it would be yet another one.
+            NOTES.print(f"if this breaks off, go on with --delivery {delivery} instead of --again", highlight=False)
+        arrivals = asyncio.run(_deliver(rows, delivery, at, patience))
     _report(rows, delivery, arrivals, as_json=as_json)
     if arrivals.awaited or arrivals.refused:
         raise typer.Exit(1)
