@@ -66,6 +66,13 @@ async def test_sends_each_line_as_it_came_by_the_key_of_its_order() -> None:
     assert bad == []
 
 
+async def test_sends_the_first_line_without_the_mark_that_some_programs_begin_a_text_with() -> None:
+    sent, bad, _ = await sent_of(b"\xef\xbb\xbf" + AN_ORDER + b"\n" + AN_ORDER)
+
+    assert [letter.value for letter in sent] == [AN_ORDER, AN_ORDER]
+    assert bad == []
+
+
 async def test_sends_messages_that_the_services_can_read(placed: Callable[..., OrderPlaced]) -> None:
     order = placed("1")
     [letter], _, _ = await sent_of(order.model_dump_json().encode())
@@ -94,10 +101,13 @@ async def test_names_the_lines_that_are_no_json_object_and_sends_the_others() ->
     assert bad[1].reason == "a JSON object is wanted, one order a line"
 
 
-async def test_does_not_send_what_kafka_would_not_take() -> None:
-    text = json.dumps({"channel": "web", "number": "1", "note": "x" * sending.MOST_BODY_BYTES}).encode()
-
-    sent, [bad], tally = await sent_of(text)
+@pytest.mark.parametrize(
+    "fields",
+    [{"number": "1", "note": "x" * sending.MOST_BYTES}, {"number": "1" * (sending.MOST_BYTES // 2)}],
+    ids=["body", "body and key"],
+)
+async def test_does_not_send_what_kafka_would_not_take(fields: dict[str, str]) -> None:
+    sent, [bad], tally = await sent_of(json.dumps({"channel": "web", **fields}).encode())
 
     assert sent == []
     assert "more than Kafka takes" in bad.reason

@@ -1,6 +1,7 @@
 """Files of orders: NDJSON, one message a line, as a channel would send it."""
 
 import json
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -50,7 +51,7 @@ class BadLine:
 def read(lines: Iterable[bytes]) -> Iterator[Line | BadLine]:
     """Each line that is not blank, without reading ahead, so that it can come from a pipe."""
     for number, raw in enumerate(lines, start=1):
-        body = raw.strip()
+        body = (raw.removeprefix(BOM_UTF8) if number == 1 else raw).strip()  # as some programs begin every text
         if not body:
             continue
         try:

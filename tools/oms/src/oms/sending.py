@@ -19,8 +19,9 @@ from oms.log import NoLog
 
 SOURCE = "oms"
 MOST_IN_FLIGHT = 1000
-MOST_BODY_BYTES = 1_000_000
-"""A body this large still fits, with its headers, into what Kafka takes unless its operator says otherwise: 1 MiB."""
+MOST_BYTES = 1_000_000
+"""A body and a key this large still fit, with their headers, into what Kafka takes unless its operator says otherwise:
+1 MiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +50,10 @@ def letter_of(model: type[Message], body: bytes, key: str | None) -> Letter:
 
     Raises TooLarge if Kafka would not take it.
     """
-    if len(body) > MOST_BODY_BYTES:
-        raise TooLarge(f"{len(body)} bytes are more than Kafka takes ({MOST_BODY_BYTES})")
+    key_bytes = key.encode() if key is not None else None
+    size = len(body) + len(key_bytes or b"")
+    if size > MOST_BYTES:
+        raise TooLarge(f"{size} bytes are more than Kafka takes ({MOST_BYTES})")
     message_id = uuid4().hex
     headers = [
         ("ce_specversion", b"1.0"),
@@ -60,7 +63,7 @@ def letter_of(model: type[Message], body: bytes, key: str | None) -> Letter:
         ("ce_time", datetime.now(UTC).isoformat().encode()),
         ("content-type", b"application/json"),
     ]
-    return Letter(TOPIC_OF[model].name, key.encode() if key is not None else None, body, headers, message_id)
+    return Letter(TOPIC_OF[model].name, key_bytes, body, headers, message_id)
 
 
 class Sender:
