@@ -71,6 +71,9 @@ def test_says_that_it_could_not_ask(oms: CliRunner, command: list[str]) -> None:
         (["saga", "skip", "web:1/../web:2", "capture", "--reason", "fixed"], "ID"),
         (["order", "../stuck"], "ID"),
         (["order", ""], "ID"),
+        (["order", "\udcff"], "ID"),
+        (["replay", "\udcff"], "ID"),
+        (["replay", "web"], "ID"),
     ],
 )
 def test_says_what_is_to_be_named(oms: CliRunner, command: list[str], named: str) -> None:

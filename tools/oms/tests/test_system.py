@@ -10,8 +10,8 @@ from oms import system
 from oms.cli import app
 from oms.setup import OtherPartitions
 from oms.stack.errors import StackError
-from oms.stack.process import Child
-from oms.stack.state import RunningStack
+from oms.stack.process import Child, ProcessId
+from oms.stack.state import RunningProcess, RunningStack
 from oms.system import Plan, start_detached
 from typer.testing import CliRunner
 
@@ -97,3 +97,14 @@ async def test_what_could_not_be_noted_does_not_run_on(
 
     assert (engine.alive, service.alive) == (False, False)
     assert len(saved) == fails_at
+
+
+def test_nothing_runs_after_the_machine_was_restarted(cache: Path) -> None:
+    from_before = RunningProcess(name="order", id=ProcessId(1, -1.0), log=cache / "order.log", url="http://127.0.0.1:1")
+    noted = RunningStack(kafka_bootstrap="", mongo_url="", redis_url="", directory=cache, services=[from_before])
+    noted.save()
+
+    done = CliRunner().invoke(app, ["status"])
+
+    assert done.exit_code == 2
+    assert "nothing runs here" in done.stderr

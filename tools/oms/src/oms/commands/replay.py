@@ -13,7 +13,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from oms import connection
-from oms.commands import NOTES, SHOWN, Brokers, Json, print_json, said_plainly
+from oms.commands import NOTES, SHOWN, AnOrder, Brokers, Json, print_json, said_plainly
 from oms.explanation import Transition
 from oms.gather import gather
 from oms.log import LogReader, NoLog
@@ -25,7 +25,7 @@ class NoSuchOrder(Exception):  # noqa: N818 - named for what is missing
 
 
 def replay(
-    order_id: Annotated[str, typer.Argument(help="The order, as CHANNEL:NUMBER.")],
+    order_id: AnOrder,
     *,
     at: Annotated[
         str | None, typer.Option(help="Only up to this moment: ISO 8601, in UTC unless it says otherwise.")
@@ -70,7 +70,7 @@ async def _replay(order_id: str, brokers: str) -> Replay:
                 on_read=lambda count: progress.advance(task, count),
             )
     if not history.messages:
-        raise NoSuchOrder(f"the log says nothing about an order {order_id!r}; an order is named CHANNEL:NUMBER")
+        raise NoSuchOrder(f"the log says nothing about an order {order_id!r}")
     return Replayer(policy, partitions, repairs.retried(SERVICE)).replay(history)
 
 

@@ -102,7 +102,7 @@ def status(*, as_json: Json = False) -> None:
     """
     with said_plainly(StackError):
         running = RunningStack.load()
-        if running is None:
+        if running is None or not running.alive:
             raise StackError("nothing runs here; start everything with `oms up`")
     if not _show(running, as_json=as_json):
         raise typer.Exit(1)
