@@ -181,6 +181,14 @@ def test_the_pages_call_oms_where_it_is_on_kubernetes() -> None:
     assert set(called) == {pod}
 
 
+def test_whoever_puts_something_right_from_a_container_says_who_that_is() -> None:
+    """There everybody has the same login name."""
+    code = "\n".join(block.code for block in DEPLOYING.blocks)
+    repairs = re.findall(r"^(?:docker compose|kubectl) .* oms .* --reason .*$", code, re.MULTILINE)
+    assert len(repairs) == 2
+    assert [command for command in repairs if " --by " not in command] == []
+
+
 def test_the_page_says_how_to_apply_a_change_though_kubernetes_changes_no_job() -> None:
     job = load(KUBERNETES / "setup.yaml")
     (applied,) = [block.code for block in DEPLOYING.blocks if "delete job" in block.code]
