@@ -80,6 +80,15 @@ def test_says_of_mongodb_what_happened_at_each_address_and_nothing_of_its_client
     )
 
 
+def test_says_that_mongodb_refuses_where_it_answers() -> None:
+    refusal = Unavailable("MongoDB: not authorized on order")
+    refusal.__cause__ = OperationFailure("not authorized on order", 13)
+
+    assert str(Unreachable.mongo("mongodb://ada:secret@db", refusal)) == (
+        "MongoDB answers at mongodb://db, but refuses what it was asked for (not authorized on order)"
+    )
+
+
 async def test_says_of_kafka_where_it_is_not_and_nothing_of_its_client() -> None:
     producer = AIOKafkaProducer(bootstrap_servers="127.0.0.1:1")
     with pytest.raises(KafkaConnectionError) as caught:

@@ -25,6 +25,8 @@ from chassis.raw import CODEC, Raw, checkpoint_of, entries_of, entry_of, raw_che
 
 CHECKPOINTS, JOURNAL = "checkpoints", "journal"
 WRITTEN_AT_ONCE = 500
+SNAPSHOT_TOO_OLD = 239
+"""What MongoDB says where a snapshot is read for longer than it keeps one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,4 +163,7 @@ def _saying_unavailable() -> Iterator[None]:
     try:
         yield
     except PyMongoError as failure:
+        if getattr(failure, "code", None) == SNAPSHOT_TOO_OLD:
+            why = "reading took longer than a snapshot is kept: its minSnapshotHistoryWindowInSeconds must be more"
+            raise Unavailable(f"MongoDB: {why}") from failure
         raise Unavailable(f"MongoDB: {failure}") from failure

@@ -10,14 +10,16 @@ import httpx
 from chassis.brokers import client_options, public_address
 from contracts.topics import SERVICES
 from pymongo import MongoClient
-from pymongo.errors import PyMongoError
+from pymongo.errors import ConnectionFailure, PyMongoError
 from pymongo.uri_parser import parse_uri
 
 from oms.stack.state import RunningStack
 
 
 class Unreachable(Exception):  # noqa: N818 - named for the state
-    """Something does not answer, or nobody said where it is; the message says what helps."""
+    """Something does not answer, or not with what it was asked for, or nobody said where it is; the message says what
+    helps.
+    """
 
     @classmethod
     def kafka(cls, brokers: str, error: Exception) -> Self:
@@ -28,6 +30,9 @@ class Unreachable(Exception):  # noqa: N818 - named for the state
 
     @classmethod
     def mongo(cls, url: str, error: Exception) -> Self:
+        cause = error.__cause__ or error
+        if isinstance(cause, PyMongoError) and not isinstance(cause, ConnectionFailure):
+            return cls(f"MongoDB answers at {public_address(url)}, but refuses what it was asked for ({_why(error)})")
         return cls(
             f"MongoDB does not answer at {public_address(url)} ({_why(error)}). `oms status` shows what "
             "runs here, and --mongo names a MongoDB that runs elsewhere."
