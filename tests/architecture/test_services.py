@@ -1,14 +1,23 @@
 """Every service has the same rooms, listens to what the table of topics says, and documents its settings."""
 
+import ast
 import importlib
+import inspect
 import json
 import tomllib
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import Literal, NamedTuple, get_args, get_origin
+from textwrap import dedent
+from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 import pytest
+from chassis.clock import WallClock
 from chassis.decision import Decision
 from chassis.http import create_app
+from chassis.inmemory import MemoryLog, MemoryTopics
+from chassis.repairs_api import repairs_router
 from chassis.service import Service
 from chassis.settings import ChassisSettings
 from chassis.telemetry import Meters
@@ -16,7 +25,8 @@ from chassis.testing import Rehearsal, Shelf
 from contracts.topics import SERVICES as SERVICES_OF_THE_TABLE
 from contracts.topics import TOPICS, topics_read_by
 from fastapi import APIRouter
-from pydantic import ValidationError
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
@@ -61,17 +71,23 @@ def test_every_service_installs_and_starts_alone(name: str) -> None:
 
 
 class Described(NamedTuple):
-    """A service as its `main` hands it to the chassis."""
+    """A service as its `main` hands it to the chassis, and the routes of its HTTP API, its own and those of all."""
 
     service: Service
-    routes: APIRouter
+    routers: tuple[APIRouter, APIRouter]
+
+    def openapi(self) -> dict[str, Any]:
+        return create_app(self.service.name, "", self.routers, health, measure, Meters()).openapi()
 
 
 def described(name: str, monkeypatch: pytest.MonkeyPatch) -> Described:
     main = importlib.import_module(f"{name}.main")
     shelf = Shelf(Rehearsal(lambda *_: (), lambda *_: Decision()))
+    repairs = repairs_router(name, shelf, shelf, shelf, MemoryLog(MemoryTopics(1, WallClock())))
     handed: list[Described] = []
-    monkeypatch.setattr(main, "run", lambda service, _, routes: handed.append(Described(service, routes(shelf, shelf))))
+    monkeypatch.setattr(
+        main, "run", lambda service, _, routes: handed.append(Described(service, (routes(shelf, shelf), repairs)))
+    )
     main.main()
     (handed_over,) = handed
     return handed_over
@@ -102,7 +118,7 @@ def test_the_names_of_documents_are_told_apart(name: str, monkeypatch: pytest.Mo
 
 @each_service
 def test_the_http_api_describes_itself_in_openapi(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    document = create_app(name, "", [described(name, monkeypatch).routes], health, measure, Meters()).openapi()
+    document = described(name, monkeypatch).openapi()
     operations = [
         (f"{method} {path}", operation)
         for path, methods in document["paths"].items()
@@ -115,6 +131,60 @@ def test_the_http_api_describes_itself_in_openapi(name: str, monkeypatch: pytest
     for _, operation in operations:
         refusals = {status: said["content"] for status, said in operation["responses"].items() if status[1:] == "XX"}
         assert {media for content in refusals.values() for media in content} == {"application/problem+json"}
+
+
+@each_service
+def test_openapi_says_what_each_field_of_an_answer_means(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    service = described(name, monkeypatch)
+    schemas = service.openapi()["components"]["schemas"]
+    routes = [route for router in service.routers for route in router.routes if isinstance(route, APIRoute)]
+    models = {model for route in routes for model in models_in(route.response_model)}
+    meanings = {(model, field): said for model in models for field, said in docstrings_of(model).items()}
+    assert meanings
+    untold = {
+        f"{model.__name__}.{field}"
+        for (model, field), said in meanings.items()
+        if schema_of(model, schemas)["properties"][field].get("description") != said
+    }
+    assert untold == set()
+
+
+def models_in(annotation: object) -> Iterator[type]:
+    """The classes that something of this type is made of."""
+    if isinstance(annotation, type) and is_model(annotation):
+        yield annotation
+        for inner in fields_of(annotation).values():
+            yield from models_in(inner)
+    for part in get_args(annotation):
+        yield from models_in(part)
+
+
+def is_model(one: type) -> bool:
+    return is_dataclass(one) or (issubclass(one, BaseModel) and one is not BaseModel)
+
+
+def fields_of(model: type) -> dict[str, object]:
+    """The names of its fields, and their types."""
+    if is_dataclass(model):
+        return {field.name: field.type for field in fields(model)}
+    return {name: field.annotation for name, field in model.model_fields.items()}
+
+
+def docstrings_of(model: type) -> dict[str, str]:
+    """What its source says below its fields, also below those that it inherits."""
+    found = {}
+    for part in filter(is_model, reversed(model.__mro__)):
+        source = ast.parse(dedent(inspect.getsource(part)))
+        for field, below in pairwise(source.body[0].body):
+            match field, below:
+                case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                    found[name] = inspect.cleandoc(text)
+    return {name: text for name, text in found.items() if name in fields_of(model)}
+
+
+def schema_of(model: type, schemas: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Where two have one name, OpenAPI has those that say the module, too."""
+    return schemas.get(model.__name__) or schemas[f"{model.__module__}.{model.__name__}".replace(".", "__")]
 
 
 def settings_of(name: str) -> type[ChassisSettings]:

@@ -8,15 +8,16 @@ from chassis.body import AsJson
 from chassis.paging import Page, Paging
 from chassis.ports import Publisher, Reader
 from chassis.problem import Problem
+from chassis.shown import Shown
 from contracts.fulfillment import PickedLine, PickReport, ReportPacked, ReportPicked, ReportShort, ShortLine
 from contracts.message import Bin, Count, FromOutside, Location, Name, OrderId, Reason, Revision, Sku
 from fastapi import APIRouter, Depends, Response, status
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from fulfillment.state import Fulfillment, ListState, Names, PickLine, PickList, State, fulfillment_id
 
 
-class PickListShown(BaseModel):
+class PickListShown(Shown):
     """What a picker needs to know, bin by bin in walk order."""
 
     order_id: str
@@ -33,7 +34,7 @@ class PickListPage(Page):
     pick_lists: list[PickListShown]
 
 
-class FulfillmentShown(BaseModel):
+class FulfillmentShown(Shown):
     """One attempt and what became of it."""
 
     revision: int
@@ -44,7 +45,7 @@ class FulfillmentShown(BaseModel):
     pick_lists: list[PickListShown]
 
 
-class FulfillmentsShown(BaseModel):
+class FulfillmentsShown(Shown):
     order_id: str
     fulfillments: list[FulfillmentShown]
 
@@ -80,7 +81,7 @@ class Packed(FromOutside):
     """Who says so."""
 
 
-class Accepted(BaseModel):
+class Accepted(Shown):
     """The report is on its way."""
 
     message_id: str

@@ -7,9 +7,10 @@ from urllib.parse import quote
 from uuid import uuid4
 
 from chassis.paging import Page
+from chassis.shown import Shown
 from contracts.inventory import AdjustStock, ReceiveStock, Shortage, TransferStock
 from contracts.message import Bin, Count, FromOutside, Reason, Reference, Sku
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from inventory.state import (
     LedgerEntry,
@@ -67,7 +68,7 @@ class ItemSettings(FromOutside):
     """Items that may stand in for this one, the best first."""
 
 
-class Accepted(BaseModel):
+class Accepted(Shown):
     """The request is on its way; what becomes of it is seen there."""
 
     status_url: str
@@ -76,12 +77,6 @@ class Accepted(BaseModel):
 class MovementAccepted(Accepted):
     location: str
     movement_id: str
-
-
-class Shown(BaseModel):
-    """Shown as it is remembered."""
-
-    model_config = ConfigDict(from_attributes=True, use_attribute_docstrings=True)
 
 
 class LevelShown(Shown):
@@ -95,7 +90,7 @@ class LevelShown(Shown):
     """Units set aside for orders."""
 
 
-class AvailabilityShown(BaseModel):
+class AvailabilityShown(Shown):
     levels: list[LevelShown]
 
 
@@ -160,7 +155,7 @@ class ReservationShown(Shown):
     changed_at: datetime
 
 
-class ReservationsShown(BaseModel):
+class ReservationsShown(Shown):
     reservations: list[ReservationShown]
 
 
@@ -170,10 +165,8 @@ class BackorderPage(Page):
     reservations: list[ReservationShown]
 
 
-class LedgerLine(BaseModel):
+class LedgerLine(Shown):
     """A movement of one item."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
     number: int
     """Counts what happened in the location; lines of one number happened at once, in this order."""

@@ -6,9 +6,9 @@ from typing import Literal
 
 from chassis.inbox import MOST_TAKEN_BYTES
 from chassis.ports import Publisher, Unavailable
+from chassis.shown import Shown
 from contracts.message import Reason
 from contracts.wire import MOST_OPEN_BODY_BYTES, Unreadable
-from pydantic import BaseModel
 
 from order.validation import read
 
@@ -17,7 +17,7 @@ LINES_AT_ONCE = 100
 Kafka is not told that we live."""
 
 
-class LineReport(BaseModel):
+class LineReport(Shown):
     """What became of one line."""
 
     line: int
@@ -30,7 +30,7 @@ class LineReport(BaseModel):
     """Everything that is wrong with it."""
 
 
-class FileReport(BaseModel):
+class FileReport(Shown):
     """The last line of the report."""
 
     accepted: int = 0

@@ -14,10 +14,10 @@ from chassis.problem import Problem
 from chassis.readable import WaitS, once_readable
 from chassis.repairs_api import NOT_YET_READABLE, RepairId, Wish
 from chassis.repairs_shown import Asked
+from chassis.shown import Shown
 from contracts.message import OrderId, Reason
 from contracts.order import CompensateOrder, RetryStep, SkipStep, StepName
 from fastapi import APIRouter, Query, Response, status
-from pydantic import BaseModel
 
 from order.repair import Request, is_skippable, why_not_compensate
 from order.state import Order, Repair, Status, Task
@@ -45,7 +45,7 @@ class Skipping(Wish):
     """The step of the saga."""
 
 
-class Unanswered(BaseModel):
+class Unanswered(Shown):
     """A command of the saga, or its undo, that nobody has answered."""
 
     step: str
@@ -68,7 +68,7 @@ class Unanswered(BaseModel):
         )
 
 
-class SagaStuck(BaseModel):
+class SagaStuck(Shown):
     """An order whose saga does not get to its end, because nobody answers what must be done."""
 
     order_id: str
@@ -82,26 +82,22 @@ class SagaStuck(BaseModel):
 
     @classmethod
     def of(cls, order: Order) -> Self:
-        return cls.model_validate(cls._fields(order))
-
-    @classmethod
-    def _fields(cls, order: Order) -> dict[str, object]:
         since = order.unanswered_since_ms
-        return {
-            "order_id": order.id,
-            "revision": order.revision,
-            "status": order.status,
-            "since": datetime.fromtimestamp(since / 1000, UTC) if since is not None else None,
-            "tries": order.undo_tries + order.forward_tries,
-            "unanswered": [Unanswered.of(order, task) for task in order.unanswered()],
-        }
+        return cls(
+            order_id=order.id,
+            revision=order.revision,
+            status=order.status,
+            since=datetime.fromtimestamp(since / 1000, UTC) if since is not None else None,
+            tries=order.undo_tries + order.forward_tries,
+            unanswered=[Unanswered.of(order, task) for task in order.unanswered()],
+        )
 
 
 class SagaPage(Page):
     sagas: list[SagaStuck]
 
 
-class SagaRepair(BaseModel):
+class SagaRepair(Shown):
     """A request to put an order right that was dealt with."""
 
     repair_id: str
@@ -138,12 +134,13 @@ class SagaShown(SagaStuck):
     """What people asked for, the oldest first."""
 
     @classmethod
-    def _fields(cls, order: Order) -> dict[str, object]:
-        return super()._fields(order) | {
-            "steps": order.tasks,
-            "why_not_compensate": why_not_compensate(order),
-            "repairs": [SagaRepair.of(order, repair) for repair in order.repairs],
-        }
+    def of(cls, order: Order) -> Self:
+        return cls(
+            **dict(SagaStuck.of(order)),
+            steps=order.tasks,
+            why_not_compensate=why_not_compensate(order),
+            repairs=[SagaRepair.of(order, repair) for repair in order.repairs],
+        )
 
 
 def add_sagas(routes: APIRouter, reader: Reader, publisher: Publisher, stuck_after: timedelta) -> None:

@@ -4,16 +4,16 @@ from datetime import UTC, datetime
 from typing import Self
 
 from chassis.paging import Page
+from chassis.shown import Shown
 from contracts.message import Reason
 from contracts.order import Address, Customer, OrderLine, OrderPlaced, Substitutes
 from contracts.shipping import TrackedParcel
-from pydantic import BaseModel, ConfigDict
 
 from order.sourcing import RESERVE, substitutes
 from order.state import EarlierRevision, Happening, Order, Status, Task
 
 
-class Accepted(BaseModel):
+class Accepted(Shown):
     """The request is on its way; what becomes of it is seen at the order."""
 
     order_id: str
@@ -21,10 +21,8 @@ class Accepted(BaseModel):
     status_url: str
 
 
-class Content(BaseModel):
+class Content(Shown):
     """What was ordered. All amounts are in the currency's minor unit."""
-
-    model_config = ConfigDict(from_attributes=True)
 
     placed_at: datetime | None
     customer: Customer
@@ -40,7 +38,7 @@ class Content(BaseModel):
     allow_split: bool
 
 
-class OrderSummary(BaseModel):
+class OrderSummary(Shown):
     """An order in a list."""
 
     order_id: str
@@ -61,21 +59,17 @@ class OrderSummary(BaseModel):
 
     @classmethod
     def of(cls, order: Order) -> Self:
-        return cls.model_validate(cls._fields(order))
-
-    @classmethod
-    def _fields(cls, order: Order) -> dict[str, object]:
-        return {
-            "order_id": order.id,
-            "revision": order.revision,
-            "status": order.status,
-            "received_at": datetime.fromtimestamp(order.received_ms / 1000, UTC),
-            "changed_at": order.timeline[-1].at,
-            "deadline": order.alarm,
-            "undo_tries": order.undo_tries,
-            "forward_tries": order.forward_tries,
-            "reasons": order.ending.reasons if order.ending else (),
-        }
+        return cls(
+            order_id=order.id,
+            revision=order.revision,
+            status=order.status,
+            received_at=datetime.fromtimestamp(order.received_ms / 1000, UTC),
+            changed_at=order.timeline[-1].at,
+            deadline=order.alarm,
+            undo_tries=order.undo_tries,
+            forward_tries=order.forward_tries,
+            reasons=order.ending.reasons if order.ending else (),
+        )
 
 
 class OrderShown(OrderSummary):
@@ -98,18 +92,19 @@ class OrderShown(OrderSummary):
     """The revisions before this one."""
 
     @classmethod
-    def _fields(cls, order: Order) -> dict[str, object]:
+    def of(cls, order: Order) -> Self:
         ended_by = order.ending.by if order.ending else ""
-        return super()._fields(order) | {
-            "ended_by": ended_by,
-            "substitutes": substitutes(order) if ended_by == RESERVE else (),
-            "content": Content.model_validate(order.placed) if isinstance(order.placed, OrderPlaced) else None,
-            "parcels": order.parcels,
-            "captured": order.captured,
-            "steps": order.tasks,
-            "timeline": order.timeline,
-            "earlier": order.earlier,
-        }
+        return cls(
+            **dict(OrderSummary.of(order)),
+            ended_by=ended_by,
+            substitutes=substitutes(order) if ended_by == RESERVE else (),
+            content=Content.model_validate(order.placed) if isinstance(order.placed, OrderPlaced) else None,
+            parcels=order.parcels,
+            captured=order.captured,
+            steps=order.tasks,
+            timeline=order.timeline,
+            earlier=order.earlier,
+        )
 
 
 class OrderPage(Page):

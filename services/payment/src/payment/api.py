@@ -7,14 +7,15 @@ from chassis.decision import Trouble
 from chassis.paging import Page, Paging
 from chassis.ports import Publisher, Reader
 from chassis.problem import Problem
+from chassis.shown import Shown
 from contracts.message import OrderId
 from fastapi import APIRouter, Query
-from pydantic import BaseModel
+from pydantic import BeforeValidator, Field
 
 from payment.state import Declined, Payment, State
 
 
-class PaymentShown(BaseModel):
+class PaymentShown(Shown):
     """The money for one placing of an order. All amounts are in the currency's minor unit."""
 
     order_id: str
@@ -37,13 +38,13 @@ class PaymentShown(BaseModel):
     """The provider's name for the authorization; empty until it is made."""
     declined: Declined | None
     """Why the provider does not hold the money."""
-    to_be_undone: bool
+    to_be_undone: Annotated[bool, BeforeValidator(bool)] = Field(validation_alias="voids")
     """Whether what is left of it is being voided or given back."""
-    stuck: Trouble | None
+    stuck: Trouble | None = Field(validation_alias="trouble")
     """What the provider has not done yet, although it must; it is asked again and again."""
 
 
-class PaymentsShown(BaseModel):
+class PaymentsShown(Shown):
     order_id: str
     payments: list[PaymentShown]
 
@@ -61,7 +62,7 @@ def router(reader: Reader, _: Publisher) -> APIRouter:
         found = await reader.find(Payment, {"order_id": order_id}, sort=(("revision", 1),), limit=1000)
         if not found:
             raise Problem(404, "Unknown order", f"No payment was asked for {order_id}.")
-        return PaymentsShown(order_id=order_id, payments=[_shown(payment) for payment in found])
+        return PaymentsShown(order_id=order_id, payments=[PaymentShown.model_validate(payment) for payment in found])
 
     @routes.get("/payments")
     async def payments(
@@ -76,14 +77,6 @@ def router(reader: Reader, _: Publisher) -> APIRouter:
         if stuck:
             where["trouble.times"] = {"$gte": 1}
         found, after = await paging.page(reader, Payment, where)
-        return PaymentPage(payments=[_shown(payment) for payment in found], next=after)
+        return PaymentPage(payments=[PaymentShown.model_validate(payment) for payment in found], next=after)
 
     return routes
-
-
-def _shown(payment: Payment) -> PaymentShown:
-    return PaymentShown(
-        **payment.model_dump(include=set(PaymentShown.model_fields) & set(Payment.model_fields)),
-        to_be_undone=bool(payment.voids),
-        stuck=payment.trouble,
-    )

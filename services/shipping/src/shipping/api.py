@@ -9,10 +9,11 @@ from chassis.decision import Trouble
 from chassis.paging import Page, Paging
 from chassis.ports import Publisher, Reader
 from chassis.problem import Problem
+from chassis.shown import Shown
 from contracts.message import OrderId, Reason
 from contracts.shipping import Recipient, TrackedParcel
 from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel
+from pydantic import Field
 
 from shipping.label import Label, render
 from shipping.state import Method, Shipment, State
@@ -31,7 +32,7 @@ class ParcelShown(TrackedParcel):
     """The path of its label; none when the booking was called off."""
 
 
-class ShipmentShown(BaseModel):
+class ShipmentShown(Shown):
     """One attempt and what became of it."""
 
     order_id: str
@@ -51,11 +52,11 @@ class ShipmentShown(BaseModel):
     """Whether it is undone, or to be undone once the carrier has answered."""
     dispatched_at: datetime | None
     delivered_at: datetime | None
-    stuck: Trouble | None
+    stuck: Trouble | None = Field(validation_alias="trouble")
     """What the carrier has not done yet, although it must; it is asked again and again."""
 
 
-class ShipmentsShown(BaseModel):
+class ShipmentsShown(Shown):
     order_id: str
     shipments: list[ShipmentShown]
 
@@ -136,11 +137,8 @@ def _label(attempts: list[Shipment], tracking_number: str) -> Label:
 
 def _shown(shipment: Shipment) -> ShipmentShown:
     labels = f"/shipments/{shipment.order_id}/labels" if shipment.state in CARRIED else None
-    return ShipmentShown(
-        **shipment.model_dump(include=set(ShipmentShown.model_fields) & set(Shipment.model_fields) - {"parcels"}),
-        parcels=[
-            ParcelShown(**dict(parcel), label=f"{labels}/{quote(parcel.tracking_number, '')}.pdf" if labels else None)
-            for parcel in shipment.parcels
-        ],
-        stuck=shipment.trouble,
-    )
+    parcels = [
+        ParcelShown(**dict(parcel), label=f"{labels}/{quote(parcel.tracking_number, '')}.pdf" if labels else None)
+        for parcel in shipment.parcels
+    ]
+    return ShipmentShown.model_validate(dict(shipment) | {"parcels": parcels})

@@ -7,12 +7,13 @@ from typing import Annotated, Any
 
 from contracts.message import Reason
 from fastapi import Depends, Query
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import Field, TypeAdapter
 from pydantic_core import to_json
 
 from chassis.decision import D
 from chassis.ports import Reader
 from chassis.problem import Problem
+from chassis.shown import Shown
 
 Sort = Sequence[tuple[str, int]]
 """Field names with 1 (ascending) or -1 (descending). Together they tell the documents of a list apart."""
@@ -20,10 +21,8 @@ PLACE = TypeAdapter(dict[str, Annotated[int, Field(strict=True, ge=0, lt=2**63)]
 """A place in a list: what it is sorted by, as the document there has it. The store knows no larger number."""
 
 
-class Page(BaseModel):
+class Page(Shown):
     """A part of a list; each kind of page says of what."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
     next: str | None
     """The cursor of the next page; null on the last one."""

@@ -139,12 +139,12 @@ def _parked(routes: APIRouter, reader: Reader, desk: _Desk) -> None:
         # No index knows the place: what a service ever parked is soon looked through, and only people ask.
         where = {"open": True} if place is None else {"open": True, "place": place}
         found, after = await paging.page(reader, Parked, where)
-        return ParkedPage(parked=[ParkedShown.of(one) for one in found], next=after)
+        return ParkedPage(parked=[ParkedShown.model_validate(one) for one in found], next=after)
 
     @routes.get(PARKED)
     async def parked_at(partition: PartitionNumber, place: Place) -> ParkedShown:
         """One parked order, or whatever else shares a key, in one partition."""
-        return ParkedShown.of(await desk.find(Parked, id_in_partition(partition, place)))
+        return ParkedShown.model_validate(await desk.find(Parked, id_in_partition(partition, place)))
 
     @routes.post(f"{PARKED}/release", status_code=status.HTTP_202_ACCEPTED)
     async def release(
@@ -161,7 +161,7 @@ def _dead_letters(routes: APIRouter, reader: Reader, log: Log, desk: _Desk) -> N
         """Records that could not be handled, and that nobody has retried with success or dropped; the oldest first."""
         where = {"open": True} if topic is None else {"open": True, "topic": topic}
         found, after = await paging.page(reader, DeadLetter, where, BY_PLACE)
-        return DeadLetterPage(dead_letters=[DeadLetterShown.of(letter) for letter in found], next=after)
+        return DeadLetterPage(dead_letters=[DeadLetterShown.model_validate(letter) for letter in found], next=after)
 
     @routes.get(DEAD_LETTER)
     async def dead_letter(topic: TopicName, partition: PartitionNumber, offset: Offset) -> DeadLetterWhole:
@@ -170,7 +170,7 @@ def _dead_letters(routes: APIRouter, reader: Reader, log: Log, desk: _Desk) -> N
         is_card_data = any(reason.code == CARD_NUMBER for reason in letter.reasons)
         record = None if is_card_data else await log.read(topic, partition, offset)
         content = None if record is None or isinstance(record.value, Unread) else Content.of(record)
-        return DeadLetterWhole.of(letter, content=content)
+        return DeadLetterWhole(**dict(DeadLetterShown.model_validate(letter)), content=content)
 
     @routes.post(f"{DEAD_LETTER}/retry", status_code=status.HTTP_202_ACCEPTED)
     async def retry(
@@ -202,12 +202,12 @@ def _gaps(routes: APIRouter, reader: Reader, desk: _Desk) -> None:
     async def gaps() -> Gaps:
         """The partitions that stand still because something is missing, and what."""
         found = await reader.find(Gap, {"open": True}, sort=(("partition", 1),), limit=1000)
-        return Gaps(gaps=[GapShown.of(gap) for gap in found])
+        return Gaps(gaps=[GapShown.model_validate(gap) for gap in found])
 
     @routes.get("/gaps/{partition}")
     async def gap(partition: PartitionNumber) -> GapShown:
         """Where one partition stands still."""
-        return GapShown.of(await desk.find(Gap, str(partition)))
+        return GapShown.model_validate(await desk.find(Gap, str(partition)))
 
     @routes.post("/gaps/{partition}/accept", status_code=status.HTTP_202_ACCEPTED)
     async def accept(
@@ -225,7 +225,7 @@ def _repairs(routes: APIRouter, reader: Reader) -> None:
     async def repairs(paging: Paging) -> RepairPage:
         """What people asked for, and what came of it, the latest first."""
         found, after = await paging.page(reader, Repair, {}, LATEST_FIRST)
-        return RepairPage(repairs=[RepairShown.of(one) for one in found], next=after)
+        return RepairPage(repairs=[RepairShown.model_validate(one) for one in found], next=after)
 
     @routes.get("/repairs/{repair_id:path}")
     async def repair(repair_id: RepairId, wait_s: WaitS = 0) -> RepairShown:
@@ -238,4 +238,4 @@ def _repairs(routes: APIRouter, reader: Reader) -> None:
         found = await once_readable(latest, wait_s)
         if found is None:
             raise Problem(404, "Unknown repair", NOT_YET_READABLE)
-        return RepairShown.of(found)
+        return RepairShown.model_validate(found)

@@ -6,23 +6,20 @@ from typing import Self
 
 from contracts.message import Reason
 from contracts.wire import Received
-from pydantic import BaseModel
+from pydantic import Field
 
-from chassis.dead_letter import DeadLetter
-from chassis.gap import Gap
 from chassis.paging import Page
-from chassis.parking import Parked
-from chassis.repair import Repair
+from chassis.shown import Shown
 
 
-class Asked(BaseModel):
+class Asked(Shown):
     """The request is on its way to its partition; what comes of it is seen at `status_url`."""
 
     repair_id: str
     status_url: str
 
 
-class StuckCount(BaseModel):
+class StuckCount(Shown):
     """How much is stuck for one reason."""
 
     what: str
@@ -33,19 +30,19 @@ class StuckCount(BaseModel):
     """Since when the oldest is."""
 
 
-class StuckCounts(BaseModel):
+class StuckCounts(Shown):
     stuck: list[StuckCount]
 
 
-class WaitingRecord(BaseModel):
+class WaitingRecord(Shown):
     """A record that waits for its order to be released; it is on its topic."""
 
     topic: str
     offset: int
-    timestamp_ms: int
+    timestamp_ms: int = Field(validation_alias="timestamp")
 
 
-class ParkedShown(BaseModel):
+class ParkedShown(Shown):
     """What waits because deciding on a message of it failed."""
 
     place: str
@@ -56,29 +53,15 @@ class ParkedShown(BaseModel):
     reason: str
     times: int
     """How often it failed in a row."""
-    waiting: list[WaitingRecord]
+    waiting: list[WaitingRecord] = Field(validation_alias="records")
     """The record that failed, and what came after it, in order."""
-
-    @classmethod
-    def of(cls, parked: Parked) -> Self:
-        return cls(
-            place=parked.place,
-            partition=parked.partition,
-            since=parked.since,
-            why=parked.why,
-            reason=parked.reason,
-            times=parked.times,
-            waiting=[
-                WaitingRecord(topic=one.topic, offset=one.offset, timestamp_ms=one.timestamp) for one in parked.records
-            ],
-        )
 
 
 class ParkedPage(Page):
     parked: list[ParkedShown]
 
 
-class DeadLetterShown(BaseModel):
+class DeadLetterShown(Shown):
     """A record that could not be handled, and waits for somebody to retry or drop it."""
 
     id: str
@@ -92,13 +75,8 @@ class DeadLetterShown(BaseModel):
     times: int
     """How often it could not be handled."""
 
-    @classmethod
-    def of(cls, letter: DeadLetter, **more: object) -> Self:
-        """With `more` for the fields that a shape has beside these."""
-        return cls.model_validate({name: getattr(letter, name) for name in DeadLetterShown.model_fields} | more)
 
-
-class Content(BaseModel):
+class Content(Shown):
     """A record as it is on its topic. Bytes that are no text are in base64, and `encoding` says so."""
 
     encoding: str
@@ -130,7 +108,7 @@ class DeadLetterPage(Page):
     dead_letters: list[DeadLetterShown]
 
 
-class GapShown(BaseModel):
+class GapShown(Shown):
     """Where a partition stands still, and what exactly is missing there."""
 
     partition: int
@@ -142,16 +120,12 @@ class GapShown(BaseModel):
     last: int
     text: str
 
-    @classmethod
-    def of(cls, gap: Gap) -> Self:
-        return cls(**{name: getattr(gap, name) for name in cls.model_fields})
 
-
-class Gaps(BaseModel):
+class Gaps(Shown):
     gaps: list[GapShown]
 
 
-class RepairShown(BaseModel):
+class RepairShown(Shown):
     """A request for a repair that was dealt with."""
 
     repair_id: str
@@ -164,10 +138,6 @@ class RepairShown(BaseModel):
     """`done` or `refused`."""
     detail: str
     partition: int
-
-    @classmethod
-    def of(cls, repair: Repair) -> Self:
-        return cls(**{name: getattr(repair, name) for name in cls.model_fields})
 
 
 class RepairPage(Page):
