@@ -77,7 +77,6 @@ def test_oms_is_told_where_every_service_is_in_compose(monkeypatch: pytest.Monke
     assert {name: connection.service_urls(name) for name in SERVICES} == {
         name: [f"http://{name}:8000"] for name in SERVICES
     }
-    assert connection.order_url(None) == "http://order:8000"
 
 
 def test_oms_may_write_its_backups_in_compose() -> None:

@@ -34,6 +34,19 @@ def test_asks_the_next_instance_when_one_does_not_answer() -> None:
     assert asked == ["http://first/stuck", "http://second/stuck"]
 
 
+def test_waits_longer_for_an_answer_than_the_service_waits_for_what_is_asked_for() -> None:
+    asked: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        return httpx.Response(200, json={"order_id": "web:1"})
+
+    assert desk(answer).wait_for("order", "/orders/web:1", 30) == {"order_id": "web:1"}
+    (request,) = asked
+    assert str(request.url) == "http://first/orders/web:1?wait_s=30"
+    assert request.extensions["timeout"]["read"] > 30
+
+
 def test_says_which_service_does_not_answer_when_none_of_its_instances_does() -> None:
     with pytest.raises(Unreachable, match=r"order service does not answer at http://first or http://second .*MongoDB"):
         desk(lambda _: problem(503, "Unavailable", detail="MongoDB is away")).get("order", "/stuck")

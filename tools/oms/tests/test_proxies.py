@@ -62,9 +62,9 @@ def test_what_runs_here_is_asked_directly(
     environment.setenv(variable, "http://127.0.0.1:1")
     reach_this_machine_directly()
 
-    done = CliRunner().invoke(app, ["order", "web:1", "--url", f"http://{host}:{port}"])
+    done = CliRunner().invoke(app, ["order", "web:1", "--url", f"order=http://{host}:{port}"])
 
-    assert "web:1: unknown here" in done.stderr
+    assert "error: unknown here" in done.stderr
     assert asked == ["/orders/web:1?wait_s=0.0"]
 
 
@@ -74,9 +74,9 @@ def test_what_runs_elsewhere_is_asked_by_way_of_the_proxy(
     environment.setenv("HTTP_PROXY", f"http://127.0.0.1:{port}")
     reach_this_machine_directly()
 
-    done = CliRunner().invoke(app, ["order", "web:1", "--url", "http://shop.invalid"])
+    done = CliRunner().invoke(app, ["order", "web:1", "--url", "order=http://shop.invalid"])
 
-    assert "web:1: unknown here" in done.stderr
+    assert "error: unknown here" in done.stderr
     assert asked == ["http://shop.invalid/orders/web:1?wait_s=0.0"]
 
 

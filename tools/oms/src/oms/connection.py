@@ -39,13 +39,6 @@ class Unreachable(Exception):  # noqa: N818 - named for the state
         )
 
     @classmethod
-    def order_service(cls, url: str, error: Exception) -> Self:
-        return cls(
-            f"the order service does not answer at {url} ({_why(error)}). `oms status` shows what "
-            "runs here, and --url names one that runs elsewhere."
-        )
-
-    @classmethod
     def service(cls, service: str, urls: Sequence[str], error: Exception) -> Self:
         return cls(
             f"the {service} service does not answer at {' or '.join(urls)} ({_why(error)}). "
@@ -105,20 +98,11 @@ def _of_mongo(url: str) -> str:
     return url
 
 
-def order_url(told: str | None) -> str:
-    """Where the order service answers HTTP. Raises Unreachable if nobody says where it is, or it can be nowhere."""
-    _refuse_empty(told, "--url")
-    address = told or os.environ.get("ORDER_URL")
-    if address:
-        return _of_http("the order service", address)
-    running = _running("the order service", "--url", "ORDER_URL")
-    if not (urls := _urls_of(running, "order")):
-        raise Unreachable("the order service does not run here; start everything anew with `oms down` and `oms up`")
-    return urls[0]
-
-
 def service_urls(service: str, told: Sequence[str] = ()) -> list[str]:
-    """Where the instances of a service answer HTTP, told as `SERVICE=URL`. Raises Unreachable if nobody says where."""
+    """Where the instances of a service answer HTTP, at least one, told as `SERVICE=URL`.
+
+    Raises Unreachable if nobody says where, or it can be nowhere.
+    """
     for text in told:
         if not re.fullmatch(rf"({'|'.join(SERVICES)})=https?://\S+", text):
             raise Unreachable(f"--url {text}: say SERVICE=http://HOST:PORT with a service of {', '.join(SERVICES)}")
@@ -127,19 +111,19 @@ def service_urls(service: str, told: Sequence[str] = ()) -> list[str]:
     if urls := named or [url for url in [os.environ.get(variable)] if url]:
         return [_of_http(f"the {service} service", url) for url in urls]
     running = _running(f"the {service} service", f"--url {service}=http://HOST:PORT", variable)
-    return _urls_of(running, service)
+    urls = [process.url for process in running.services if process.url and process.service == service]
+    if not urls:
+        anew = "start everything anew with `oms down` and `oms up`"
+        raise Unreachable(f"the {service} service does not run here; {anew}")
+    return urls
 
 
 def _first(told: str | None, variable: str, field: str, name: str, option: str) -> str:
-    _refuse_empty(told, option)
-    address = told or os.environ.get(variable)
-    return address or str(getattr(_running(name, option, variable), field))
-
-
-def _refuse_empty(told: str | None, option: str) -> None:
-    """What a script says with a variable that is not set means somewhere else, not what happens to run here."""
+    # What a script says with a variable that is not set means somewhere else, not what happens to run here.
     if told is not None and not told.strip():
         raise Unreachable(f"{option} is empty")
+    address = told or os.environ.get(variable)
+    return address or str(getattr(_running(name, option, variable), field))
 
 
 def _of_http(name: str, url: str) -> str:
@@ -154,10 +138,6 @@ def _said_of(name: str, address: str, *errors: type[Exception]) -> Iterator[None
         yield
     except errors as error:
         raise Unreachable(f"{name} cannot be at {address}: {error}") from error
-
-
-def _urls_of(running: RunningStack, service: str) -> list[str]:
-    return [process.url for process in running.services if process.url and process.service == service]
 
 
 def _running(name: str, option: str, variable: str) -> RunningStack:

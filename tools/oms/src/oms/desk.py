@@ -1,4 +1,4 @@
-"""Asks the services over HTTP: what is stuck in them, and to put it right."""
+"""Asks the services over HTTP: what they know, what is stuck in them, and to put it right."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -71,6 +71,10 @@ class Desk:
         return self._send(
             service, "GET", path, params={name: value for name, value in query.items() if value is not None}
         )
+
+    def wait_for(self, service: str, path: str, wait_s: float) -> Shown:
+        """What is at this path, as soon as it is there. Raises Unreachable, and Declined if it is not for so long."""
+        return self._send(service, "GET", path, params={"wait_s": wait_s}, timeout=wait_s + ANSWERS_WITHIN_S)
 
     def listed(self, path: str, name: str, services: Sequence[str] | None = None, **query: object) -> list[Shown]:
         """All that is listed at this path under this name, of every service, which it then says, too.
@@ -148,7 +152,7 @@ class Desk:
         while True:
             wait_s = min(max(until - monotonic(), 0.0), LONGEST_WAIT_S)
             try:
-                shown = self._send(service, "GET", answer, params={"wait_s": wait_s}, timeout=wait_s + ANSWERS_WITHIN_S)
+                shown = self.wait_for(service, answer, wait_s)
             except Declined:
                 if wait_s == 0:
                     return "not answered", "it is on its topic, but its partition has not answered: see `oms status`"
@@ -159,7 +163,7 @@ class Desk:
 
     def _send(self, service: str, method: str, path: str, **how: Any) -> Shown:  # noqa: ANN401 - httpx's own arguments
         urls = connection.service_urls(service, self._told)
-        failure: Exception = Unreachable(f"no instance of the {service} service runs")
+        failure: Exception  # of the last one; there is at least one
         for url in urls:
             try:
                 answer = self._client.request(method, f"{url}{quote(path, safe='/:@')}", **how)
