@@ -52,19 +52,11 @@ def fulfill_order(order: Order) -> tuple[FulfillOrder, ...]:
 
 
 def create_shipment(order: Order) -> tuple[CreateShipment, ...]:
-    address = order.content.shipping_address
     command = CreateShipment(
         order_id=order.id,
         revision=order.revision,
         attempt=1,
-        recipient=Recipient(
-            name=address.name,
-            street=address.street,
-            city=address.city,
-            postal_code=address.postal_code,
-            region=address.region,
-            country=address.country,
-        ),
+        recipient=Recipient(**dict(order.content.shipping_address)),
         method=order.content.shipping_method,
         parcels=tuple(
             Parcel(location=held.location, units=sum(line.quantity for line in held.lines))
