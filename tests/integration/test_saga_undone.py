@@ -1,7 +1,5 @@
 """The saga on the real engines when a step is refused: what was done is undone, in reverse order."""
 
-from typing import TypedDict
-
 import pytest
 from contracts.fulfillment import CancelFulfillment, FulfillmentCancelled, FulfillmentFailed, FulfillOrder, Pick
 from contracts.inventory import (
@@ -13,7 +11,7 @@ from contracts.inventory import (
     StockReleased,
     StockReserved,
 )
-from contracts.message import CountryAlpha2, Currency, SagaStep, SkuQuantity
+from contracts.message import CountryAlpha2, Currency, SagaNames, SkuQuantity, names_of
 from contracts.order import (
     OrderCancelled,
     OrderCompleted,
@@ -39,14 +37,6 @@ from tests.integration.shop import ADDRESS, NUMBERS, Shop
 from tests.integration.witness import Witness
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
-
-
-class Names(TypedDict):
-    """What names a step."""
-
-    order_id: str
-    revision: int
-    attempt: int
 
 
 BEGUN = [OrderValidated, ReserveStock, AuthorizePayment]
@@ -148,7 +138,7 @@ async def test_stock_that_is_reserved_after_the_order_was_undone_is_released_aga
     await witness.hears(order, OrderRejected)
     asked = await witness.hears(order, ReserveStock)
 
-    late = StockReserved(**step_of(asked), location="LON", lines=(BinQuantity(sku=mug, quantity=2),))
+    late = StockReserved(**names_of(asked), location="LON", lines=(BinQuantity(sku=mug, quantity=2),))
     await shop.send(late)
 
     await witness.hears_times(2, order, StockReleased)
@@ -162,7 +152,7 @@ async def test_money_that_is_held_after_the_order_was_undone_is_voided_again(sho
     await witness.hears(order, OrderRejected)
     asked = await witness.hears(order, AuthorizePayment)
 
-    late = PaymentAuthorized(**step_of(asked), amount=asked.amount, currency=asked.currency, authorization_id="late")
+    late = PaymentAuthorized(**names_of(asked), amount=asked.amount, currency=asked.currency, authorization_id="late")
     await shop.send(late)
 
     await witness.hears_times(2, order, PaymentVoided)
@@ -237,10 +227,6 @@ async def test_a_cancellation_that_overtakes_its_shipment_keeps_it_from_being_bo
     assert refused.reason.code == "cancelled"
 
 
-def step_of(command: SagaStep) -> Names:
-    return Names(order_id=command.order_id, revision=command.revision, attempt=command.attempt)
-
-
-def a_step() -> Names:
+def a_step() -> SagaNames:
     """The step of an order that nobody placed."""
-    return Names(order_id=f"foreign:{next(NUMBERS)}", revision=1, attempt=1)
+    return SagaNames(order_id=f"foreign:{next(NUMBERS)}", revision=1, attempt=1)

@@ -5,11 +5,11 @@ from datetime import date, timedelta
 import pytest
 from chassis.decision import Call
 from contracts.message import CountryAlpha2, Currency
-from contracts.shipping import Parcel, Recipient
+from contracts.shipping import Parcel, Recipient, ShippingMethod
 from hypothesis import given
 from hypothesis import strategies as st
 from shipping.gateway import RATES, Simulator, tracking_number, working_days_after
-from shipping.state import Booked, BookParcels, Cancelled, CancelParcels, Collected, Method, Refused
+from shipping.state import Booked, BookParcels, Cancelled, CancelParcels, Collected, Refused
 
 FRIDAY = date(2026, 1, 9)
 
@@ -23,7 +23,7 @@ def booking(
     street: str = "High Street 1",
     postal_code: str = "LS1 1AA",
     country: str = "GB",
-    method: Method = "standard",
+    method: ShippingMethod = "standard",
     units: tuple[int, ...] = (3,),
     tries: int = 0,
 ) -> BookParcels:
@@ -64,7 +64,7 @@ async def test_books_every_parcel_under_a_number_of_its_own() -> None:
     ],
 )
 async def test_charges_and_promises_by_method_and_distance(
-    method: Method, country: str, carrier: str, cost: int, day: date
+    method: ShippingMethod, country: str, carrier: str, cost: int, day: date
 ) -> None:
     (parcel,) = (await booked(booking(method=method, country=country, units=(1,)))).parcels
     assert (parcel.carrier, parcel.cost, parcel.estimated_delivery) == (carrier, cost, day)
@@ -154,5 +154,5 @@ async def test_refuses_a_call_that_is_none_of_its_own() -> None:
 
 
 def test_every_method_has_a_rate_at_home_and_abroad() -> None:
-    methods: tuple[Method, ...] = ("standard", "express", "pickup")
+    methods: tuple[ShippingMethod, ...] = ("standard", "express", "pickup")
     assert set(RATES) == {(method, abroad) for method in methods for abroad in (False, True)}

@@ -10,11 +10,24 @@ from chassis.ports import Publisher, Reader
 from chassis.problem import Problem
 from chassis.shown import Shown
 from contracts.fulfillment import PickedLine, PickReport, ReportPacked, ReportPicked, ReportShort, ShortLine
-from contracts.message import Bin, Count, FromOutside, Location, Name, OrderId, Reason, Revision, Sku
+from contracts.message import (
+    Attempt,
+    Bin,
+    Count,
+    FromOutside,
+    Location,
+    Name,
+    OrderId,
+    Reason,
+    Revision,
+    SagaNames,
+    Sku,
+    names_of,
+)
 from fastapi import APIRouter, Depends, Response, status
 from pydantic import Field
 
-from fulfillment.state import Fulfillment, ListState, Names, PickLine, PickList, State, fulfillment_id
+from fulfillment.state import Fulfillment, ListState, PickLine, PickList, State, fulfillment_id
 
 
 class PickListShown(Shown):
@@ -88,15 +101,13 @@ class Accepted(Shown):
     """The id of the message that carries it."""
 
 
-class ListName(Names):
+class ListName(SagaNames):
     """What names one pick list."""
 
     location: str
 
 
-def _list_name(
-    order_id: OrderId, revision: Revision, attempt: Annotated[int, Field(ge=1, le=1_000_000)], location: Location
-) -> ListName:
+def _list_name(order_id: OrderId, revision: Revision, attempt: Attempt, location: Location) -> ListName:
     return ListName(order_id=order_id, revision=revision, attempt=attempt, location=location)
 
 
@@ -188,7 +199,7 @@ def _add_reports(routes: APIRouter, reader: Reader, publisher: Publisher) -> Non
 
 def _shown(fulfillment: Fulfillment, pick_list: PickList) -> PickListShown:
     return PickListShown(
-        **fulfillment.names,
+        **names_of(fulfillment),
         location=pick_list.location,
         state=pick_list.state,
         requested_at=fulfillment.requested_at,

@@ -21,7 +21,7 @@ from contracts.fulfillment import (
     ShortLine,
 )
 from contracts.inventory import BinQuantity
-from contracts.message import Message, Reason, SagaStep
+from contracts.message import Message, Reason, SagaStep, names_of
 
 from fulfillment.state import Fulfillment, PickLine, PickList, fulfillment_id, pick_lists
 
@@ -79,7 +79,7 @@ def decider(pickers: SimulatedPickers | None) -> Decide:
 
 
 def _id(message: SagaStep | PickReport) -> str:
-    return fulfillment_id(message.order_id, message.revision, message.attempt)
+    return fulfillment_id(**names_of(message))
 
 
 def _fulfill(
@@ -101,12 +101,12 @@ def _outcome(known: Fulfillment) -> tuple[Message, ...]:
         case "picking":
             return ()
         case "picked":
-            return (OrderPicked(**known.names),)
+            return (OrderPicked(**names_of(known)),)
         case "packed":
-            return OrderPicked(**known.names), OrderPacked(**known.names)
+            return OrderPicked(**names_of(known)), OrderPacked(**names_of(known))
         case "failed" | "cancelled" | "tombstone":
             reason = known.failure or CANCELLED
-            return (FulfillmentFailed(**known.names, reason=reason, not_found=known.not_found),)
+            return (FulfillmentFailed(**names_of(known), reason=reason, not_found=known.not_found),)
 
 
 def _cancel(known: Fulfillment | None, command: CancelFulfillment, now: datetime) -> Decision:
@@ -117,7 +117,7 @@ def _cancel(known: Fulfillment | None, command: CancelFulfillment, now: datetime
         changed = (known.but(state="cancelled", alarm=None),)
     else:
         changed = ()
-    return Decision(changed, (FulfillmentCancelled(**known.names),))
+    return Decision(changed, (FulfillmentCancelled(**names_of(known)),))
 
 
 def _report(known: Fulfillment | None, report: ReportPicked | ReportShort | ReportPacked) -> Decision:
@@ -198,8 +198,8 @@ def _progress(known: Fulfillment, lists: tuple[PickList, ...]) -> Step:
     states = {pick_list.state for pick_list in lists}
     if "picking" in states:
         return known.but(lists=lists), ()
-    said: tuple[Message, ...] = (OrderPicked(**known.names),) if known.state == "picking" else ()
+    said: tuple[Message, ...] = (OrderPicked(**names_of(known)),) if known.state == "picking" else ()
     if "picked" in states:
         return known.but(lists=lists, state="picked"), said
     packed = known.but(lists=lists, state="packed", alarm=None)
-    return packed, (*said, OrderPacked(**known.names))
+    return packed, (*said, OrderPacked(**names_of(known)))

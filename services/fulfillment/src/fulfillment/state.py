@@ -3,22 +3,14 @@
 import re
 from collections.abc import Iterable
 from datetime import datetime
-from typing import ClassVar, Literal, Self, TypedDict
+from typing import ClassVar, Literal, Self
 
 from chassis.decision import Document
 from contracts.fulfillment import Pick, PickedLine
-from contracts.message import Reason, SagaStep, Value
+from contracts.message import Reason, SagaStep, Value, names_of
 
 ListState = Literal["picking", "picked", "packed"]
 State = Literal["picking", "picked", "packed", "failed", "cancelled", "tombstone"]
-
-
-class Names(TypedDict):
-    """The three fields that every message about a fulfillment carries."""
-
-    order_id: str
-    revision: int
-    attempt: int
 
 
 class PickLine(Value):
@@ -97,18 +89,8 @@ class Fulfillment(Document):
 
     @classmethod
     def begin(cls, command: SagaStep, state: State, now: datetime) -> Self:
-        return cls(
-            id=fulfillment_id(command.order_id, command.revision, command.attempt),
-            order_id=command.order_id,
-            revision=command.revision,
-            attempt=command.attempt,
-            state=state,
-            requested_at=now,
-        )
-
-    @property
-    def names(self) -> Names:
-        return {"order_id": self.order_id, "revision": self.revision, "attempt": self.attempt}
+        names = names_of(command)
+        return cls(id=fulfillment_id(**names), state=state, requested_at=now, **names)
 
     @property
     def at_work(self) -> bool:

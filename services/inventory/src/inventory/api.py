@@ -12,9 +12,8 @@ from chassis.ports import Publisher, Reader
 from chassis.problem import Problem
 from chassis.readable import WaitS, once_readable
 from contracts.inventory import AdjustStock, ConfigureItem, ReceiveStock, TransferStock
-from contracts.message import Location, OrderId, Reference, Revision, Sku
+from contracts.message import Attempt, Location, OrderId, Reference, Revision, Sku
 from fastapi import APIRouter, FastAPI, Query, Response, status
-from pydantic import Field
 
 from inventory.movements import ALREADY_USED, Moving, movement_of
 from inventory.shown import (
@@ -36,8 +35,6 @@ from inventory.shown import (
 )
 from inventory.state import LedgerEntry, Movement, Reservation, Stock
 from inventory.view import Availability, Level
-
-Attempt = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
 def router(reader: Reader, publisher: Publisher, availability: Availability) -> APIRouter:

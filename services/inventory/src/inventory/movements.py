@@ -15,7 +15,7 @@ from contracts.inventory import (
     StockTransferred,
     TransferStock,
 )
-from contracts.message import Message, Reason
+from contracts.message import MOST_COUNTED, Message, Reason
 
 from inventory.book import OpenBook, added_up
 from inventory.state import MovedLine, Movement, MovementKind
@@ -23,8 +23,6 @@ from inventory.state import MovedLine, Movement, MovementKind
 Moving = ReceiveStock | ReceiveTransfer | AdjustStock | TransferStock
 
 ALREADY_USED = Reason(path="movement_id", code="already_used", message="this id names another movement there")
-MOST_COUNTED = 1_000_000_000_000
-"""An item's levels go so far, as `contracts.message.Count` says."""
 
 
 def move(documents: Documents, message: Moving, now: datetime) -> Decision:

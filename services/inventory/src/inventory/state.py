@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import ClassVar, Literal, Self, TypedDict
+from typing import ClassVar, Literal, Self
 
 from chassis.decision import Document
 from contracts.inventory import IssueStock, ReleaseStock, ReserveStock, Shortage
-from contracts.message import Reason
+from contracts.message import Reason, SagaNames, names_of
 
 ReservationState = Literal["held", "waiting", "rejected", "released", "issued"]
 MovementKind = Literal["receive", "adjust", "transfer"]
@@ -176,22 +176,14 @@ class ReservedLine:
         return self.requested - self.held
 
 
-class Step(TypedDict):
+class Step(SagaNames):
     """The fields that name a reservation, in commands and in answers."""
 
-    order_id: str
-    revision: int
-    attempt: int
     location: str
 
 
 def step_of(command: "Command | Reservation") -> Step:
-    return {
-        "order_id": command.order_id,
-        "revision": command.revision,
-        "attempt": command.attempt,
-        "location": command.location,
-    }
+    return {**names_of(command), "location": command.location}
 
 
 class Reservation(Document):

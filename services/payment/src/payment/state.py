@@ -1,10 +1,10 @@
 """What the payment service remembers: one document for each placing of an order, and the call that it waits for."""
 
 from datetime import datetime
-from typing import ClassVar, Literal, Self, TypedDict
+from typing import ClassVar, Literal, Self
 
 from chassis.decision import Call, Document, Trouble
-from contracts.message import Reference, SagaStep, Text, Value
+from contracts.message import Reference, SagaNames, SagaStep, Text, Value
 from contracts.payment import AuthorizePayment
 
 Operation = Literal["authorize", "capture", "void", "refund"]
@@ -18,14 +18,6 @@ State = Literal[
     "voiding",
     "voided",
 ]
-
-
-class Names(TypedDict):
-    """The three fields that every message about a payment carries."""
-
-    order_id: str
-    revision: int
-    attempt: int
 
 
 class PaymentCall(Call):
@@ -141,7 +133,7 @@ class Payment(Document):
             since=now,
         )
 
-    def names(self, attempt: int) -> Names:
+    def names(self, attempt: int) -> SagaNames:
         return {"order_id": self.order_id, "revision": self.revision, "attempt": attempt}
 
     @property

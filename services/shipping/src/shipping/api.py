@@ -11,12 +11,12 @@ from chassis.ports import Publisher, Reader
 from chassis.problem import Problem
 from chassis.shown import Shown
 from contracts.message import OrderId, Reason
-from contracts.shipping import Recipient, TrackedParcel
+from contracts.shipping import Recipient, ShippingMethod, TrackedParcel
 from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
 from shipping.label import Label, render
-from shipping.state import Method, Shipment, State
+from shipping.state import Shipment, State
 
 CARRIED = {"booked", "dispatched", "delivered"}
 """The states in which the carrier has the parcels on its books."""
@@ -41,7 +41,7 @@ class ShipmentShown(Shown):
     state: State
     since: datetime
     """When it came into this state."""
-    method: Method
+    method: ShippingMethod
     recipient: Recipient | None
     """None when it was undone before anybody asked for it."""
     parcels: list[ParcelShown]

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from chassis.decision import AlarmRang, Call, CallAnswered, Decision, Documents, Input, Retry, Unknown, at_once
 from chassis.service import Decide
-from contracts.message import Message, Reason
+from contracts.message import Message, Reason, names_of
 from contracts.shipping import (
     CancelShipment,
     CreateShipment,
@@ -74,7 +74,7 @@ def _begin(message: Input, now: datetime) -> Decision:
             return Decision((Shipment.book(message, now),))
         case CancelShipment():
             tombstone = Shipment.begin(message, "cancelled", now).but(cancel_wanted=True)
-            return Decision((tombstone,), (ShipmentCancelled(**tombstone.names),))
+            return Decision((tombstone,), (ShipmentCancelled(**names_of(tombstone)),))
         case _:
             return Decision()
 
@@ -96,10 +96,10 @@ def _take(known: Shipment, message: Input, policy: Policy, now: datetime) -> Ste
 def _outcome(known: Shipment) -> tuple[Message, ...]:
     """What became of the booking, said again to whoever asks again."""
     if known.cancel_wanted:
-        return (ShipmentRefused(**known.names, reason=CANCELLED),)
+        return (ShipmentRefused(**names_of(known), reason=CANCELLED),)
     if known.refusal is not None:
-        return (ShipmentRefused(**known.names, reason=known.refusal),)
-    return (ShipmentCreated(**known.names, parcels=known.parcels),) if known.parcels else ()
+        return (ShipmentRefused(**names_of(known), reason=known.refusal),)
+    return (ShipmentCreated(**names_of(known), parcels=known.parcels),) if known.parcels else ()
 
 
 def _cancel(known: Shipment) -> Step:
@@ -111,7 +111,7 @@ def _cancel(known: Shipment) -> Step:
         case "cancelling":
             return known, ()
         case "refused" | "cancelled":
-            return known, (ShipmentCancelled(**known.names),)
+            return known, (ShipmentCancelled(**names_of(known)),)
         case "dispatched" | "delivered":
             # The parcels are gone, and saying that they are not would be a lie: what is true is said again.
             return known, _whereabouts(known)
@@ -119,9 +119,9 @@ def _cancel(known: Shipment) -> Step:
 
 def _whereabouts(known: Shipment) -> tuple[Message, ...]:
     if known.delivered_at is not None:
-        return (ShipmentDelivered(**known.names, delivered_at=known.delivered_at),)
+        return (ShipmentDelivered(**names_of(known), delivered_at=known.delivered_at),)
     if known.dispatched_at is not None:
-        return (ShipmentDispatched(**known.names, dispatched_at=known.dispatched_at),)
+        return (ShipmentDispatched(**names_of(known), dispatched_at=known.dispatched_at),)
     return ()
 
 
@@ -137,7 +137,7 @@ def _hear(known: Shipment, answered: CallAnswered, policy: Policy, now: datetime
         case BookParcels(), Refused(reason=reason):
             return _refused(done, reason)
         case CancelParcels(), Cancelled():
-            return done.but(state="cancelled"), (ShipmentCancelled(**known.names),)
+            return done.but(state="cancelled"), (ShipmentCancelled(**names_of(known)),)
         case CancelParcels(), Collected():
             return _collected(done, policy, now)
         case CancelParcels(), Refused(reason=reason):
@@ -152,19 +152,19 @@ def _booked(known: Shipment, parcels: tuple[TrackedParcel, ...], policy: Policy,
     booked = known.but(state="booked", parcels=parcels)
     if known.cancel_wanted:
         return booked.cancel(), ()
-    return booked.but(alarm=now + policy.dispatch_after), (ShipmentCreated(**known.names, parcels=parcels),)
+    return booked.but(alarm=now + policy.dispatch_after), (ShipmentCreated(**names_of(known), parcels=parcels),)
 
 
 def _refused(known: Shipment, reason: Reason) -> Step:
     if known.cancel_wanted:
-        return known.but(state="cancelled"), (ShipmentCancelled(**known.names),)
-    return known.but(state="refused", refusal=reason), (ShipmentRefused(**known.names, reason=reason),)
+        return known.but(state="cancelled"), (ShipmentCancelled(**names_of(known)),)
+    return known.but(state="refused", refusal=reason), (ShipmentRefused(**names_of(known), reason=reason),)
 
 
 def _collected(known: Shipment, policy: Policy, now: datetime) -> Step:
     """What was to be called off goes its way; who did so before it was booked does not know the parcels yet."""
     gone, said = _leave(known.but(cancel_wanted=False), policy, now)
-    return gone, (ShipmentCreated(**known.names, parcels=known.parcels), *said)
+    return gone, (ShipmentCreated(**names_of(known), parcels=known.parcels), *said)
 
 
 def _later(known: Shipment, call: Call, why: str, policy: Policy, now: datetime) -> Shipment:

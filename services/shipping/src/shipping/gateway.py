@@ -14,9 +14,9 @@ from datetime import date, timedelta
 
 from chassis.decision import Call
 from contracts.message import Currency, Reason
-from contracts.shipping import Parcel, Recipient, TrackedParcel
+from contracts.shipping import Parcel, Recipient, ShippingMethod, TrackedParcel
 
-from shipping.state import Booked, BookParcels, Cancelled, CancelParcels, Collected, Method, Refused
+from shipping.state import Booked, BookParcels, Cancelled, CancelParcels, Collected, Refused
 
 SLOW = "slow lane"
 """In the street: the carrier takes its time."""
@@ -45,7 +45,7 @@ class Rate:
     days: int
 
 
-RATES: dict[tuple[Method, bool], Rate] = {
+RATES: dict[tuple[ShippingMethod, bool], Rate] = {
     ("standard", False): Rate("Parcel Post", base=395, per_unit=10, days=3),
     ("standard", True): Rate("Parcel Post", base=1195, per_unit=25, days=7),
     ("express", False): Rate("Swift Express", base=895, per_unit=20, days=1),
@@ -111,7 +111,7 @@ class Simulator:
         )
 
 
-def _refusal(recipient: Recipient, method: Method) -> Reason | None:
+def _refusal(recipient: Recipient, method: ShippingMethod) -> Reason | None:
     if method == "pickup":
         return None
     if recipient.country in NOT_SERVED:

@@ -1,23 +1,14 @@
 """What the shipping service remembers: one document an attempt, and the call to the carrier that it waits for."""
 
 from datetime import date, datetime
-from typing import Annotated, ClassVar, Literal, Self, TypedDict
+from typing import Annotated, ClassVar, Literal, Self
 
 from chassis.decision import Call, Document, Trouble
-from contracts.message import Reason, SagaStep, Value
-from contracts.shipping import CreateShipment, Parcel, Recipient, TrackedParcel
+from contracts.message import Reason, SagaStep, Value, names_of
+from contracts.shipping import CreateShipment, Parcel, Recipient, ShippingMethod, TrackedParcel
 from pydantic import Field
 
-Method = Literal["standard", "express", "pickup"]
 State = Literal["booking", "booked", "refused", "cancelling", "cancelled", "dispatched", "delivered"]
-
-
-class Names(TypedDict):
-    """The three fields that every message about a shipment carries."""
-
-    order_id: str
-    revision: int
-    attempt: int
 
 
 class BookParcels(Call):
@@ -26,7 +17,7 @@ class BookParcels(Call):
     operation: Literal["book"] = "book"
     recipient: Recipient
     """Who gets them."""
-    method: Method
+    method: ShippingMethod
     """How the customer wants them sent."""
     parcels: tuple[Parcel, ...]
     """One a location."""
@@ -86,7 +77,7 @@ class Shipment(Document):
     """When it came into this state."""
     recipient: Recipient | None = None
     """Who gets the parcels; None when it was undone before anybody asked for it."""
-    method: Method = "standard"
+    method: ShippingMethod = "standard"
     """How the customer wants them sent."""
     wanted: tuple[Parcel, ...] = ()
     """The parcels that were to be booked."""
@@ -102,14 +93,7 @@ class Shipment(Document):
 
     @classmethod
     def begin(cls, command: SagaStep, state: State, now: datetime) -> Self:
-        return cls(
-            id=shipment_id(command),
-            order_id=command.order_id,
-            revision=command.revision,
-            attempt=command.attempt,
-            state=state,
-            since=now,
-        )
+        return cls(id=shipment_id(command), state=state, since=now, **names_of(command))
 
     @classmethod
     def book(cls, command: CreateShipment, now: datetime) -> Self:
@@ -131,10 +115,6 @@ class Shipment(Document):
             id=f"{self.id}/cancel", tracking_numbers=tuple(parcel.tracking_number for parcel in self.parcels)
         )
         return self.but(state="cancelling", cancel_wanted=True, alarm=None, calls=(call,))
-
-    @property
-    def names(self) -> Names:
-        return {"order_id": self.order_id, "revision": self.revision, "attempt": self.attempt}
 
 
 def shipment_id(command: SagaStep) -> str:

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from contracts.inventory import BinQuantity
 from contracts.message import (
+    Attempt,
     Bin,
     Count,
     FromOutside,
@@ -71,7 +72,7 @@ class PickReport(FromOutside):
     """The order, as `<channel>:<number>`."""
     revision: Revision
     """Which placing of the order the list is for."""
-    attempt: Annotated[int, Field(ge=1, le=1_000_000)]
+    attempt: Attempt
     """Which attempt at the fulfillment the list is for."""
     location: Location
     """Where the list is picked."""

@@ -1,7 +1,7 @@
 """What every message is, and the values that messages are made of."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Protocol, TypedDict
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic_extra_types.country import CountryAlpha2
@@ -9,6 +9,8 @@ from pydantic_extra_types.currency_code import Currency
 
 MOST_UNITS = 10_000_000
 """A `Quantity` says so many at the most."""
+MOST_COUNTED = 1_000_000_000_000
+"""A `Count` says so many at the most."""
 NO_CONTROL_CHARACTERS = r"^[^\x00-\x1f\x7f]*$"
 
 
@@ -45,7 +47,7 @@ class SagaStep(Message):
     """The order, as `<channel>:<number>`."""
     revision: "Revision"
     """Which placing of the order this is; a rejected order is placed again with the next one."""
-    attempt: Annotated[int, Field(ge=1, le=1_000_000)]
+    attempt: "Attempt"
     """Which attempt at the step this is; an undo carries the attempt that it undoes."""
 
 
@@ -72,11 +74,12 @@ Channel = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
 Number = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 OrderId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}:[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Revision = Annotated[int, Field(ge=1, le=1_000_000)]
+Attempt = Annotated[int, Field(ge=1, le=1_000_000)]
 Sku = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Location = Annotated[str, Field(pattern=r"^[A-Z0-9][A-Z0-9-]{0,31}$")]
 Bin = Annotated[str, Field(max_length=32, pattern=r"^[A-Za-z0-9._-]*$")]
 Quantity = Annotated[int, Field(ge=1, le=MOST_UNITS)]
-Count = Annotated[int, Field(ge=0, le=1_000_000_000_000)]
+Count = Annotated[int, Field(ge=0, le=MOST_COUNTED)]
 Amount = Annotated[int, Field(ge=0, le=1_000_000_000_000)]
 Reference = Annotated[str, Field(min_length=1, max_length=128, pattern=NO_CONTROL_CHARACTERS)]
 Email = Annotated[str, Field(max_length=254, pattern=r"^[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+$")]
@@ -84,6 +87,7 @@ Phone = Annotated[str, Field(max_length=32, pattern=r"^[0-9+() ./-]*$")]
 
 __all__ = [
     "Amount",
+    "Attempt",
     "Bin",
     "Channel",
     "Count",
@@ -103,12 +107,14 @@ __all__ = [
     "Reason",
     "Reference",
     "Revision",
+    "SagaNames",
     "SagaStep",
     "Sku",
     "SkuQuantity",
     "StepOutside",
     "Text",
     "Value",
+    "names_of",
 ]
 
 
@@ -130,6 +136,30 @@ class SkuQuantity(Value):
     """The item."""
     quantity: Quantity
     """How many units, at least one."""
+
+
+class SagaNames(TypedDict):
+    """The three fields that name a step of a saga, in its commands and in their answers."""
+
+    order_id: str
+    revision: int
+    attempt: int
+
+
+class NamedInSaga(Protocol):
+    """A SagaStep, or what a service remembers of one."""
+
+    @property
+    def order_id(self) -> str: ...
+    @property
+    def revision(self) -> int: ...
+    @property
+    def attempt(self) -> int: ...
+
+
+def names_of(step: NamedInSaga) -> SagaNames:
+    """What an answer, or another command, repeats of it."""
+    return {"order_id": step.order_id, "revision": step.revision, "attempt": step.attempt}
 
 
 SagaStep.model_rebuild()

@@ -1,6 +1,6 @@
 """The messages of the order service, and what channels send to it."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
@@ -29,7 +29,7 @@ from contracts.message import (
     Value,
 )
 from contracts.payment import PaymentToken
-from contracts.shipping import TrackedParcel
+from contracts.shipping import ShippingMethod, TrackedParcel
 
 
 class Customer(FromOutside):
@@ -100,7 +100,7 @@ class OrderPlaced(FromOutside):
     """ISO 4217 code of the currency of every amount here."""
     payment_token: PaymentToken
     """The payment provider's token for the customer's means of payment; never card data."""
-    shipping_method: Literal["standard", "express", "pickup"] = "standard"
+    shipping_method: ShippingMethod = "standard"
     """How the customer wants it sent."""
     special_instructions: LongText = ""
     """What the customer wants the packers to know."""

@@ -21,6 +21,8 @@ from contracts.message import (
     Value,
 )
 
+ShippingMethod = Literal["standard", "express", "pickup"]
+
 
 class Parcel(Value):
     """What leaves one location for one order."""
@@ -53,7 +55,7 @@ class CreateShipment(StepOutside):
 
     recipient: Recipient
     """Who gets them."""
-    method: Literal["standard", "express", "pickup"]
+    method: ShippingMethod
     """How the customer wants them sent."""
     parcels: Annotated[tuple[Parcel, ...], Field(min_length=1)]
     """One a location."""

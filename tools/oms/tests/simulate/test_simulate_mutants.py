@@ -17,7 +17,7 @@ from chassis.inmemory import MemoryFeed
 from chassis.mongo import MongoStore
 from chassis.partition import FAILED, Partition
 from chassis.tail import Tail
-from contracts.message import Reason
+from contracts.message import Reason, names_of
 from contracts.payment import PaymentCaptured, PaymentVoided, VoidPayment
 from contracts.shipping import ShipmentCancelled
 from contracts.wire import Envelope, Received, Unreadable
@@ -130,7 +130,7 @@ def undoes_a_shipment_without_a_tombstone(patch: pytest.MonkeyPatch) -> None:
 
     def cancel(known: Shipment) -> tuple[Shipment, tuple[Any, ...]]:
         if known.state == "booking":  # nothing is booked yet, so there seems to be nothing to call off or to wait for
-            return known.but(state="cancelled", calls=()), (ShipmentCancelled(**known.names),)
+            return known.but(state="cancelled", calls=()), (ShipmentCancelled(**names_of(known)),)
         return right(known)
 
     patch.setattr(shipping.decide, "_cancel", cancel)
