@@ -10,7 +10,7 @@ from chassis.http import STREAMED, STREAMING, is_media_type
 from chassis.paging import Paging
 from chassis.ports import Publisher, Reader, Unavailable
 from chassis.problem import Problem
-from chassis.readable import WaitS, once_readable
+from chassis.readable import WaitS
 from contracts.message import Channel, FromOutside, Name, OrderId, Reference
 from contracts.order import CancelOrder, OrderPlaced
 from contracts.wire import Unreadable
@@ -23,6 +23,7 @@ from starlette.requests import ClientDisconnect
 
 from order.decide import why_not_place
 from order.file_intake import take_in
+from order.known import known_order
 from order.live import Changes, Live, changes_of
 from order.repair import why_not_turn_back
 from order.sagas_api import add_sagas
@@ -138,7 +139,7 @@ def _reading(routes: APIRouter, reader: Reader) -> None:
     @routes.get("/orders/{order_id}")
     async def order(order_id: OrderId, wait_s: WaitS = 0) -> OrderShown:
         """An order, its timeline and the steps of its saga, as they were about a second ago."""
-        return OrderShown.of(await _known(reader, order_id, wait_s))
+        return OrderShown.of(await known_order(reader, order_id, wait_s))
 
 
 def _where(
@@ -153,22 +154,13 @@ def _where(
     return {field: value for field, value in asked.items() if value is not None}
 
 
-async def _known(reader: Reader, order_id: str, wait_s: float) -> Order:
-    """The order, waiting until it is readable. Raises Problem if it is not by then."""
-    order = await once_readable(lambda: reader.get(Order, order_id), wait_s)
-    if order is None:
-        detail = "An order is readable about a second after it was taken; `?wait_s=5` waits for that."
-        raise Problem(404, "Unknown order", detail)
-    return order
-
-
 def _following(routes: APIRouter, reader: Reader, live: Live) -> None:
     async def changes_of_one(order_id: OrderId) -> AsyncIterator[Changes]:
         async with live.listen(order_id) as changes:
             yield changes
 
     async def known(order_id: OrderId) -> Order:
-        return await _known(reader, order_id, NEW_ORDER_S)
+        return await known_order(reader, order_id, NEW_ORDER_S)
 
     async def changes_of_all() -> AsyncIterator[Changes]:
         async with live.listen() as changes:

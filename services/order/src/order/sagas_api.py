@@ -19,6 +19,7 @@ from contracts.message import OrderId, Reason
 from contracts.order import CompensateOrder, RetryStep, SkipStep, StepName
 from fastapi import APIRouter, Query, Response, status
 
+from order.known import known_order
 from order.repair import Request, is_skippable, why_not_compensate
 from order.state import Order, Repair, Status, Task
 
@@ -166,14 +167,14 @@ def _reading(routes: APIRouter, reader: Reader, stuck_after: timedelta) -> None:
     @routes.get("/sagas/{order_id}", tags=["repairs"])
     async def saga(order_id: OrderId) -> SagaShown:
         """How far the saga of an order is, what may be done about it, and what people have asked for."""
-        return SagaShown.of(await _known(reader, order_id))
+        return SagaShown.of(await known_order(reader, order_id))
 
     @routes.get("/sagas/{order_id}/repairs/{repair_id:path}", tags=["repairs"])
     async def repair(order_id: OrderId, repair_id: RepairId, wait_s: WaitS = 0) -> SagaRepair:
         """What came of one request."""
 
         async def of_this_name() -> SagaRepair | None:
-            order = await _known(reader, order_id)
+            order = await known_order(reader, order_id)
             return next((SagaRepair.of(order, done) for done in order.repairs if done.id == repair_id), None)
 
         found = await once_readable(of_this_name, wait_s)
@@ -184,7 +185,7 @@ def _reading(routes: APIRouter, reader: Reader, stuck_after: timedelta) -> None:
 
 def _asking(routes: APIRouter, reader: Reader, publisher: Publisher) -> None:
     async def ask(order_id: str, wish: Wish, request: Request, response: Response) -> Asked:
-        await _known(reader, order_id)
+        await known_order(reader, order_id)
         await publisher.publish(request)
         response.headers["Location"] = url = f"/sagas/{order_id}/repairs/{quote(wish.repair_id, safe='')}"
         return Asked(repair_id=wish.repair_id, status_url=url)
@@ -208,11 +209,3 @@ def _asking(routes: APIRouter, reader: Reader, publisher: Publisher) -> None:
 def _names(order_id: str, wish: Wish) -> dict[str, str]:
     """What each request says."""
     return {"repair_id": wish.repair_id, "order_id": order_id, "reason": wish.reason, "requested_by": wish.by}
-
-
-async def _known(reader: Reader, order_id: str) -> Order:
-    """The order. Raises Problem if it is not known."""
-    order = await reader.get(Order, order_id)
-    if order is None:
-        raise Problem(404, "Unknown order", "An order is readable about a second after it was taken.")
-    return order
