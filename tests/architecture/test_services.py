@@ -83,7 +83,7 @@ class Described(NamedTuple):
 def described(name: str, monkeypatch: pytest.MonkeyPatch) -> Described:
     main = importlib.import_module(f"{name}.main")
     shelf = Shelf(Rehearsal(lambda *_: (), lambda *_: Decision()))
-    repairs = repairs_router(name, shelf, shelf, shelf, MemoryLog(MemoryTopics(1, WallClock())))
+    repairs = repairs_router(name, shelf, shelf, MemoryLog(MemoryTopics(1, WallClock())))
     handed: list[Described] = []
     monkeypatch.setattr(
         main, "run", lambda service, _, routes: handed.append(Described(service, (routes(shelf, shelf), repairs)))

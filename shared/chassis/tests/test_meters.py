@@ -30,7 +30,7 @@ def test_a_partition_that_moved_on_leaves_nothing_but_that_it_is_not_served_here
 async def test_who_asks_for_metrics_waits_for_a_silent_store_no_longer_than_a_moment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    class SilentWard:
+    class SilentReader:
         async def stuck(self) -> AsyncIterator[Count]:
             await asyncio.Event().wait()
             yield Count(0, "parked", "RuntimeError", 1, NOON)
@@ -39,7 +39,7 @@ async def test_who_asks_for_metrics_waits_for_a_silent_store_no_longer_than_a_mo
     meters = Meters()
     meters.stuck.labels("0", "parked", "RuntimeError").set(1)
     async with asyncio.timeout(5):
-        await run._measure_stuck(SilentWard(), {0}, meters)
+        await run._measure_stuck(SilentReader(), {0}, meters)
     assert (
         meters.registry.get_sample_value(
             "throughline_stuck", {"partition": "0", "what": "parked", "why": "RuntimeError"}
@@ -51,7 +51,7 @@ async def test_who_asks_for_metrics_waits_for_a_silent_store_no_longer_than_a_mo
 async def test_what_is_counted_in_time_is_told_though_there_is_so_much_else_that_it_takes_long(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    class BusyWard:
+    class BusyReader:
         async def stuck(self) -> AsyncIterator[Count]:
             yield Count(0, "saga", "capture", 2, NOON)
             await asyncio.Event().wait()
@@ -60,7 +60,7 @@ async def test_what_is_counted_in_time_is_told_though_there_is_so_much_else_that
     meters = Meters()
     meters.stuck.labels("0", "dead_letter", "missing").set(1)
     async with asyncio.timeout(5):
-        await run._measure_stuck(BusyWard(), {0}, meters)
+        await run._measure_stuck(BusyReader(), {0}, meters)
     saga, letters = (
         meters.registry.get_sample_value("throughline_stuck", {"partition": "0", "what": what, "why": why})
         for what, why in (("saga", "capture"), ("dead_letter", "missing"))

@@ -15,7 +15,6 @@ from chassis.parking import Again, Parked, ParkedRecord
 from chassis.ports import Unread
 from chassis.repair import Repair
 from chassis.repairs_api import repairs_router
-from chassis.stuck import Count
 from chassis.telemetry import Meters
 from chassis.testing import NOON, Rehearsal, Shelf
 from contracts.message import Reason
@@ -97,16 +96,6 @@ class Topics:
         return Again(topic, partition, offset, 1, b"web:1", b'{"order_id": "web:1"}', (("ce_type", b"Odd"),))
 
 
-class Ward:
-    """Counts what is stuck."""
-
-    @staticmethod
-    async def stuck() -> AsyncIterator[Count]:
-        yield Count(2, "gap", "numbers missing", 1, NOON)
-        yield Count(0, "parked", "KeyError", 1, NOON)
-        yield Count(2, "parked", "KeyError", 1, NOON - timedelta(hours=1))
-
-
 class Desk:
     """The API of the order service as an operator's client sees it."""
 
@@ -115,7 +104,7 @@ class Desk:
         stage.documents.update({document.key: document for document in STUCK})
         self.stage = stage
         self.shelf = Shelf(stage)
-        routes = repairs_router("order", self.shelf, self.shelf, Ward(), Topics())
+        routes = repairs_router("order", self.shelf, self.shelf, Topics())
         app = create_app("Test", "", [routes], lambda: (True, {}), self._measure, Meters())
         self.client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test")
 
@@ -143,9 +132,12 @@ async def desk() -> AsyncIterator[Desk]:
 
 
 async def test_tells_how_much_is_stuck_since_when_and_why(desk: Desk) -> None:
+    desk.holds(parked("web:1", 0).but(since=NOON - timedelta(hours=1)))
     assert (await desk.get("/stuck"))["stuck"] == [
+        {"what": "dead_letter", "why": "card_number", "count": 1, "since": "2026-01-05T12:00:00Z"},
+        {"what": "dead_letter", "why": "unknown_type", "count": 1, "since": "2026-01-05T12:00:00Z"},
         {"what": "gap", "why": "numbers missing", "count": 1, "since": "2026-01-05T12:00:00Z"},
-        {"what": "parked", "why": "KeyError", "count": 2, "since": "2026-01-05T11:00:00Z"},
+        {"what": "parked", "why": "KeyError", "count": 3, "since": "2026-01-05T11:00:00Z"},
     ]
 
 

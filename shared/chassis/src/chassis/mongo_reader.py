@@ -21,7 +21,7 @@ from chassis.together import Together
 
 
 class MongoReader:
-    """Reads what the store of a service has written; see `chassis.ports.Reader` and `chassis.ports.Ward`."""
+    """Reads what the store of a service has written; see `chassis.ports.Reader`."""
 
     def __init__(self, client: Client, database: str, service: Service) -> None:
         self._overdue = service.overdue
@@ -59,7 +59,7 @@ class MongoReader:
         return [_read(model, raw) for raw in found]
 
     async def stuck(self) -> AsyncIterator[Count]:
-        """How much of what waits for a person; see `chassis.ports.Ward`."""
+        """How much of what waits for a person; see `chassis.ports.Reader`."""
         with _saying_unavailable():
             for asked in questions(self._overdue, datetime.now(UTC)):
                 async for raw in self._database[asked.kind].aggregate(asked.pipeline, **asked.options):

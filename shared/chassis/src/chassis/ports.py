@@ -132,6 +132,11 @@ class Reader(Protocol):
     ) -> list[D]:
         """Documents whose fields match, MongoDB's query language with the document's own field names."""
 
+    def stuck(self) -> AsyncIterator[Count]:
+        """How much of what waits for a person, in every partition of the service: one kind after the other, at last
+        the one of which there may be so many that it takes long.
+        """
+
 
 class Publisher(Protocol):
     """Sends a message from outside any partition: the HTTP APIs' way in."""
@@ -140,17 +145,6 @@ class Publisher(Protocol):
         """Send it to its topic by its key and return its id once Kafka has it.
 
         Raises Unavailable when Kafka does not take it in time.
-        """
-
-
-class Ward(Protocol):
-    """Knows what is stuck."""
-
-    def stuck(self) -> AsyncIterator[Count]:
-        """How much of what waits for a person, in every partition of the service: one kind after the other, at last
-        the one of which there may be so many that it takes long.
-
-        Raises Unavailable when the store does not answer.
         """
 
 

@@ -29,7 +29,7 @@ from chassis.decision import id_in_partition
 from chassis.gap import Gap
 from chassis.paging import Paging
 from chassis.parking import Parked
-from chassis.ports import Log, Publisher, Reader, Unread, Ward
+from chassis.ports import Log, Publisher, Reader, Unread
 from chassis.problem import Problem
 from chassis.readable import WaitS, once_readable
 from chassis.repair import Repair
@@ -79,11 +79,11 @@ RepairId = Annotated[str, Path(min_length=1, max_length=128)]
 S = TypeVar("S", bound=Stuck)
 
 
-def repairs_router(service: str, reader: Reader, publisher: Publisher, ward: Ward, log: Log) -> APIRouter:
+def repairs_router(service: str, reader: Reader, publisher: Publisher, log: Log) -> APIRouter:
     """The routes for what is stuck in a service."""
     routes = APIRouter(tags=["repairs"])
     desk = _Desk(service, reader, publisher)
-    _counts(routes, ward)
+    _counts(routes, reader)
     _parked(routes, reader, desk)
     _dead_letters(routes, reader, log, desk)
     _gaps(routes, reader, desk)
@@ -118,12 +118,12 @@ class _Desk:
         return Asked(repair_id=wish.repair_id, status_url=url)
 
 
-def _counts(routes: APIRouter, ward: Ward) -> None:
+def _counts(routes: APIRouter, reader: Reader) -> None:
     @routes.get("/stuck")
     async def stuck() -> StuckCounts:
         """How much waits for a person in this service, since when, and why."""
         counts: dict[tuple[str, str], StuckCount] = {}
-        async for one in ward.stuck():
+        async for one in reader.stuck():
             found = counts.setdefault(
                 (one.what, one.why), StuckCount(what=one.what, why=one.why, count=0, since=one.since)
             )

@@ -23,7 +23,7 @@ from chassis.limits import Limits
 from chassis.mongo import MongoStore, connect
 from chassis.mongo_reader import MongoReader
 from chassis.partition import Partition
-from chassis.ports import Feed, Publisher, Reader, Unavailable, Ward
+from chassis.ports import Feed, Publisher, Reader, Unavailable
 from chassis.repairs_api import repairs_router
 from chassis.service import Service
 from chassis.settings import ChassisSettings
@@ -130,7 +130,7 @@ async def _serving(
 
     edge = Edge(service.name, service.topics, settings, open_partition, meters)
     publisher = KafkaPublisher(log, service.name, clock)
-    routers = (routes(reader, publisher), repairs_router(service.name, reader, publisher, reader, log))
+    routers = (routes(reader, publisher), repairs_router(service.name, reader, publisher, log))
 
     async def measure() -> None:
         await edge.measure()
@@ -173,14 +173,14 @@ def listen(config: uvicorn.Config) -> socket.socket:
     return listener
 
 
-async def _measure_stuck(ward: Ward, partitions: Collection[int], meters: Meters) -> None:
+async def _measure_stuck(reader: Reader, partitions: Collection[int], meters: Meters) -> None:
     """Set the gauges of what waits for a person in these partitions; where the store is slow, of some of it only, and
     without a store of none.
     """
     counts: list[Count] = []
     with contextlib.suppress(Unavailable, TimeoutError):
         async with asyncio.timeout(MEASURE_WITHIN_S):
-            async for one in ward.stuck():
+            async for one in reader.stuck():
                 counts.append(one)  # noqa: PERF401 - what came before the time is out is kept
     meters.stuck.clear()
     meters.stuck_since.clear()

@@ -1,6 +1,6 @@
 """A stage for a service's pure core: documents in memory, the time in hand, no I/O."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -8,6 +8,7 @@ from contracts.message import Message
 
 from chassis.decision import AlarmRang, Call, CallAnswered, D, Decision, Document, Documents, Input
 from chassis.service import Decide, Needs
+from chassis.stuck import Count, Stuck
 
 NOON = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
 
@@ -104,6 +105,11 @@ class Shelf:
         for name, direction in reversed(sort):
             found.sort(key=lambda pair: _value(pair[0], name), reverse=direction < 0)
         return [document for _, document in found[:limit]]
+
+    async def stuck(self) -> AsyncIterator[Count]:
+        for document in self.stage.documents.values():
+            if isinstance(document, Stuck) and document.open:
+                yield Count(document.partition, document.kind, document.why, 1, document.since)
 
     async def publish(self, message: Message, /) -> str:
         self.published.append(message)
