@@ -21,7 +21,7 @@ from chassis.mongo import MongoStore, connect
 from chassis.mongo_reader import MongoReader
 from chassis.parking import Parked
 from chassis.partition import Partition
-from chassis.ports import Feed
+from chassis.ports import BY_ID, Feed
 from chassis.service import Service
 from chassis.settings import ChassisSettings
 from chassis.telemetry import Meters
@@ -153,7 +153,7 @@ class Town:
         assert await until(is_so, 40)
 
     async def heard(self) -> dict[str, list[str]]:
-        tallies = await self.reader.find(Tally, {}, limit=1000)
+        tallies = await self.reader.find(Tally, {}, sort=BY_ID, limit=1000)
         return {tally.id: list(tally.heard) for tally in tallies}
 
     async def hears_all(self, within_s: float = 60) -> None:

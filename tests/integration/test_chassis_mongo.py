@@ -19,7 +19,7 @@ from chassis.kinds import UnreadableDocument
 from chassis.mongo import MongoStore, connect
 from chassis.mongo_reader import MongoReader
 from chassis.parking import Parked
-from chassis.ports import Unavailable
+from chassis.ports import BY_ID, Sort, Unavailable
 from chassis.service import Index, Overdue, Service
 from chassis.stuck import Count
 from contracts.message import Moment, SkuQuantity
@@ -303,7 +303,7 @@ async def test_a_reader_names_the_document_that_it_cannot_read_without_what_is_i
     with pytest.raises(UnreadableDocument, match=r"basket/a: amount: (?!.*secret)"):
         await toy.reader.get(Basket, "a")
     with pytest.raises(UnreadableDocument, match=r"basket/a: amount: (?!.*secret)"):
-        await toy.reader.find(Basket, {})
+        await toy.reader.find(Basket, {}, sort=BY_ID, limit=10)
 
 
 async def test_alarms_are_read_from_one_moment_to_before_another(store: MongoStore) -> None:
@@ -342,7 +342,7 @@ async def test_a_document_that_is_not_new_after_all_is_written_where_the_store_h
         for name, number in (("new", 1), ("late", 4), ("early", 6))
     ]
     await store.checkpoint(through(owner, 6), thought_new)
-    found = {basket.id: basket.amount for basket in await reader.find(Basket, {})}
+    found = {basket.id: basket.amount for basket in await reader.find(Basket, {}, sort=BY_ID, limit=10)}
     assert found == {"new": 1, "late": 5, "early": 6}
 
 
@@ -405,8 +405,8 @@ async def test_documents_are_found_by_their_own_field_names(store: MongoStore, r
     ]
     await store.checkpoint(through(owner, 1), [change(basket, 1) for basket in baskets])
 
-    async def ids(where: dict[str, object], **how: object) -> list[str]:
-        return [basket.id for basket in await reader.find(Basket, where, **how)]  # type: ignore[arg-type]
+    async def ids(where: dict[str, object], sort: Sort = BY_ID, limit: int = 10) -> list[str]:
+        return [basket.id for basket in await reader.find(Basket, where, sort=sort, limit=limit)]
 
     assert await ids({}) == ["b-0", "b-1", "b-2", "b-3", "b-4"]
     assert await ids({"amount": {"$gte": 3}}, sort=[("amount", -1)]) == ["b-4", "b-3"]
@@ -465,5 +465,5 @@ async def test_who_reads_while_mongodb_is_away_hears_that_it_is_unavailable() ->
     with pytest.raises(Unavailable):
         await reader.get(Basket, "b-1")
     with pytest.raises(Unavailable):
-        await reader.find(Basket, {})
+        await reader.find(Basket, {}, sort=BY_ID, limit=10)
     nobody.close()

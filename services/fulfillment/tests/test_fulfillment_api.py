@@ -122,6 +122,13 @@ async def test_only_what_is_still_to_be_done_is_shown_unless_a_state_is_asked_fo
     assert await listed(api, state="packed") == [("shop:1", "LEEDS"), ("shop:1", "YORK"), ("shop:2", "LEEDS")]
 
 
+async def test_every_attempt_at_an_order_is_shown_however_many_there_were(shelf: Shelf, api: httpx.AsyncClient) -> None:
+    for revision in range(1, 102):
+        shelf.stage.take(CancelFulfillment(order_id="shop:1", revision=revision, attempt=1))
+    shown = (await api.get("/fulfillments/shop:1")).json()["fulfillments"]
+    assert len(shown) == 101
+
+
 @pytest.mark.parametrize(
     ("filters", "path"),
     [

@@ -1,7 +1,7 @@
 """The copy of the levels in Redis: fast while it is whole, never wrong while it is not."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from unittest.mock import AsyncMock
@@ -10,7 +10,7 @@ import pytest
 import structlog
 from chassis.decision import D
 from chassis.kinds import UnreadableDocument
-from chassis.ports import Unavailable
+from chassis.ports import Sort, Unavailable
 from chassis.testing import Rehearsal, Shelf
 from inventory import view
 from inventory.decide import Policy, decider, needs
@@ -35,15 +35,7 @@ class Store(Shelf):
     def holds(self, *stocks: Stock) -> None:
         self.stage.documents.update({stock.key: stock for stock in stocks})
 
-    async def find(
-        self,
-        model: type[D],
-        where: Mapping[str, object],
-        /,
-        *,
-        sort: Sequence[tuple[str, int]] = (("id", 1),),
-        limit: int = 100,
-    ) -> list[D]:
+    async def find(self, model: type[D], where: Mapping[str, object], /, *, sort: Sort, limit: int) -> list[D]:
         self.asked += 1
         return await super().find(model, where, sort=sort, limit=limit)
 

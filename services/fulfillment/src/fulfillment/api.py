@@ -149,7 +149,7 @@ def _add_reads(routes: APIRouter, reader: Reader) -> None:
     @routes.get("/fulfillments/{order_id}")
     async def fulfillments(order_id: OrderId) -> FulfillmentsShown:
         """Every attempt at picking and packing an order."""
-        found = await reader.find(Fulfillment, {"order_id": order_id}, sort=OLDEST_FIRST)
+        found = await reader.find(Fulfillment, {"order_id": order_id}, sort=OLDEST_FIRST, limit=1000)
         if not found:
             raise Problem(404, "Unknown order", f"Nobody has asked to fulfill {order_id}.")
         return FulfillmentsShown(

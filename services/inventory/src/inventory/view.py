@@ -17,7 +17,7 @@ from uuid import uuid4
 
 from chassis.decision import Document
 from chassis.kinds import UnreadableDocument
-from chassis.ports import Reader, Unavailable
+from chassis.ports import BY_ID, Reader, Unavailable
 from chassis.telemetry import logger
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -186,7 +186,7 @@ class Availability:
                 self._make_again(reader)
         if locations:
             places = [Stock.place(location, sku) for location in locations for sku in skus]
-            stocks = await reader.find(Stock, {"id": {"$in": places}}, limit=len(places))
+            stocks = await reader.find(Stock, {"id": {"$in": places}}, sort=BY_ID, limit=len(places))
         else:
             stocks = [stock async for page in _pages(reader, {"sku": {"$in": list(skus)}}) for stock in page]
         return [Level(stock.location, stock.sku, stock.available, stock.reserved) for stock in stocks]
@@ -230,10 +230,10 @@ class Availability:
 
 async def _pages(reader: Reader, where: Mapping[str, object]) -> AsyncIterator[list[Stock]]:
     """Every stock of which this is so, however many they are; the last page has fewer than the others."""
-    page = await reader.find(Stock, where, limit=PAGE)
+    page = await reader.find(Stock, where, sort=BY_ID, limit=PAGE)
     yield page
     while len(page) == PAGE:
-        page = await reader.find(Stock, {**where, "id": {"$gt": page[-1].id}}, limit=PAGE)
+        page = await reader.find(Stock, {**where, "id": {"$gt": page[-1].id}}, sort=BY_ID, limit=PAGE)
         yield page
 
 

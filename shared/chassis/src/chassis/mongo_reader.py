@@ -1,6 +1,6 @@
 """MongoDB: the documents of a service as they are read over HTTP, and how much of them waits for a person."""
 
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -12,7 +12,7 @@ from chassis.census import questions
 from chassis.decision import D
 from chassis.kinds import kinds_of, read_as
 from chassis.mongo import Client, database_of
-from chassis.ports import Unavailable
+from chassis.ports import Sort, Unavailable
 from chassis.raw import Raw, stored_as
 from chassis.service import Service
 from chassis.stuck import Count
@@ -43,14 +43,7 @@ class MongoReader:
         found = await collection.find({"_id": {"$in": list(ids)}}, {"body": 1}).to_list(None)
         return {raw["_id"]: raw for raw in found}
 
-    async def find(
-        self,
-        model: type[D],
-        where: Mapping[str, object],
-        *,
-        sort: Sequence[tuple[str, int]] = (("id", 1),),
-        limit: int = 100,
-    ) -> list[D]:
+    async def find(self, model: type[D], where: Mapping[str, object], *, sort: Sort, limit: int) -> list[D]:
         """Some documents; see `chassis.ports.Reader`."""
         cursor = self._database[model.kind].find(_query(where), {"body": 1})
         cursor = cursor.sort([(stored_as(name), direction) for name, direction in sort]).limit(limit)

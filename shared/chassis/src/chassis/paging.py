@@ -1,7 +1,7 @@
 """Lists of documents, page by page: how a page is asked for over HTTP, and how it says where the next one begins."""
 
 from base64 import b64decode, urlsafe_b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -11,12 +11,10 @@ from pydantic import Field, TypeAdapter
 from pydantic_core import to_json
 
 from chassis.decision import D
-from chassis.ports import Reader
+from chassis.ports import BY_ID, Reader, Sort
 from chassis.problem import Problem
 from chassis.shown import Shown
 
-Sort = Sequence[tuple[str, int]]
-"""Field names with 1 (ascending) or -1 (descending). Together they tell the documents of a list apart."""
 PLACE = TypeAdapter(dict[str, Annotated[int, Field(strict=True, ge=0, lt=2**63)] | str])
 """A place in a list: what it is sorted by, as the document there has it. The store knows no larger number."""
 
@@ -36,7 +34,7 @@ class Pager:
     cursor: str | None
 
     async def page(
-        self, reader: Reader, model: type[D], where: Mapping[str, Any], sort: Sort = (("id", 1),)
+        self, reader: Reader, model: type[D], where: Mapping[str, Any], sort: Sort = BY_ID
     ) -> tuple[list[D], str | None]:
         """The documents of the page, and the cursor of the next one; it stays where it is whatever comes in.
 

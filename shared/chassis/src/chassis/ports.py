@@ -12,6 +12,10 @@ from chassis.decision import D
 from chassis.entry import Change, Checkpoint, Entry, Outgoing, Recovered, Stored
 from chassis.stuck import Count
 
+Sort = Sequence[tuple[str, int]]
+"""Field names with 1 (ascending) or -1 (descending). Together they tell the documents of a list apart."""
+BY_ID: Sort = (("id", 1),)
+
 
 class Clock(Protocol):
     """Tells the time; waiting is asyncio's business."""
@@ -121,16 +125,10 @@ class Reader(Protocol):
     async def get(self, model: type[D], id: str, /) -> D | None:  # noqa: A002 - it is the field's name
         """The document, or None."""
 
-    async def find(
-        self,
-        model: type[D],
-        where: Mapping[str, object],
-        /,
-        *,
-        sort: Sequence[tuple[str, int]] = (("id", 1),),
-        limit: int = 100,
-    ) -> list[D]:
-        """Documents whose fields match, MongoDB's query language with the document's own field names."""
+    async def find(self, model: type[D], where: Mapping[str, object], /, *, sort: Sort, limit: int) -> list[D]:
+        """Documents whose fields match, MongoDB's query language with the document's own field names; so many at the
+        most.
+        """
 
     def stuck(self) -> AsyncIterator[Count]:
         """How much of what waits for a person, in every partition of the service: one kind after the other, at last

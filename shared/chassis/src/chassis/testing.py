@@ -7,6 +7,7 @@ from typing import Any
 from contracts.message import Message
 
 from chassis.decision import AlarmRang, Call, CallAnswered, D, Decision, Document, Documents, Input
+from chassis.ports import Sort
 from chassis.service import Decide, Needs
 from chassis.stuck import Count, Stuck
 
@@ -88,15 +89,7 @@ class Shelf:
     async def get(self, model: type[D], id: str, /) -> D | None:  # noqa: A002 - it is the field's name
         return self.stage.get(model, id)
 
-    async def find(
-        self,
-        model: type[D],
-        where: Mapping[str, object],
-        /,
-        *,
-        sort: Sequence[tuple[str, int]] = (("id", 1),),
-        limit: int = 100,
-    ) -> list[D]:
+    async def find(self, model: type[D], where: Mapping[str, object], /, *, sort: Sort, limit: int) -> list[D]:
         found = [
             (document.model_dump(mode="json"), document)
             for document in self.stage.documents.values()
