@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from chassis.decision import AlarmRang, Decision, Documents, Input
+from chassis.decision import AlarmRang, Decision, Documents, Input, id_of
 from chassis.service import Decide
 from contracts.fulfillment import (
     CancelFulfillment,
@@ -70,7 +70,7 @@ def decider(pickers: SimulatedPickers | None) -> Decide:
             case ReportPicked() | ReportShort() | ReportPacked():
                 return _report(documents.get(Fulfillment, _id(message)), message)
             case AlarmRang(document=key):
-                known = documents.get(Fulfillment, key.partition("/")[2])
+                known = documents.get(Fulfillment, id_of(key))
                 return _work(known, now, pickers) if known is not None and known.alarm is not None else Decision()
             case _:
                 return Decision()

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from chassis.decision import AlarmRang, D, Decision, Documents, Input
+from chassis.decision import AlarmRang, D, Decision, Documents, Input, id_of
 from chassis.service import Decide
 from contracts.inventory import (
     AdjustStock,
@@ -71,7 +71,7 @@ def needs(message: Input, documents: Documents) -> Iterator[str]:
             yield from (Book.key_of(message.location), Stock.key_of(Stock.place(message.location, message.sku)))
         case AlarmRang():
             yield message.document
-            if stock := _loaded(documents, Stock, message.document.removeprefix(f"{Stock.kind}/")):
+            if stock := _loaded(documents, Stock, id_of(message.document)):
                 yield Book.key_of(stock.location)
                 yield from _needs_of_serving([stock], documents)
 
@@ -273,7 +273,7 @@ def _configure(documents: Documents, message: ConfigureItem, now: datetime) -> D
 
 def _serve_on(documents: Documents, alarm: AlarmRang, now: datetime) -> Decision:
     """Go on with what an earlier input left to hand out."""
-    stock = _loaded(documents, Stock, alarm.document.removeprefix(f"{Stock.kind}/"))
+    stock = _loaded(documents, Stock, id_of(alarm.document))
     if stock is None:
         return Decision()
     book = OpenBook(documents, stock.location, now)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from datetime import datetime
 
-from chassis.decision import AlarmRang, Decision, Documents, Input
+from chassis.decision import AlarmRang, Decision, Documents, Input, id_of
 from chassis.service import Decide
 from contracts.message import Reason, SagaStep
 from contracts.order import (
@@ -57,7 +57,7 @@ def decider(policy: Policy) -> Decide:
             case RetryStep() | SkipStep() | CompensateOrder():
                 return _repair(documents.get(Order, message.order_id), message, policy, now)
             case AlarmRang(document=key):
-                return _ring(documents.get(Order, key.partition("/")[2]), policy, now)
+                return _ring(documents.get(Order, id_of(key)), policy, now)
             case _:
                 return Decision()
 

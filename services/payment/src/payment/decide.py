@@ -5,7 +5,7 @@ the other, one call at a time.
 from collections.abc import Iterable
 from datetime import datetime
 
-from chassis.decision import CallAnswered, Decision, Documents, Input, Retry, Unknown, at_once
+from chassis.decision import CallAnswered, Decision, Documents, Input, Retry, Unknown, at_once, id_of
 from chassis.service import Decide
 from contracts.message import Currency, Message
 from contracts.payment import (
@@ -65,7 +65,7 @@ def decider(retry: Retry) -> Decide:
     def decide(documents: Documents, message: Input, now: datetime) -> Decision:
         match message:
             case CallAnswered(document=key):
-                before = documents.get(Payment, key.partition("/")[2])
+                before = documents.get(Payment, id_of(key))
                 if before is None:
                     return Decision()
                 payment, said = _hear(before, message, retry, now)

@@ -4,7 +4,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from chassis.decision import AlarmRang, Call, CallAnswered, Decision, Documents, Input, Retry, Unknown, at_once
+from chassis.decision import (
+    AlarmRang,
+    Call,
+    CallAnswered,
+    Decision,
+    Documents,
+    Input,
+    Retry,
+    Unknown,
+    at_once,
+    id_of,
+)
 from chassis.service import Decide
 from contracts.message import Message, Reason, names_of
 from contracts.shipping import (
@@ -55,7 +66,7 @@ def decider(policy: Policy) -> Decide:
             case CreateShipment() | CancelShipment():
                 known = documents.get(Shipment, shipment_id(message))
             case CallAnswered(document=key) | AlarmRang(document=key):
-                known = documents.get(Shipment, key.partition("/")[2])
+                known = documents.get(Shipment, id_of(key))
             case _:
                 return Decision()
         if known is None:

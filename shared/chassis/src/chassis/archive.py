@@ -7,7 +7,7 @@ from typing import Any, Self
 from pydantic_core import from_json
 from pymongo.errors import PyMongoError
 
-from chassis.decision import Document
+from chassis.decision import Document, id_of, kind_of
 from chassis.kinds import UnreadableDocument, kinds_of, read_document
 from chassis.mongo import connect, database_of
 from chassis.ports import Unavailable
@@ -42,8 +42,7 @@ class Archive:
             found = await self._journaled(set(keys))
             by_kind: dict[str, list[str]] = {}
             for key in keys:
-                kind, _, id_ = key.partition("/")
-                by_kind.setdefault(kind, []).append(id_)
+                by_kind.setdefault(kind_of(key), []).append(id_of(key))
             for kind, ids in by_kind.items():
                 async for raw in self._database[kind].find({"_id": {"$in": ids}}, {"entry": 1, "body": 1}):
                     key = f"{kind}/{raw['_id']}"

@@ -138,6 +138,16 @@ class Document(BaseModel):
         return copied
 
 
+def kind_of(key: str) -> str:
+    """The kind of the document that has this key."""
+    return key.partition("/")[0]
+
+
+def id_of(key: str) -> str:
+    """The id of the document that has this key."""
+    return key.partition("/")[2]
+
+
 D = TypeVar("D", bound=Document)
 
 

@@ -6,7 +6,7 @@ from contracts.wire import Unreadable, reasons_of
 from pydantic import ValidationError
 
 from chassis.dead_letter import DeadLetter
-from chassis.decision import D, Document
+from chassis.decision import D, Document, kind_of
 from chassis.gap import Gap
 from chassis.parking import Parked
 from chassis.repair import Repair
@@ -32,7 +32,7 @@ class UnreadableDocument(Exception):  # noqa: N818 - named for what is there
 
 def read_document(models: Mapping[str, type[Document]], key: str, body: bytes | Mapping[str, object]) -> Document:
     """The document of this key, whatever its kind. Raises UnreadableDocument."""
-    model = models.get(key.partition("/")[0])
+    model = models.get(kind_of(key))
     if model is None:
         raise UnreadableDocument(f"{key}: this version knows no documents of its kind")
     return read_as(model, key, body)

@@ -26,6 +26,7 @@ from pymongo.read_concern import ReadConcern
 
 from chassis.census import OPEN
 from chassis.dead_letter import BY_PLACE, DeadLetter
+from chassis.decision import id_of, kind_of
 from chassis.entry import (
     Change,
     Checkpoint,
@@ -266,8 +267,7 @@ class MongoStore:
         """The stored documents among these keys: one read a kind."""
         by_kind: dict[str, list[str]] = {}
         for key in keys:
-            kind, _, id_ = key.partition("/")
-            by_kind.setdefault(kind, []).append(id_)
+            by_kind.setdefault(kind_of(key), []).append(id_of(key))
         found: dict[str, Stored] = {}
         for kind, ids in by_kind.items():
             async for raw in self._database[kind].find({"_id": {"$in": ids}}, {"body": 1, "trace": 1}):
@@ -279,7 +279,7 @@ class MongoStore:
         """Write the documents, then the checkpoint; see `chassis.ports.Store`."""
         by_kind: dict[str, list[Change]] = {}
         for change in changes:
-            by_kind.setdefault(change.key.partition("/")[0], []).append(change)
+            by_kind.setdefault(kind_of(change.key), []).append(change)
         for kind, some in by_kind.items():
             await self._write_unless_newer(self._database[kind], checkpoint.partition, some)
         # An earlier attempt that was given up may still be on its way: it must not set the checkpoint back.

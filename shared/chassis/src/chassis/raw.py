@@ -9,6 +9,7 @@ import cramjam
 from bson.codec_options import CodecOptions
 from pydantic_core import from_json
 
+from chassis.decision import id_of
 from chassis.entry import Change, Checkpoint, Entry, Outgoing, Past, Progress, place_in_ring
 
 Raw = Mapping[str, Any]
@@ -78,7 +79,7 @@ def _past_of(raw: Raw | None) -> Past | None:
 def raw_document(change: Change, partition: int) -> Raw:
     """A document as its collection has it."""
     return {
-        "_id": change.key.partition("/")[2],
+        "_id": id_of(change.key),
         "partition": partition,
         "entry": change.entry,
         "alarm": change.alarm,

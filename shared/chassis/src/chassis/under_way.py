@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
 
-from chassis.decision import Document
+from chassis.decision import Document, id_of
 
 PATIENCE = timedelta(seconds=10)
 """What has not moved for so long waits for the world, and keeps nobody from being begun, unless it is queued."""
@@ -49,5 +49,5 @@ class UnderWay:
         return next(iter(self._moved.values())) + PATIENCE
 
     def _count(self) -> int:
-        parked = sum([key.partition("/")[2] in self._parked for key in self._queued]) if self._parked else 0
+        parked = sum([id_of(key) in self._parked for key in self._queued]) if self._parked else 0
         return len(self._moved) + len(self._queued) - parked
