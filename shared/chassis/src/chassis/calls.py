@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
-from chassis.decision import Call, CallAnswered, Unknown
+from chassis.decision import Call, CallAnswered, Unknown, correlation_of
 from chassis.entry import Stored
 from chassis.limits import MOST_SLEEP_S
 from chassis.ports import Clock
@@ -124,7 +124,7 @@ class Calls:
         stored = self._pending.get(key)
         if stored is None:
             return logger()
-        order_id = str(getattr(stored.document, "order_id", stored.document.id))
+        order_id = correlation_of(stored.document, stored.document.id)
         return logger(order_id=order_id, trace_id=trace_id_of(stored.trace, order_id))
 
     def _done(self, task: asyncio.Task[None]) -> None:

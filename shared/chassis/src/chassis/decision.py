@@ -148,6 +148,11 @@ def id_of(key: str) -> str:
     return key.partition("/")[2]
 
 
+def correlation_of(one: Message | Document, otherwise: str) -> str:
+    """What it belongs to: the order, where it names one."""
+    return str(getattr(one, "order_id", otherwise))
+
+
 D = TypeVar("D", bound=Document)
 
 

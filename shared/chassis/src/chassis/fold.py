@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from contracts.message import Message
 from contracts.repair import RepairCommand
 
-from chassis.decision import AlarmRang, CallAnswered, Decision, Document, Documents, Input
+from chassis.decision import AlarmRang, CallAnswered, Decision, Document, Documents, Input, correlation_of
 from chassis.entry import Change, Entry, Progress, Stored
 from chassis.gap import Gap
 from chassis.inbox import Taken
@@ -199,7 +199,7 @@ class Fold:
             stored = self._working.stored(item.key)
             if stored is None or self._is_stale(item.input, stored.document, now):
                 return
-            correlation = str(getattr(stored.document, "order_id", stored.document.id))
+            correlation = correlation_of(stored.document, stored.document.id)
             item.cause = Cause(item.cause.id, correlation, stored.trace)
         decision = await self._decide(item, now)
         if isinstance(decision, Exception):
@@ -250,7 +250,7 @@ class Fold:
         if isinstance(item.input, Message):
             return parking_place(item.input, item.key)
         stored = self._working.stored(item.key) if item.key in self._working else None
-        return str(getattr(stored.document, "order_id", stored.document.id)) if stored else item.key
+        return correlation_of(stored.document, stored.document.id) if stored else item.key
 
     def _tell(self, item: Item, decision: Decision) -> None:
         logger(**about(item.cause, self._partition)).debug(

@@ -17,6 +17,7 @@ from contracts.topics import TOPIC_OF, TOPICS
 from contracts.wire import Envelope, Received, encode
 
 from chassis.brokers import client_options, public_address
+from chassis.decision import correlation_of
 from chassis.entry import Outgoing
 from chassis.lookup import look_up
 from chassis.outbox import LARGEST_RECORD_BYTES
@@ -193,7 +194,7 @@ class KafkaPublisher:
         topic = TOPIC_OF[type(message)]
         key = topic.key_of(message)
         message_id = str(uuid4())
-        correlation = str(getattr(message, "order_id", key))
+        correlation = correlation_of(message, key)
         value, headers = encode(
             Envelope(
                 message=message,

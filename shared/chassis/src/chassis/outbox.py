@@ -8,6 +8,7 @@ from contracts.message import Message
 from contracts.topics import BY_NAME, TOPIC_OF
 from contracts.wire import Envelope, Received, encode
 
+from chassis.decision import correlation_of
 from chassis.entry import Change, Outgoing, Progress
 from chassis.limits import HEADER_BYTES
 from chassis.ports import Log
@@ -90,7 +91,7 @@ class Outbox:
             partition = topic.partition_of(message, self._log.partition_of)
             link = (topic.name, partition)
             progress.sent[link] = sequence = progress.sent.get(link, 0) + 1
-            correlation = str(getattr(message, "order_id", cause.correlation_id))
+            correlation = correlation_of(message, cause.correlation_id)
             message_id = f"{source}/{number}/{place}"
             value, headers = encode(
                 Envelope(

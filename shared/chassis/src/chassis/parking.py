@@ -7,6 +7,7 @@ from contracts.message import Message
 from contracts.wire import Headers, Received
 from pydantic import BaseModel, ConfigDict
 
+from chassis.decision import correlation_of
 from chassis.limits import HEADER_BYTES
 from chassis.stuck import Stuck
 
@@ -79,7 +80,7 @@ class Parked(Stuck):
 
 def parking_place(message: Message, key: str) -> str:
     """What is parked together: an order where the message names one, or else all that shares the message's key."""
-    return str(getattr(message, "order_id", key))
+    return correlation_of(message, key)
 
 
 def with_record(parked: Parked, record: Received) -> Parked | None:

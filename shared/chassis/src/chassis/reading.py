@@ -9,7 +9,7 @@ from contracts.repair import RepairCommand
 from contracts.topics import BY_NAME, REPAIRS, SERVICES
 from contracts.wire import Envelope, Received, Unreadable, decode, link_of, salvaged
 
-from chassis.decision import AlarmRang, CallAnswered, Input
+from chassis.decision import AlarmRang, CallAnswered, Input, correlation_of
 from chassis.entry import Progress
 from chassis.gap import Gap
 from chassis.inbox import Taken
@@ -140,7 +140,7 @@ class Reading:
         elif topic.open and (home := self._log.partition_of(key)) != self._partition:
             self._forward(record, home, key, now)
             return None
-        correlation = str(getattr(envelope.message, "order_id", "")) or envelope.correlation_id or key
+        correlation = correlation_of(envelope.message, envelope.correlation_id or key)
         cause = Cause(envelope.id, correlation, envelope.traceparent)
         return Item(envelope.message, cause, key, record)
 
