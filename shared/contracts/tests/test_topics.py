@@ -32,6 +32,13 @@ def test_what_comes_from_outside_is_strict_down_to_its_smallest_part(model: type
     assert [name for name, part in parts if part["type"] == "object" and part.get("additionalProperties", True)] == []
 
 
+@pytest.mark.parametrize("model", [model for topic in TOPICS if not topic.open for model in topic.messages])
+def test_what_our_own_services_write_may_say_more_than_is_known_down_to_its_smallest_part(model: type[Message]) -> None:
+    schema = model.model_json_schema()
+    parts = [(model.__name__, schema), *schema.get("$defs", {}).items()]
+    assert [name for name, part in parts if part.get("additionalProperties") is False] == []
+
+
 def test_only_orders_and_movements_of_stock_begin_something_and_all_else_carries_it_on() -> None:
     assert {topic.name for topic in TOPICS if topic.begins} == {"order.intake", "inventory.movements"}
 

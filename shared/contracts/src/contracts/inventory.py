@@ -141,13 +141,17 @@ class ReceiveStock(FromOutside):
     """The delivery, transfer or return it came with."""
 
 
-class Adjustment(FromOutside):
-    """A correction of one item."""
+class SkuChange(Value):
+    """So many units more or fewer of one item."""
 
     sku: Sku
     """The item."""
     change: Annotated[int, Field(ge=-10_000_000, le=10_000_000)]
     """Units found (positive) or missing (negative)."""
+
+
+class Adjustment(SkuChange, FromOutside):
+    """A correction of one item, as people write it."""
 
 
 class AdjustStock(FromOutside):
@@ -225,7 +229,7 @@ class StockReceived(Movement):
 class StockAdjusted(Movement):
     """The book was corrected."""
 
-    lines: tuple[Adjustment, ...]
+    lines: tuple[SkuChange, ...]
     """What was corrected."""
     reason: Name
     """Why."""
