@@ -166,6 +166,23 @@ async def test_people_pick_and_pack_through_the_api(shelf: Shelf, api: httpx.Asy
     assert [attempt["state"] for attempt in shown["fulfillments"]] == ["packed"]
 
 
+async def test_what_a_picker_leaves_out_is_left_out_of_the_message(shelf: Shelf, api: httpx.AsyncClient) -> None:
+    """An instance of before would refuse a field that it does not know, also where it has nothing but its default."""
+    rug = BinQuantity(sku="rug", quantity=2)
+    shelf.stage.take(
+        FulfillOrder(order_id="shop:1", revision=1, attempt=1, picks=(Pick(location="LEEDS", lines=(rug,)),))
+    )
+    await api.post("/pick-lists/shop:1/1/1/LEEDS/picked", json={"reported_by": "Ann"})
+    part = {"reported_by": "Ann", "lines": [{"sku": "rug", "picked": 1}]}
+    await api.post("/pick-lists/shop:1/1/1/LEEDS/picked", json=part)
+    await api.post("/pick-lists/shop:1/1/1/LEEDS/short", json={"reported_by": "Ann", "sku": "rug", "found": 1})
+    whole, partly, short = shelf.published
+    assert "lines" not in whole.model_fields_set
+    assert isinstance(partly, ReportPicked)
+    assert partly.lines[0].model_fields_set == {"sku", "picked"}
+    assert "bin" not in short.model_fields_set
+
+
 async def test_a_short_pick_fails_the_fulfillment_and_the_api_says_why(shelf: Shelf, api: httpx.AsyncClient) -> None:
     ask(shelf, 1)
     body = {"reported_by": "Ann", "sku": "mug", "bin": "A-10", "found": 1}

@@ -86,6 +86,16 @@ async def test_a_movement_without_an_id_gets_one(shelf: Shelf, api: httpx.AsyncC
     assert [message.movement_id for message in shelf.published if isinstance(message, ReceiveStock)] == [first, second]
 
 
+async def test_what_a_shop_leaves_out_is_left_out_of_the_message(shelf: Shelf, api: httpx.AsyncClient) -> None:
+    """An instance of before would refuse a field that it does not know, also where it has nothing but its default."""
+    await api.post("/movements/receive", json={"location": "BERLIN", "lines": [{"sku": "LAMP", "quantity": 5}]})
+    await api.put("/items/BERLIN/LAMP", json={"bin": "A-1"})
+
+    receipt, item = shelf.published
+    assert receipt.model_fields_set == {"movement_id", "location", "lines"}
+    assert item.model_fields_set == {"location", "sku", "bin"}
+
+
 async def test_corrections_and_transfers_become_messages(shelf: Shelf, api: httpx.AsyncClient) -> None:
     adjust = AdjustStock(
         movement_id="count 1", location="BERLIN", lines=(Adjustment(sku="LAMP", change=-1),), reason="broken"

@@ -180,7 +180,7 @@ def _add_reports(routes: APIRouter, reader: Reader, publisher: Publisher) -> Non
         ]
         if unknown:
             raise Problem(422, "No such line on the list", reasons=tuple(unknown))
-        return await _publish(publisher, ReportPicked(**name, **dict(body)), response)
+        return await _publish(publisher, ReportPicked(**name, **body.said), response)
 
     @routes.post(f"{PICK_LIST}/short", status_code=status.HTTP_202_ACCEPTED)
     async def short(name: PathName, body: Annotated[Short, AsJson], response: Response) -> Accepted:
@@ -188,13 +188,13 @@ def _add_reports(routes: APIRouter, reader: Reader, publisher: Publisher) -> Non
         reasons = tuple(_no_shortages(await _open_list(reader, name, TOO_LATE), body))
         if reasons:
             raise Problem(422, "No such shortage on the list", reasons=reasons)
-        return await _publish(publisher, ReportShort(**name, **dict(body)), response)
+        return await _publish(publisher, ReportShort(**name, **body.said), response)
 
     @routes.post(f"{PICK_LIST}/packed", status_code=status.HTTP_202_ACCEPTED)
     async def packed(name: PathName, body: Annotated[Packed, AsJson], response: Response) -> Accepted:
         """Say that everything on the list is in a parcel, and so off the shelf, too."""
         await _open_list(reader, name)
-        return await _publish(publisher, ReportPacked(**name, **dict(body)), response)
+        return await _publish(publisher, ReportPacked(**name, **body.said), response)
 
 
 def _shown(fulfillment: Fulfillment, pick_list: PickList) -> PickListShown:

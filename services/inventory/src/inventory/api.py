@@ -54,19 +54,19 @@ def _moving(routes: APIRouter, reader: Reader, publisher: Publisher) -> None:
     @routes.post("/movements/receive", status_code=status.HTTP_202_ACCEPTED)
     async def receive(receipt: Annotated[Receipt, AsJson], response: Response) -> MovementAccepted:
         """Say that goods arrived."""
-        message = ReceiveStock.model_validate_json(receipt.model_dump_json())
+        message = ReceiveStock(**receipt.said | {"movement_id": receipt.movement_id})
         return await _accept(reader, publisher, message, response)
 
     @routes.post("/movements/adjust", status_code=status.HTTP_202_ACCEPTED)
     async def adjust(correction: Annotated[Correction, AsJson], response: Response) -> MovementAccepted:
         """Say that a count came out different. Units that are set aside for orders cannot be taken away."""
-        message = AdjustStock.model_validate_json(correction.model_dump_json())
+        message = AdjustStock(**correction.said | {"movement_id": correction.movement_id})
         return await _accept(reader, publisher, message, response)
 
     @routes.post("/movements/transfer", status_code=status.HTTP_202_ACCEPTED)
     async def send(transfer: Annotated[Transfer, AsJson], response: Response) -> MovementAccepted:
         """Send stock to another location, all of it or nothing."""
-        message = TransferStock.model_validate_json(transfer.model_dump_json())
+        message = TransferStock(**transfer.said | {"movement_id": transfer.movement_id})
         return await _accept(reader, publisher, message, response)
 
     @routes.get("/movements/{location}/{movement_id:path}")
@@ -84,7 +84,7 @@ def _moving(routes: APIRouter, reader: Reader, publisher: Publisher) -> None:
         location: Location, sku: Sku, item: Annotated[ItemSettings, AsJson], response: Response
     ) -> Accepted:
         """Say how an item is kept in a location: where it lies, when it is low, what may stand in for it."""
-        await publisher.publish(ConfigureItem(location=location, sku=sku, **dict(item)))
+        await publisher.publish(ConfigureItem(location=location, sku=sku, **item.said))
         response.headers["Location"] = url = f"/stock/{location}/{sku}"
         return Accepted(status_url=url)
 

@@ -112,7 +112,8 @@ class _Desk:
     async def ask(
         self, model: type[RepairCommand], wish: Wish, partition: int, response: Response, **about: object
     ) -> Asked:
-        fields = {"service": self._service, "partition": partition, **wish.model_dump(), **about}
+        whose = {"service": self._service, "partition": partition, "repair_id": wish.repair_id}
+        fields = whose | wish.said | about
         await self._publisher.publish(model.model_validate(fields))
         response.headers["Location"] = url = f"/repairs/{quote(wish.repair_id, safe='')}"
         return Asked(repair_id=wish.repair_id, status_url=url)

@@ -1,7 +1,7 @@
 """What every message is, and the values that messages are made of."""
 
 from datetime import datetime
-from typing import Annotated, Protocol, TypedDict
+from typing import Annotated, Any, Protocol, TypedDict
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic_extra_types.country import CountryAlpha2
@@ -34,6 +34,15 @@ class FromOutside(Message):
     """A message that channels and people write: a field we do not know is a mistake, and is refused by name."""
 
     model_config = ConfigDict(extra="forbid")
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """The fields that were written, without those that have their defaults because they were not.
+
+        Whoever makes another message of it passes on these only: a default that is written, too, is one more field
+        that a reader who is not upgraded yet might not know.
+        """
+        return {name: value for name, value in self if name in self.model_fields_set}
 
 
 class SagaStep(Message):
