@@ -243,6 +243,16 @@ def test_malformed_headers_are_named_beside_what_is_wrong_with_the_body() -> Non
     ]
 
 
+def test_all_malformed_headers_are_named_at_once() -> None:
+    record = Record().but(ce_id=b"x" * 513, ce_source=b"web\nshop", ce_time=b"yesterday")
+    assert refused(record) == [
+        ("ce_id", "malformed_header"),
+        ("ce_source", "malformed_header"),
+        ("ce_time", "malformed_header"),
+    ]
+    assert refused(record.but(ce_type=b"OrderInvented")) == [*refused(record), ("ce_type", "unknown_type")]
+
+
 def test_an_unknown_type_is_told_what_its_topic_carries() -> None:
     with pytest.raises(Unreadable, match=r"'ReserveStock' is not carried by order\.intake, which carries Order"):
         decode(Record().but(ce_type=b"ReserveStock"))

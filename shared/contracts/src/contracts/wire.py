@@ -117,15 +117,17 @@ def decode(record: Received) -> Envelope:
     """
     topic = BY_NAME[record.topic]
     headers = dict(record.headers)
-    if len(headers) < len(record.headers):
-        _refuse_repeated(record.headers)
-    model = _model(topic, headers)
     try:
-        message = _message(model, topic, record.value or b"")
+        if len(headers) < len(record.headers):
+            _refuse_repeated(record.headers)
+        message = _message(_model(topic, headers), topic, record.value or b"")
     except Unreadable as unreadable:
-        raise Unreadable((*_malformed(headers, record.timestamp), *unreadable.reasons)) from None
-    sequence = _sequence(topic, headers.get("ce_source"), headers.get("ce_sequence"))
-    return _envelope(message, headers, record.timestamp, sequence)
+        raise _refusal(record, headers, unreadable.reasons) from None
+    try:
+        sequence = _sequence(topic, headers.get("ce_source"), headers.get("ce_sequence"))
+        return _envelope(message, headers, record.timestamp, sequence)
+    except Unreadable:
+        raise _refusal(record, headers, ()) from None
 
 
 def salvaged(record: Received, message: Message) -> Envelope:
@@ -205,6 +207,11 @@ def _time(headers: Mapping[str, bytes | None], timestamp_ms: int) -> datetime:
         return moment.astimezone(UTC)
     except (ValueError, OverflowError, OSError):
         _unreadable("ce_time", "malformed_header", f"this is no RFC 3339 time of our age: {text or timestamp_ms!r}")
+
+
+def _refusal(record: Received, headers: Mapping[str, bytes | None], found: tuple[Reason, ...]) -> Unreadable:
+    """Why the record is refused, with what was found so far."""
+    return Unreadable((*_malformed(headers, record.timestamp), *found))
 
 
 def _malformed(headers: Mapping[str, bytes | None], timestamp_ms: int) -> Iterator[Reason]:
