@@ -12,8 +12,10 @@ from datetime import UTC, datetime
 from typing import Any, NoReturn, Protocol
 
 from pydantic import ValidationError
+from pydantic_core import PydanticCustomError
 
 from contracts.message import FromOutside, Message, Reason
+from contracts.payment import refuse_card_number_in
 from contracts.topics import BY_NAME, MESSAGES, TOPIC_OF, Topic
 
 Headers = Sequence[tuple[str, bytes]]
@@ -210,8 +212,16 @@ def _time(headers: Mapping[str, bytes | None], timestamp_ms: int) -> datetime:
 
 
 def _refusal(record: Received, headers: Mapping[str, bytes | None], found: tuple[Reason, ...]) -> Unreadable:
-    """Why the record is refused, with what was found so far."""
-    return Unreadable((*_malformed(headers, record.timestamp), *found))
+    """Why the record is refused, with what was found so far. Card data counts wherever it stands: where nothing, or
+    something else, was read of the body, nobody else would know of it, and all would copy it.
+    """
+    reasons = (*_malformed(headers, record.timestamp), *found)
+    if not any(reason.code == CARD_NUMBER for reason in reasons):
+        try:
+            refuse_card_number_in(record.value or b"")
+        except PydanticCustomError as card:
+            reasons = (*reasons, Reason(path="payment_token", code=CARD_NUMBER, message=card.message()))
+    return Unreadable(reasons)
 
 
 def _malformed(headers: Mapping[str, bytes | None], timestamp_ms: int) -> Iterator[Reason]:
