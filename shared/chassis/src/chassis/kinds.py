@@ -39,9 +39,15 @@ def read_document(models: Mapping[str, type[Document]], key: str, body: bytes | 
 
 
 def read_as(model: type[D], key: str, body: bytes | Mapping[str, object]) -> D:
-    """The document of this key, from JSON or from what MongoDB has of it. Raises UnreadableDocument."""
+    """The document of this key, from JSON or from what MongoDB has of it. Raises UnreadableDocument.
+
+    Fields that are not known are passed over, also within a message that would refuse them: a newer version may have
+    written it, and a partition must go on while both serve, or where the newer one is taken back.
+    """
     try:
-        return model.model_validate_json(body) if isinstance(body, bytes) else model.model_validate(body, strict=False)
+        if isinstance(body, bytes):
+            return model.model_validate_json(body, extra="ignore")
+        return model.model_validate(body, strict=False, extra="ignore")
     except ValidationError as error:
         why = f"{key}: {Unreadable(reasons_of(error))}"
         raise UnreadableDocument(why[:MOST_SAID]) from None  # pydantic's own message repeats what is in the document

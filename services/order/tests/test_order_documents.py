@@ -1,0 +1,25 @@
+"""What the order service remembers is read by the versions before and after the one that wrote it."""
+
+import json
+from typing import Any
+
+from chassis.kinds import read_as
+from order.state import Order
+
+from services.order.tests.scene import Scene
+
+
+def objects_in(value: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - JSON
+    """Every object at any depth."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [*([value] if isinstance(value, dict) else []), *(found for one in inner for found in objects_in(one))]
+
+
+def test_a_document_of_a_version_that_knows_more_fields_is_read(scene: Scene) -> None:
+    scene.go_to("completed")
+    newer = json.loads(scene.order.model_dump_json())
+    for part in objects_in(newer):
+        part["learned_later"] = {"whatever": None}
+    assert "learned_later" in newer["placed"]["lines"][0]
+    assert read_as(Order, scene.order.key, json.dumps(newer).encode()) == scene.order
+    assert read_as(Order, scene.order.key, newer) == scene.order
