@@ -16,12 +16,13 @@ from contracts.fulfillment import (
     PickedLine,
     ReportPacked,
     ReportPicked,
+    ReportRefused,
     ReportShort,
     ShortLine,
 )
 from contracts.inventory import BinQuantity
 from contracts.message import Message, Reason
-from fulfillment.decide import NOBODY_PICKS, SHORT_PICK, SimulatedPickers, decider, needs
+from fulfillment.decide import NOBODY_PICKS, SHORT_PICK, Report, SimulatedPickers, decider, needs
 from fulfillment.state import Fulfillment
 
 PACE = SimulatedPickers(pick_after=timedelta(seconds=2), pack_after=timedelta(seconds=1))
@@ -60,6 +61,17 @@ def short(sku: str = "mug", bin: str = "A-10", found: int = 1, also: tuple[Short
 
 def said(*models: type[Message]) -> tuple[Message, ...]:
     return tuple(model.model_validate(STEP) for model in models)
+
+
+def refused(said: tuple[Message, ...]) -> list[tuple[str, str, list[str]]]:
+    """Of each refusal the type of the report, the location, and path and code of the reasons."""
+    found = []
+    for message in said:
+        assert isinstance(message, ReportRefused)
+        assert message.order_id == "webshop:1001"
+        wrong = [f"{reason.path} {reason.code}" for reason in message.reasons]
+        found.append((message.report, message.location, wrong))
+    return found
 
 
 def with_people() -> Rehearsal:
@@ -217,8 +229,8 @@ def test_a_short_pick_fails_the_fulfillment_and_names_the_place_and_the_item() -
 def test_one_report_names_all_that_is_short_of_a_list() -> None:
     stage = with_people()
     stage.take(fulfill(LEEDS, YORK))
-    lamp, kettle = ShortLine(sku="lamp", bin="A-2", found=0), ShortLine(sku="kettle", found=0)
-    (failed,) = said = stage.take(short(found=1, also=(lamp, kettle)))
+    lamp = ShortLine(sku="lamp", bin="A-2", found=0)
+    (failed,) = said = stage.take(short(found=1, also=(lamp,)))
     assert failure(said).message == "LEEDS, bin A-2: 0 of 1 lamp were there; LEEDS, bin A-10: 1 of 3 mug were there"
     assert isinstance(failed, FulfillmentFailed)
     lacking = (BinQuantity(sku="lamp", quantity=1, bin="A-2"), BinQuantity(sku="mug", quantity=2, bin="A-10"))
@@ -239,28 +251,37 @@ def test_many_shortages_are_not_all_told_in_words() -> None:
 
 
 @pytest.mark.parametrize(
-    "report",
+    ("report", "wrong"),
     [
-        short(found=3),
-        short(sku="kettle"),
-        short(bin="Z-9"),
-        short(found=3, also=(ShortLine(sku="lamp", bin="A-2", found=1),)),
+        (short(found=3), ["found not_short"]),
+        (short(sku="kettle"), ["sku unknown_line"]),
+        (short(bin="Z-9"), ["sku unknown_line"]),
+        (
+            short(found=1, also=(ShortLine(sku="lamp", bin="A-2", found=1), ShortLine(sku="kettle", found=0))),
+            ["also[0].found not_short", "also[1].sku unknown_line"],
+        ),
+        (picked(mug=1, rug=1), ["lines[1].sku unknown_line"]),
     ],
 )
-def test_a_shortage_that_is_none_changes_nothing(report: ReportShort) -> None:
+def test_a_report_that_does_not_fit_the_list_is_refused_by_field(report: Report, wrong: list[str]) -> None:
     stage = with_people()
     stage.take(fulfill())
     before = now(stage)
-    assert stage.take(report) == ()
+    assert refused(stage.take(report)) == [(type(report).__name__, "LEEDS", wrong)]
     assert now(stage) == before
 
 
-def test_reports_on_a_list_that_nobody_asked_for_change_nothing() -> None:
+def test_reports_on_a_list_that_nobody_asked_for_are_refused() -> None:
     stage = with_people()
-    assert stage.take(picked(), packed(), short()) == ()
+    unknown = [" unknown_list"]
+    assert refused(stage.take(picked(), packed(), short())) == [
+        ("ReportPicked", "LEEDS", unknown),
+        ("ReportPacked", "LEEDS", unknown),
+        ("ReportShort", "LEEDS", unknown),
+    ]
     assert stage.documents == {}
     stage.take(fulfill(LEEDS))
-    assert stage.take(picked("YORK"), packed("YORK")) == ()
+    assert refused(stage.take(packed("YORK"))) == [("ReportPacked", "YORK", unknown)]
 
 
 @pytest.mark.parametrize("ended", [short(), cancel()])

@@ -11,6 +11,7 @@ from contracts.fulfillment import (
     FulfillOrder,
     OrderPacked,
     OrderPicked,
+    ReportRefused,
 )
 from contracts.inventory import (
     BinQuantity,
@@ -452,6 +453,7 @@ ANYTHING = st.one_of(
     st.builds(PaymentDeclined, **NAMES, code=st.just("no"), message=st.just("")),
     st.builds(PaymentCaptured, **NAMES, amount=st.just(1450), currency=st.just(GBP)),
     st.builds(FulfillmentFailed, **NAMES, reason=st.just(WHY)),
+    st.builds(ReportRefused, **NAMES, **PLACE, report=st.just("ReportShort"), reasons=st.just((WHY,))),
     st.builds(ShipmentCreated, **NAMES, parcels=st.just(())),
     st.builds(ShipmentDispatched, **NAMES, dispatched_at=st.just(NOON)),
     st.builds(ShipmentDelivered, **NAMES, delivered_at=st.just(NOON)),

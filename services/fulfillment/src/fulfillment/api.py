@@ -1,6 +1,6 @@
 """The HTTP API: what is to be picked, and what pickers and packers have done."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated
 
@@ -9,7 +9,7 @@ from chassis.paging import Page, Paging
 from chassis.ports import Publisher, Reader
 from chassis.problem import Problem
 from chassis.shown import Shown
-from contracts.fulfillment import PickedLine, PickReport, ReportPacked, ReportPicked, ReportShort, ShortLine
+from contracts.fulfillment import PickedLine, ReportPacked, ReportPicked, ReportShort, ShortLine
 from contracts.message import (
     Attempt,
     Bin,
@@ -27,6 +27,7 @@ from contracts.message import (
 from fastapi import APIRouter, Depends, Response, status
 from pydantic import Field
 
+from fulfillment.decide import Report, reasons_against
 from fulfillment.state import Fulfillment, ListState, PickLine, PickList, State, fulfillment_id
 
 
@@ -172,29 +173,17 @@ def _add_reports(routes: APIRouter, reader: Reader, publisher: Publisher) -> Non
     @routes.post(f"{PICK_LIST}/picked", status_code=status.HTTP_202_ACCEPTED)
     async def picked(name: PathName, body: Annotated[Picked, AsJson], response: Response) -> Accepted:
         """Say that these units, or without lines all of the list, are off the shelf."""
-        pick_list = await _open_list(reader, name)
-        unknown = [
-            _unknown_line(f"lines[{place}].sku", line.sku, line.bin)
-            for place, line in enumerate(body.lines)
-            if pick_list.line(line.sku, line.bin) is None
-        ]
-        if unknown:
-            raise Problem(422, "No such line on the list", reasons=tuple(unknown))
-        return await _publish(publisher, ReportPicked(**name, **body.said), response)
+        return await _accept(reader, publisher, ReportPicked(**name, **body.said), response)
 
     @routes.post(f"{PICK_LIST}/short", status_code=status.HTTP_202_ACCEPTED)
     async def short(name: PathName, body: Annotated[Short, AsJson], response: Response) -> Accepted:
         """Say which lines cannot be picked in full; the fulfillment fails and the order is undone."""
-        reasons = tuple(_no_shortages(await _open_list(reader, name, TOO_LATE), body))
-        if reasons:
-            raise Problem(422, "No such shortage on the list", reasons=reasons)
-        return await _publish(publisher, ReportShort(**name, **body.said), response)
+        return await _accept(reader, publisher, ReportShort(**name, **body.said), response)
 
     @routes.post(f"{PICK_LIST}/packed", status_code=status.HTTP_202_ACCEPTED)
     async def packed(name: PathName, body: Annotated[Packed, AsJson], response: Response) -> Accepted:
         """Say that everything on the list is in a parcel, and so off the shelf, too."""
-        await _open_list(reader, name)
-        return await _publish(publisher, ReportPacked(**name, **body.said), response)
+        return await _accept(reader, publisher, ReportPacked(**name, **body.said), response)
 
 
 def _shown(fulfillment: Fulfillment, pick_list: PickList) -> PickListShown:
@@ -208,35 +197,25 @@ def _shown(fulfillment: Fulfillment, pick_list: PickList) -> PickListShown:
     )
 
 
-async def _open_list(reader: Reader, name: ListName, too_late: str = "") -> PickList:
+async def _open_list(reader: Reader, report: Report) -> PickList:
     """The list as it was a moment ago. Raises Problem if there is none, or if it is no longer worked on."""
-    fulfillment = await reader.get(Fulfillment, fulfillment_id(name["order_id"], name["revision"], name["attempt"]))
-    pick_list = fulfillment.list_at(name["location"]) if fulfillment is not None else None
+    fulfillment = await reader.get(Fulfillment, fulfillment_id(report.order_id, report.revision, report.attempt))
+    pick_list = fulfillment.list_at(report.location) if fulfillment is not None else None
     if fulfillment is None or pick_list is None:
-        raise Problem(404, "Unknown pick list", f"{name['location']} has no such list for {name['order_id']}.")
+        raise Problem(404, "Unknown pick list", f"{report.location} has no such list for {report.order_id}.")
     if not fulfillment.at_work or pick_list.state == "packed":
         state = pick_list.state if fulfillment.at_work else fulfillment.state
-        raise Problem(409, "No longer worked on", f"The list is {state}.{too_late}")
+        raise Problem(
+            409, "No longer worked on", f"The list is {state}.{TOO_LATE if isinstance(report, ReportShort) else ''}"
+        )
     return pick_list
 
 
-def _no_shortages(pick_list: PickList, body: Short) -> Iterator[Reason]:
-    """Why lines of a report are not short, or not on the list."""
-    lines: dict[str, Short | ShortLine] = {"": body, **{f"also[{n}].": line for n, line in enumerate(body.also)}}
-    for path, line in lines.items():
-        wanted = pick_list.line(line.sku, line.bin)
-        if wanted is None:
-            yield _unknown_line(f"{path}sku", line.sku, line.bin)
-        elif line.found >= wanted.quantity:
-            enough = f"{wanted.quantity} are all that is wanted"
-            yield Reason(path=f"{path}found", code="not_short", message=enough)
-
-
-def _unknown_line(path: str, sku: str, bin_: str) -> Reason:
-    return Reason(path=path, code="unknown_line", message=f"the list has no {sku} in bin {bin_!r}")
-
-
-async def _publish(publisher: Publisher, report: PickReport, response: Response) -> Accepted:
+async def _accept(reader: Reader, publisher: Publisher, report: Report, response: Response) -> Accepted:
+    """Send it, unless it does not fit the list as it was a moment ago. Raises Problem."""
+    reasons = reasons_against(report, await _open_list(reader, report))
+    if reasons:
+        raise Problem(422, "The report does not fit the list", reasons=reasons)
     message_id = await publisher.publish(report)
     response.headers["Location"] = f"/fulfillments/{report.order_id}"
     return Accepted(message_id=message_id)

@@ -14,9 +14,11 @@ from contracts.fulfillment import (
     OrderPacked,
     OrderPicked,
     Pick,
+    PickedLine,
     PickReport,
     ReportPacked,
     ReportPicked,
+    ReportRefused,
     ReportShort,
     ShortLine,
 )
@@ -30,12 +32,14 @@ SHORT_PICK = "[simulate: short pick]"
 NOBODY_PICKS = "[simulate: nobody picks]"
 """In the special instructions: the simulated pickers never come."""
 
+Report = ReportPicked | ReportShort | ReportPacked
 Step = tuple[Fulfillment, tuple[Message, ...]]
 """The fulfillment as it is now, and what is said about it."""
 
 MOST_TOLD = 3
 """So many shortages are told in words; `not_found` has all of them."""
 CANCELLED = Reason(path="", code="cancelled", message="the fulfillment was cancelled")
+UNKNOWN_LIST = Reason(path="", code="unknown_list", message="nobody asked this location to pick that")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,21 +124,75 @@ def _cancel(known: Fulfillment | None, command: CancelFulfillment, now: datetime
     return Decision(changed, (FulfillmentCancelled(**names_of(known)),))
 
 
-def _report(known: Fulfillment | None, report: ReportPicked | ReportShort | ReportPacked) -> Decision:
-    """A report on a list that is no longer worked on, or on a line that it does not have, changes nothing."""
-    before = known.list_at(report.location) if known is not None and known.at_work else None
-    if known is None or before is None or before.state == "packed":
+def reasons_against(report: Report, pick_list: PickList) -> tuple[Reason, ...]:
+    """Why a report does not fit the list that it is about; nothing if it does."""
+    match report:
+        case ReportPicked():
+            return tuple(
+                _unknown_line(f"lines[{place}].sku", line)
+                for place, line in enumerate(report.lines)
+                if pick_list.line(line.sku, line.bin) is None
+            )
+        case ReportShort():
+            return tuple(
+                reason
+                for place, line in enumerate(_short_lines(report))
+                if (reason := _not_short(f"also[{place - 1}]." if place else "", line, pick_list)) is not None
+            )
+        case ReportPacked():
+            return ()
+
+
+def _short_lines(report: ReportShort) -> tuple[ReportShort | ShortLine, ...]:
+    return report, *report.also
+
+
+def _not_short(path: str, line: ReportShort | ShortLine, pick_list: PickList) -> Reason | None:
+    wanted = pick_list.line(line.sku, line.bin)
+    if wanted is None:
+        return _unknown_line(f"{path}sku", line)
+    if line.found >= wanted.quantity:
+        return Reason(path=f"{path}found", code="not_short", message=f"{wanted.quantity} are all that is wanted")
+    return None
+
+
+def _unknown_line(path: str, line: PickedLine | ReportShort | ShortLine) -> Reason:
+    return Reason(path=path, code="unknown_line", message=f"the list has no {line.sku} in bin {line.bin!r}")
+
+
+def _report(known: Fulfillment | None, report: Report) -> Decision:
+    """A report that does not fit is refused, so that whoever wrote it learns of it; one on a list that is no longer
+    worked on changes nothing, for what became of the list was said, and reports may be repeated.
+    """
+    before = known.list_at(report.location) if known is not None else None
+    if known is None or before is None:
+        return _refuse(report, (UNKNOWN_LIST,))
+    if not known.at_work or before.state == "packed":
         return Decision()
+    if reasons := reasons_against(report, before):
+        return _refuse(report, reasons)
     match report:
         case ReportShort():
-            lines: tuple[ReportShort | ShortLine, ...] = (report, *report.also)
-            reported, said = _short(known, before, {(line.sku, line.bin): line.found for line in lines})
+            lines = {(line.sku, line.bin): line.found for line in _short_lines(report)}
+            reported, said = _short(known, before, lines)
         case ReportPicked():
             after = before.with_picked(report.lines) if report.lines else before.all_picked()
             reported, said = _with(known, before, after)
         case ReportPacked():
             reported, said = _with(known, before, before.all_packed())
     return Decision((reported,) if reported != known else (), said)
+
+
+def _refuse(report: Report, reasons: tuple[Reason, ...]) -> Decision:
+    refused = ReportRefused(
+        order_id=report.order_id,
+        revision=report.revision,
+        attempt=report.attempt,
+        location=report.location,
+        report=type(report).__name__,
+        reasons=reasons,
+    )
+    return Decision(messages=(refused,))
 
 
 def _work(known: Fulfillment, now: datetime, pickers: SimulatedPickers | None) -> Decision:
@@ -161,14 +219,8 @@ def _simulate(known: Fulfillment, now: datetime, pickers: SimulatedPickers | Non
 
 
 def _short(known: Fulfillment, pick_list: PickList, found: Mapping[tuple[str, str], int]) -> Step:
-    """Fail, naming all that is short of what was found, by item and bin; finding enough is no shortage."""
-    short = [
-        (line, there)
-        for line in pick_list.lines
-        if (there := found.get((line.sku, line.bin), line.quantity)) < line.quantity
-    ]
-    if not short:
-        return known, ()
+    """Fail, naming all that is short of what was found, by item and bin."""
+    short = [(line, found[line.sku, line.bin]) for line in pick_list.lines if (line.sku, line.bin) in found]
     told = [_shortage(pick_list.location, line, there) for line, there in short]
     message = "; ".join(told[:MOST_TOLD]) + ("; …" if len(told) > MOST_TOLD else "")
     lacking = tuple(BinQuantity(sku=line.sku, quantity=line.quantity - there, bin=line.bin) for line, there in short)

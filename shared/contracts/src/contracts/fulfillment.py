@@ -124,3 +124,14 @@ class ReportShort(PickReport):
 
 class ReportPacked(PickReport):
     """Everything on the list is in a parcel."""
+
+
+class ReportRefused(SagaStep):
+    """Nothing of a report counts: it does not fit the list that it is about, or there is no such list."""
+
+    location: Location
+    """Where the list is, as the report says."""
+    report: Name
+    """The type of the report."""
+    reasons: tuple[Reason, ...]
+    """Everything that speaks against it."""

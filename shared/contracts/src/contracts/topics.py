@@ -186,6 +186,7 @@ TOPICS: tuple[Topic, ...] = (
             fulfillment.OrderPacked,
             fulfillment.FulfillmentFailed,
             fulfillment.FulfillmentCancelled,
+            fulfillment.ReportRefused,
         ),
         readers=("order",),
     ),
