@@ -116,11 +116,11 @@ def writes_the_checkpoint_before_the_documents(patch: pytest.MonkeyPatch) -> Non
 def undoes_a_payment_without_a_tombstone(patch: pytest.MonkeyPatch) -> None:
     right = payment.decide._void
 
-    def void(known: Payment, command: VoidPayment) -> tuple[Payment, tuple[Any, ...]]:
+    def void(known: Payment, command: VoidPayment, now: datetime) -> tuple[Payment, tuple[Any, ...]]:
         if known.state == "authorizing":  # nothing is held yet, so there seems to be nothing to undo or to wait for
             undone = known.but(state="voided", voided=command.attempt, calls=())
             return undone, (PaymentVoided(**known.names(command.attempt)),)
-        return right(known, command)
+        return right(known, command, now)
 
     patch.setattr(payment.decide, "_void", void)
 
