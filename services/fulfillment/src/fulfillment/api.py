@@ -199,15 +199,14 @@ def _shown(fulfillment: Fulfillment, pick_list: PickList) -> PickListShown:
 
 async def _open_list(reader: Reader, report: Report) -> PickList:
     """The list as it was a moment ago. Raises Problem if there is none, or if it is no longer worked on."""
-    fulfillment = await reader.get(Fulfillment, fulfillment_id(report.order_id, report.revision, report.attempt))
+    fulfillment = await reader.get(Fulfillment, fulfillment_id(**names_of(report)))
     pick_list = fulfillment.list_at(report.location) if fulfillment is not None else None
     if fulfillment is None or pick_list is None:
         raise Problem(404, "Unknown pick list", f"{report.location} has no such list for {report.order_id}.")
     if not fulfillment.at_work or pick_list.state == "packed":
         state = pick_list.state if fulfillment.at_work else fulfillment.state
-        raise Problem(
-            409, "No longer worked on", f"The list is {state}.{TOO_LATE if isinstance(report, ReportShort) else ''}"
-        )
+        what_then = TOO_LATE if isinstance(report, ReportShort) else ""
+        raise Problem(409, "No longer worked on", f"The list is {state}.{what_then}")
     return pick_list
 
 

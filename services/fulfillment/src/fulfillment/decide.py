@@ -184,14 +184,8 @@ def _report(known: Fulfillment | None, report: Report) -> Decision:
 
 
 def _refuse(report: Report, reasons: tuple[Reason, ...]) -> Decision:
-    refused = ReportRefused(
-        order_id=report.order_id,
-        revision=report.revision,
-        attempt=report.attempt,
-        location=report.location,
-        report=type(report).__name__,
-        reasons=reasons,
-    )
+    what = type(report).__name__
+    refused = ReportRefused(**names_of(report), location=report.location, report=what, reasons=reasons)
     return Decision(messages=(refused,))
 
 

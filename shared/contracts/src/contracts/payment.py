@@ -14,7 +14,7 @@ TOKEN_IN_TEXT = re.compile(r"payment_token[^0-9A-Za-z]*([0-9][0-9\s._:-]{12,})")
 another, nor begins with what the one before it may end with, so that a hostile body is searched in one go."""
 
 
-def refuse_card_number(token: object) -> object:
+def _refuse_card_number(token: object) -> object:
     """Keep card data out: what is written like a card number is refused, and the error does not repeat it."""
     if isinstance(token, str) and re.fullmatch(r"[0-9]{13,19}", digits := re.sub(r"[\s._:-]", "", token)):
         try:
@@ -28,14 +28,14 @@ def refuse_card_number(token: object) -> object:
 
 
 PaymentToken = Annotated[
-    Reference, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]*$"), BeforeValidator(refuse_card_number)
+    Reference, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]*$"), BeforeValidator(_refuse_card_number)
 ]
 
 
 def refuse_card_number_in(body: bytes) -> None:
     """Look for card data in a body that cannot be read. Raises PydanticCustomError."""
     for found in TOKEN_IN_TEXT.finditer(body.decode(errors="replace")):
-        refuse_card_number(found[1])
+        _refuse_card_number(found[1])
 
 
 class AuthorizePayment(StepOutside):
