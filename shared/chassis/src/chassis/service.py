@@ -10,8 +10,8 @@ from contracts.wire import Received
 
 from chassis.decision import Call, Decision, Document, Documents, Input
 
-Shown = Any
-"""What a view shows of one document: small, and nothing that holds the document, for very many may have to wait."""
+Copy = Any
+"""What a view has of a document elsewhere: small, and nothing that holds the document: very many may have to wait."""
 
 
 class Decide(Protocol):
@@ -38,10 +38,10 @@ class Gateway(Protocol):
 class View(Protocol):
     """What is shown of the state elsewhere, such as Redis; losing it loses nothing but speed."""
 
-    def of(self, document: Document, /) -> Shown | None:
+    def of(self, document: Document, /) -> Copy | None:
         """What is to be shown of a document that changed; None if nothing."""
 
-    async def show(self, shown: Sequence[Shown], /) -> None:
+    async def show(self, shown: Sequence[Copy], /) -> None:
         """Show what `of` made of some documents, each as it is now. Where that fails, it comes again later."""
 
 

@@ -4,7 +4,7 @@ import asyncio
 from contextlib import suppress
 
 from chassis.decision import Document
-from chassis.service import Shown, View
+from chassis.service import Copy, View
 from chassis.telemetry import logger
 
 RETRY_S = 1.0
@@ -20,7 +20,7 @@ class Showing:
     def __init__(self, view: View | None, partition: int) -> None:
         self._view = view
         self._logger = logger(partition=partition)
-        self._waiting: dict[str, Shown] = {}
+        self._waiting: dict[str, Copy] = {}
         """By the documents' keys, and never the documents: while a view fails they may be very many."""
         self._added = asyncio.Event()
         self._done = asyncio.Event()
@@ -34,7 +34,7 @@ class Showing:
         self._added.set()
         self._done.clear()
 
-    def _of(self, view: View, document: Document) -> Shown | None:
+    def _of(self, view: View, document: Document) -> Copy | None:
         try:
             return view.of(document)
         except Exception as bug:  # noqa: BLE001 - a bug in what is shown keeps no partition from deciding

@@ -13,7 +13,7 @@ from chassis.entry import Outgoing
 from chassis.inmemory import MemoryFeed, MemoryLog, MemoryStore, MemoryTopics
 from chassis.limits import Limits
 from chassis.partition import Partition
-from chassis.service import Gateway, Service, Shown, View
+from chassis.service import Copy, Gateway, Service, View
 from chassis.telemetry import Meters
 from chassis.virtual_time import VirtualClock
 
@@ -104,10 +104,10 @@ class _Outside:
         await self._step("called")
         return answer
 
-    def of(self, document: Document) -> Shown | None:
+    def of(self, document: Document) -> Copy | None:
         return self._view.of(document) if self._view else None
 
-    async def show(self, shown: Sequence[Shown]) -> None:
+    async def show(self, shown: Sequence[Copy]) -> None:
         await self._step("show")
         if self._view:
             await self._view.show(shown)
