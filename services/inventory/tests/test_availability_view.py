@@ -1,7 +1,7 @@
 """The copy of the levels in Redis: fast while it is whole, never wrong while it is not."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from unittest.mock import AsyncMock
@@ -146,12 +146,18 @@ async def test_answers_for_every_location_when_none_is_named(availability: Avail
     assert await shown(availability, store) == [("BERLIN", 3), ("LYON", 4)]
 
 
-async def test_the_store_answers_for_every_location_when_none_is_named_however_many_there_are(
-    availability: Availability, store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def more_than_a_page(store: Store, monkeypatch: pytest.MonkeyPatch) -> Sequence[str]:
+    """Locations of which two are read at once; each has as many lamps as there are before it."""
     monkeypatch.setattr(view, "PAGE", 2)
     places = ("A", "B", "C", "D", "E")
     store.holds(*(lamps(number, version=1, location=place) for number, place in enumerate(places)))
+    return places
+
+
+async def test_the_store_answers_for_every_location_when_none_is_named_however_many_there_are(
+    availability: Availability, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = more_than_a_page(store, monkeypatch)
 
     levels = await availability.levels(store, ["LAMP", "VASE"], [])
 
@@ -172,9 +178,7 @@ async def test_makes_the_copy_however_long_the_store_may_lag_behind(
 async def test_makes_the_copy_of_more_than_one_page(
     availability: Availability, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(view, "PAGE", 2)
-    places = ("A", "B", "C", "D", "E")
-    store.holds(*(lamps(number, version=1, location=place) for number, place in enumerate(places)))
+    places = more_than_a_page(store, monkeypatch)
     await whole(availability, store)
 
     assert await shown(availability, store, *places) == [("A", 0), ("B", 1), ("C", 2), ("D", 3), ("E", 4)]

@@ -76,6 +76,14 @@ class Restorable:
         await asyncio.sleep(2)
         return process
 
+    async def dies_in_its_past(self) -> None:
+        """The counter, started again, is killed while it waits for an answer in its past."""
+        self.bank.takes_s = 5
+        process = self.world.start(self.counter)
+        await asyncio.sleep(3)
+        assert process.partition.state == "reliving"
+        process.crash()
+
 
 @pytest.fixture
 def story(toys: SimpleNamespace, world: World) -> Restorable:
@@ -204,11 +212,7 @@ async def test_publishes_what_the_backup_has_and_may_never_have_been_said(story:
 async def test_goes_on_with_its_past_where_it_died(story: Restorable) -> None:
     backup, heard = await lived(story)
     story.restore(backup)
-    story.bank.takes_s = 5
-    process = story.world.start(story.counter)
-    await asyncio.sleep(3)
-    assert process.partition.state == "reliving"
-    process.crash()
+    await story.dies_in_its_past()
 
     await story.relived()
 
@@ -235,11 +239,7 @@ async def test_its_time_goes_on_where_it_died(story: Restorable) -> None:
         return decided
 
     story.counter = replace(story.counter, decide=decide)
-    story.bank.takes_s = 5
-    process = story.world.start(story.counter)
-    await asyncio.sleep(3)
-    assert process.partition.state == "reliving"
-    process.crash()
+    await story.dies_in_its_past()
 
     await story.relived()
 
