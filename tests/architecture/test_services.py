@@ -22,8 +22,8 @@ from chassis.service import Service
 from chassis.settings import ChassisSettings
 from chassis.telemetry import Meters
 from chassis.testing import Rehearsal, Shelf
+from contracts.topics import HELD_IN_DOCUMENTS, TOPICS, topics_read_by
 from contracts.topics import SERVICES as SERVICES_OF_THE_TABLE
-from contracts.topics import TOPICS, topics_read_by
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
@@ -114,6 +114,21 @@ def test_the_names_of_documents_are_told_apart(name: str, monkeypatch: pytest.Mo
     kinds = [model.kind for model in service.documents]
     assert len(set(kinds)) == len(kinds) > 0
     assert {index.kind for index in service.indexes} <= set(kinds)
+
+
+def test_the_check_of_contracts_knows_what_documents_hold_of_messages_from_outside(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    documents = [document for name in NAMES for document in described(name, monkeypatch).service.documents]
+    outside = {part for topic in TOPICS if topic.open for message in topic.messages for part in parts_of(message)}
+    ours = {part for topic in TOPICS if not topic.open for message in topic.messages for part in parts_of(message)}
+    held = {part for document in documents for part in parts_of(document)}
+    assert held & outside - ours == {part for message in HELD_IN_DOCUMENTS for part in parts_of(message)} - ours
+
+
+def parts_of(model: type[BaseModel]) -> set[str]:
+    """The names of the models that it is made of, and its own."""
+    return {model.__name__, *model.model_json_schema().get("$defs", {})}
 
 
 @each_service

@@ -40,11 +40,11 @@ def sent(
     return {"x-topic": topic, "x-key": key, **create_model("Sent", __base__=base, **fields).model_json_schema()}
 
 
-def broken(new: Schema | None, *, old: Schema | None = None, open_topic: bool = False) -> list[str]:
+def broken(new: Schema | None, *, old: Schema | None = None, open_topic: bool = False, held: bool = False) -> list[str]:
     """What breaks, as `field: change`."""
     return [
         str(one).removeprefix("Sent").lstrip(".: ").partition(" (")[0]
-        for one in breaks("Sent", old or sent(), new, open_topic=open_topic)
+        for one in breaks("Sent", old or sent(), new, open_topic=open_topic, held=held)
     ]
 
 
@@ -104,6 +104,19 @@ def test_what_an_older_reader_would_refuse_breaks_only_where_others_read(change:
     assert broken(new, open_topic=True) == []
 
 
+@pytest.mark.parametrize(("change", "new"), WIDENED.items(), ids=WIDENED)
+def test_what_an_older_instance_could_not_read_in_a_document_breaks_on_open_topics_too(
+    change: str, new: Schema
+) -> None:
+    assert broken(new, open_topic=True, held=True) == [change]
+
+
+def test_a_new_field_is_no_break_in_documents_whose_readers_pass_over_what_they_do_not_know() -> None:
+    old = sent(FromOutside, lines=lines(FromOutside))
+    new = sent(FromOutside, lines=lines(FromOutside, gift=(bool, False)), gift=(bool, False))
+    assert broken(new, old=old, open_topic=True, held=True) == []
+
+
 @pytest.mark.parametrize("new", HARMLESS.values(), ids=HARMLESS)
 @pytest.mark.parametrize("open_topic", [True, False], ids=["open", "ours"])
 def test_a_change_that_breaks_nobody_is_let_through(new: Schema, open_topic: bool) -> None:
@@ -133,8 +146,10 @@ def test_every_break_is_found_at_once() -> None:
 def test_a_break_says_who_is_harmed() -> None:
     (removed,) = breaks("Sent", sent(), sent(without="note"), open_topic=True)
     (widened,) = breaks("Sent", sent(), sent(order_id=(str, "")), open_topic=False)
+    (held,) = breaks("Sent", sent(), sent(order_id=(str, "")), open_topic=True, held=True)
     assert str(removed) == "Sent.note: the field was removed (a new reader refuses or loses what is on the log)"
     assert str(widened) == "Sent.order_id: the field is no longer required (a reader that is not upgraded refuses it)"
+    assert str(held).endswith("no longer required (an older instance cannot read documents that hold it)")
 
 
 def test_a_message_may_be_added_where_its_readers_can_be_upgraded_before_its_writers() -> None:

@@ -95,6 +95,17 @@ def test_a_break_is_reported_and_not_written(copy: Path, capsys: pytest.CaptureF
         assert schema_in(copy, "OrderValidated").read_text() == promised
 
 
+def test_a_wider_range_is_a_break_where_documents_hold_the_message(
+    copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edit(schema_in(copy, "OrderPlaced"), "properties", "total", maximum=5)
+    edit(schema_in(copy, "CancelOrder"), "properties", "reason", maxLength=5)
+    assert main(["--write"], copy) == 1
+    assert capsys.readouterr().out.splitlines()[:-1] == [
+        "OrderPlaced.total: maximum was 5, is 1000000000000 (an older instance cannot read documents that hold it)"
+    ]
+
+
 def test_a_declared_break_is_written_with_its_reason(copy: Path) -> None:
     edit(schema_in(copy, "OrderValidated"), "properties", priority={"type": "integer"})
     assert main(["--write", "--break", "nobody ever set it"], copy) == 0

@@ -20,7 +20,7 @@ from contracts.asyncapi import document_of
 from contracts.compatibility import Break, breaks
 from contracts.example import ExampleRecord, as_example, fault_of
 from contracts.schema import Schema, as_text, schema_of
-from contracts.topics import MESSAGES, SERVICES, TOPIC_OF
+from contracts.topics import HELD_IN_DOCUMENTS, MESSAGES, SERVICES, TOPIC_OF
 from contracts.wire import decode
 
 PROJECT = Path(__file__).parents[4]
@@ -57,7 +57,8 @@ def breaks_since(kept: Kept) -> list[Break]:
     for name in sorted({path.stem for path in kept.schemas.glob("*.json")} | MESSAGES.keys()):
         model = MESSAGES.get(name)
         new = schema_of(model) if model else None
-        found += breaks(name, kept.schema_of(name), new, open_topic=model is not None and TOPIC_OF[model].open)
+        open_topic = model is not None and TOPIC_OF[model].open
+        found += breaks(name, kept.schema_of(name), new, open_topic=open_topic, held=model in HELD_IN_DOCUMENTS)
     return found
 
 

@@ -1,6 +1,6 @@
 """Which changes of a message would break somebody who reads or writes it.
 
-Two promises are kept, by comparing a message's old schema with its new one:
+Three promises are kept, by comparing a message's old schema with its new one:
 
 - *The log stays readable.* Messages are kept forever, and channels go on writing what they always wrote: a new reader
   takes everything that the old schema allows, and loses no field of it.
@@ -8,6 +8,10 @@ Two promises are kept, by comparing a message's old schema with its new one:
   the new schema allows. It makes a dead letter of a message that it does not know. It passes over fields that it does
   not know, so optional fields may be added; but it refuses a number beyond the bound that it knows, so bounds may not
   be widened unnoticed. On open topics the readers are ours and the writers are not, so there widening breaks nobody.
+- *Documents stay readable by older instances.* A document that holds a message holds what a newer instance took, and an
+  older one may have to go on with it: in a rolling upgrade, or when a version is taken back. So here bounds may not be
+  widened unnoticed either. Fields may be added: readers of documents pass over those that they do not know, even in
+  messages that refuse them.
 
 A schema here is what pydantic writes for our messages; a keyword that is not known here must not change at all.
 """
@@ -18,14 +22,21 @@ from typing import Any, Literal
 
 from contracts.schema import Schema
 
-Harm = Literal["a new reader refuses or loses what is on the log", "a reader that is not upgraded refuses it"]
+Harm = Literal[
+    "a new reader refuses or loses what is on the log",
+    "a reader that is not upgraded refuses it",
+    "an older instance cannot read documents that hold it",
+]
 LOG: Harm = "a new reader refuses or loses what is on the log"
 READER: Harm = "a reader that is not upgraded refuses it"
+DOCUMENT: Harm = "an older instance cannot read documents that hold it"
 
 LOWER_BOUNDS = {"minimum", "minLength", "minItems"}
 UPPER_BOUNDS = {"maximum", "maxLength", "maxItems"}
 STRUCTURE = {"type", "items", "properties", "required", "additionalProperties"}
 SAYS_NOTHING = {"$defs", "$schema", "default", "description", "title", "x-key", "x-topic"}
+
+ADDED_WHERE_REFUSED = "a field was added where unknown fields are refused"
 
 Change = tuple[str, str]
 """The path of a field and what changed there."""
@@ -45,8 +56,13 @@ class Break:
         return f"{self.message}{'.' if self.path else ''}{self.path}: {self.change} ({self.harm})"
 
 
-def breaks(message: str, old: Schema | None, new: Schema | None, *, open_topic: bool) -> tuple[Break, ...]:
-    """Everything in which a change of one message's schema breaks a promise; None stands for no such message."""
+def breaks(
+    message: str, old: Schema | None, new: Schema | None, *, open_topic: bool, held: bool = False
+) -> tuple[Break, ...]:
+    """Everything in which a change of one message's schema breaks a promise; None stands for no such message.
+
+    `held` says whether documents hold the message.
+    """
     if old is None:
         return () if open_topic else (Break(message, "", "the message was added", READER),)
     if new is None:
@@ -57,8 +73,11 @@ def breaks(message: str, old: Schema | None, new: Schema | None, *, open_topic: 
         if old[name] != new[name]
     }
     found |= dict.fromkeys(_Meeting(old, new, old_writes=True).changes(), LOG)
+    refused = [*_Meeting(new, old, old_writes=False).changes()]
     if not open_topic:
-        found = dict.fromkeys(_Meeting(new, old, old_writes=False).changes(), READER) | found
+        found = dict.fromkeys(refused, READER) | found
+    elif held:
+        found = dict.fromkeys([one for one in refused if one[1] != ADDED_WHERE_REFUSED], DOCUMENT) | found
     return tuple(Break(message, path, change, harm) for (path, change), harm in sorted(found.items()))
 
 
@@ -107,7 +126,7 @@ class _Meeting:
             elif self._old_writes:
                 yield path, "the field was removed"
             elif _is_closed(read):
-                yield path, "a field was added where unknown fields are refused"
+                yield path, ADDED_WHERE_REFUSED
         for name in sorted(needed - always):
             if self._old_writes:
                 yield prefix + name, "the field is now required" if name in writes else "a required field was added"

@@ -237,6 +237,9 @@ TOPICS: tuple[Topic, ...] = (
 BY_NAME: dict[str, Topic] = {topic.name: topic for topic in TOPICS}
 MESSAGES: dict[str, type[Message]] = {model.__name__: model for topic in TOPICS for model in topic.messages}
 TOPIC_OF: dict[type[Message], Topic] = {model: topic for topic in TOPICS for model in topic.messages}
+HELD_IN_DOCUMENTS: tuple[type[Message], ...] = (order.OrderPlaced,)
+"""The messages from open topics that services keep in their documents as they came. An older instance may have to read
+what a newer one took."""
 REPAIRS = BY_NAME["repair.requests"]
 """Every service listens to it, also a partition that takes nothing else because it stands still."""
 
