@@ -59,6 +59,7 @@ NARROWED = {
     "note: maxLength was not limited, is 200": sent(note=(Annotated[str, Field(max_length=200)], "")),
     "note: pattern was not limited, is '^[a-z]*$'": sent(note=(Annotated[str, Field(pattern="^[a-z]*$")], "")),
     "mode: enum lost ['fast'] and gained []": sent(mode=(Literal["slow"], "slow")),
+    "note: enum was not limited, is one of 2 values": sent(note=(Literal["", "gift"], "")),
     "mode: default was 'slow', is 'fast'": sent(mode=(Literal["fast", "slow"], "fast")),
     "at: type was 'string or null', is 'string'": sent(at=(Annotated[str, Field(max_length=30)], "")),
     "at: maxLength was 30, is 29": sent(at=(Annotated[str, Field(max_length=29)] | None, None)),

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from contracts.check import PROJECT, Kept, faults, main
+from contracts.example import fault_of
 from contracts.topics import MESSAGES, SERVICES
 from jsonschema import Draft7Validator, Draft202012Validator  # type: ignore[import-untyped] # it ships no types
 
@@ -51,6 +52,25 @@ def test_the_example_fits_the_schema(name: str) -> None:
     Draft202012Validator.check_schema(schema)
     for example in KEPT.examples_of(name):
         Draft202012Validator(schema).validate(json.loads(example.read_text())["body"])
+
+
+@pytest.mark.parametrize(
+    ("place", "field", "value"),
+    [
+        (("shipping_address",), "country", "ZZ"),
+        ((), "currency", "ZZZ"),
+        ((), "placed_at", "2024-05-01T12:00:00+01:00"),
+        ((), "placed_at", "2024-05-01T12:00:00"),
+    ],
+)
+def test_what_a_validator_refuses_the_schema_refuses_too(
+    copy: Path, place: tuple[str, ...], field: str, value: str
+) -> None:
+    example = example_in(copy, "OrderPlaced")
+    edit(example, "body", *place, **{field: value})
+    assert f"{field}: " in str(fault_of("OrderPlaced", example.read_text(), current=True))
+    schema = json.loads(schema_in(PROJECT, "OrderPlaced").read_text())
+    assert not Draft202012Validator(schema).is_valid(json.loads(example.read_text())["body"])
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -142,7 +142,9 @@ class _Meeting:
 
 
 def _shown(value: object) -> str:
-    return "not limited" if value is None else repr(value)
+    if value is None:
+        return "not limited"
+    return f"one of {len(value)} values" if isinstance(value, list) else repr(value)
 
 
 def _alternatives(node: Schema, root: Schema) -> list[Schema]:

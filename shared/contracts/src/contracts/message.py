@@ -3,7 +3,8 @@
 from datetime import datetime
 from typing import Annotated, Any, Protocol, TypedDict
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+import pycountry
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, WithJsonSchema
 from pydantic_extra_types.country import CountryAlpha2
 from pydantic_extra_types.currency_code import Currency
 
@@ -75,10 +76,15 @@ def _utc(moment: datetime) -> datetime:
     return moment
 
 
+# What a validator refuses is said in the schema, too: channels and the check of changes see nothing else.
+UTC_IN_SCHEMA = WithJsonSchema({"type": "string", "format": "date-time", "pattern": "([Zz]|[+-]00:00)$"})
+COUNTRY_IN_SCHEMA = WithJsonSchema({"type": "string", "enum": sorted(one.alpha_2 for one in pycountry.countries)})
+
 Text = Annotated[str, Field(max_length=200, pattern=NO_CONTROL_CHARACTERS)]
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=NO_CONTROL_CHARACTERS)]
 LongText = Annotated[str, Field(max_length=2000, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]*$")]
-Moment = Annotated[AwareDatetime, AfterValidator(_utc)]
+Moment = Annotated[AwareDatetime, AfterValidator(_utc), UTC_IN_SCHEMA]
+Country = Annotated[CountryAlpha2, COUNTRY_IN_SCHEMA]
 Channel = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
 Number = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 OrderId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}:[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
@@ -100,6 +106,7 @@ __all__ = [
     "Bin",
     "Channel",
     "Count",
+    "Country",
     "CountryAlpha2",
     "Currency",
     "Email",

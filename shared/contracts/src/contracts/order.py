@@ -7,7 +7,7 @@ from pydantic import Field
 from contracts.message import (
     Amount,
     Channel,
-    CountryAlpha2,
+    Country,
     Currency,
     Email,
     FromOutside,
@@ -58,7 +58,7 @@ class Address(FromOutside):
     """Postal code, where the country has one."""
     region: Text = ""
     """State, province or county."""
-    country: CountryAlpha2
+    country: Country
     """ISO 3166-1 alpha-2 code of the country."""
 
 

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from contracts.message import (
     Amount,
-    CountryAlpha2,
+    Country,
     Currency,
     Location,
     Moment,
@@ -46,7 +46,7 @@ class Recipient(Value):
     """Postal code, where the country has one."""
     region: Text = ""
     """State, province or county."""
-    country: CountryAlpha2
+    country: Country
     """ISO 3166-1 alpha-2 code of the country."""
 
 
