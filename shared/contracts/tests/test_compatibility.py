@@ -1,12 +1,13 @@
 """A change that would break somebody is found and named; one that breaks nobody is let through."""
 
+import re
 from typing import Annotated, Any, Literal
 
 import pytest
 from contracts.compatibility import breaks
-from contracts.message import FromOutside, Value
+from contracts.message import FromOutside, Message, Value
 from contracts.schema import Schema, schema_of
-from contracts.topics import MESSAGES, TOPIC_OF
+from contracts.topics import BY_NAME, MESSAGES, TOPIC_OF
 from pydantic import Field, create_model
 
 Fields = dict[str, Any]
@@ -157,6 +158,43 @@ def test_a_message_may_be_added_where_its_readers_can_be_upgraded_before_its_wri
     assert breaks("Sent", None, sent(), open_topic=True) == ()
     (added,) = breaks("Sent", None, sent(), open_topic=False)
     assert str(added) == "Sent: the message was added (a reader that is not upgraded refuses it)"
+
+
+class Cash(Value):
+    by: Literal["cash"] = "cash"
+
+
+class Card(Value):
+    by: Literal["card"] = "card"
+
+
+@pytest.mark.parametrize(
+    ("field", "refusal"),
+    [
+        ((dict[str, int], {}), "Sent.what is a dict: "),
+        ((tuple[dict[str, object], ...] | None, None), "Sent.what is a dict: "),
+        ((tuple[int, str], (1, "")), "Sent.what has the keyword prefixItems: "),
+        ((Annotated[Cash | Card, Field(discriminator="by")], ...), "Sent.what has the keyword oneOf: "),
+        ((int, Field(default_factory=int)), "Sent.what has a default that its schema does not show: "),
+        ((create_model("Inner", __base__=Value, prices=(dict[str, int], {})), ...), "Inner.prices is a dict: "),
+    ],
+)
+def test_a_model_is_refused_whose_changes_could_not_be_seen(
+    monkeypatch: pytest.MonkeyPatch,
+    field: Any,  # noqa: ANN401 - the definition of a field
+    refusal: str,
+) -> None:
+    model = create_model("Sent", __base__=Message, what=field)
+    monkeypatch.setitem(TOPIC_OF, model, BY_NAME["order.events"])
+    with pytest.raises(TypeError, match=re.escape(refusal)):
+        schema_of(model)
+
+
+def test_a_model_is_refused_with_all_that_could_not_be_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = create_model("Sent", __base__=Message, one=(dict[str, int], {}), other=(tuple[int, str], (1, "")))
+    monkeypatch.setitem(TOPIC_OF, model, BY_NAME["order.events"])
+    with pytest.raises(TypeError, match=r"Sent\.one is a dict.*; Sent\.other has the keyword prefixItems"):
+        schema_of(model)
 
 
 @pytest.mark.parametrize("name", MESSAGES)

@@ -13,7 +13,8 @@ Three promises are kept, by comparing a message's old schema with its new one:
   widened unnoticed either. Fields may be added: readers of documents pass over those that they do not know, even in
   messages that refuse them.
 
-A schema here is what pydantic writes for our messages; a keyword that is not known here must not change at all.
+A schema here is what `schema_of` makes of a message: it refuses a model whose schema holds other schemas where they are
+not followed here. Any other keyword that is not known here must not change at all.
 """
 
 from collections.abc import Iterator
