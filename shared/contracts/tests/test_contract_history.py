@@ -33,7 +33,10 @@ def git(project: Path, *arguments: str, stdin: str = "") -> str:
 
 
 def changes(project: Path) -> Iterator[Change]:
-    for line in git(project, "log", "--format=", "--raw", "--no-abbrev", "--no-renames", "--", SCHEMAS).splitlines():
+    """Each commit's, and of a merge what it changed for each of its parents: a conflict may be resolved to anything."""
+    merges = ("--full-history", "-m")
+    log = git(project, "log", *merges, "--format=", "--raw", "--no-abbrev", "--no-renames", "--", SCHEMAS)
+    for line in log.splitlines():
         description, _, path = line.partition("\t")
         _, _, old, new, _ = description.split()
         yield Change(Path(path).stem, old, new)
@@ -60,6 +63,15 @@ def undeclared_breaks(project: Path) -> list[str]:
     return found
 
 
+def why_history_is_missing(project: Path) -> str | None:
+    """A reason to skip, not to fail: whoever clones without the history may run all other tests all the same."""
+    if not (project / ".git").exists():
+        return "this is no git repository"
+    if git(project, "rev-parse", "--is-shallow-repository").strip() == "true":
+        return "this clone is shallow, so changes before it cannot be checked; `git fetch --unshallow` gets them"
+    return None
+
+
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
     git(tmp_path, "init", "--quiet")
@@ -70,18 +82,33 @@ def repository(tmp_path: Path) -> Path:
 
 
 def commit(project: Path, message: str, properties: dict[str, object]) -> None:
+    write(project, message, properties)
+    git(project, "commit", "--quiet", "--message", "Change a schema")
+
+
+def write(project: Path, message: str, properties: dict[str, object]) -> None:
     written = {"x-topic": "order.events", "x-key": "order_id", "type": "object", "properties": properties}
     path = project / SCHEMAS / f"{message}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(written))
     git(project, "add", ".")
-    git(project, "commit", "--quiet", "--message", "Change a schema")
 
 
 def test_no_schema_in_the_history_broke_anybody_undeclared() -> None:
-    if not (PROJECT / ".git").exists():
-        pytest.skip("this is no git repository")
+    if why := why_history_is_missing(PROJECT):
+        pytest.skip(why)
     assert undeclared_breaks(PROJECT) == []
+
+
+def test_a_history_that_is_cut_off_is_not_taken_for_a_good_one(
+    repository: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    commit(repository, "OrderValidated", {})
+    shallow = tmp_path_factory.mktemp("shallow")
+    git(repository, "clone", "--quiet", "--depth", "1", f"file://{repository}", str(shallow))
+    assert undeclared_breaks(shallow) == []
+    assert "shallow" in (why_history_is_missing(shallow) or "")
+    assert why_history_is_missing(repository) is None
 
 
 def test_a_break_edited_in_by_hand_is_found(repository: Path) -> None:
@@ -109,6 +136,44 @@ def test_a_declared_break_is_let_through(repository: Path) -> None:
 def test_what_breaks_nobody_is_let_through(repository: Path) -> None:
     commit(repository, "OrderValidated", {"total": {"type": "integer", "maximum": 100}, "note": {"type": "string"}})
     commit(repository, "OrderBlessed", {})
+    assert undeclared_breaks(repository) == []
+
+
+TOTAL = {"type": "integer", "maximum": 100}
+
+
+def test_a_break_that_only_a_merge_makes_is_found(repository: Path) -> None:
+    git(repository, "switch", "--quiet", "--create", "side")
+    commit(repository, "OrderBlessed", {})
+    git(repository, "switch", "--quiet", "-")
+    commit(repository, "OrderValidated", {"total": TOTAL, "note": {"type": "string"}})
+    git(repository, "merge", "--quiet", "--no-commit", "side")
+    write(repository, "OrderValidated", {"total": TOTAL | {"maximum": 99}, "note": {"type": "string"}})
+    git(repository, "commit", "--quiet", "--message", "Merge the side")
+    assert {found.partition(" (")[0] for found in undeclared_breaks(repository)} == {
+        "OrderValidated.total: maximum was 100, is 99"
+    }
+
+
+def test_a_field_that_a_merge_drops_because_the_other_side_lacks_it_is_found(repository: Path) -> None:
+    git(repository, "switch", "--quiet", "--create", "side")
+    commit(repository, "OrderValidated", {"total": TOTAL, "gift": {"type": "boolean"}})
+    git(repository, "switch", "--quiet", "-")
+    commit(repository, "OrderValidated", {"total": TOTAL, "note": {"type": "string"}})
+    git(repository, "merge", "--quiet", "--strategy-option", "theirs", "side")
+    git(repository, "checkout", "side", "--", SCHEMAS)
+    git(repository, "commit", "--quiet", "--amend", "--no-edit")
+    assert "OrderValidated.note: the field was removed" in [
+        found.partition(" (")[0] for found in undeclared_breaks(repository)
+    ]
+
+
+def test_a_merge_of_sides_that_break_nobody_is_let_through(repository: Path) -> None:
+    git(repository, "switch", "--quiet", "--create", "side")
+    commit(repository, "OrderBlessed", {})
+    git(repository, "switch", "--quiet", "-")
+    commit(repository, "OrderValidated", {"total": TOTAL, "note": {"type": "string"}})
+    git(repository, "merge", "--quiet", "side")
     assert undeclared_breaks(repository) == []
 
 
