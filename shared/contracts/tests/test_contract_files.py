@@ -170,6 +170,27 @@ def test_an_example_of_earlier_days_stays_and_must_remain_readable(
     assert "examples/StockReserved.1.json: it can no longer be read: location: " in capsys.readouterr().out
 
 
+def test_an_example_of_earlier_days_is_never_overwritten(copy: Path) -> None:
+    second = example_in(copy, "StockReserved.2")
+    shutil.copy(example_in(copy, "StockReserved"), second)
+    edit(second, "headers", ce_id="kept")
+    edit(example_in(copy, "StockReserved"), "body", missing=None)
+    kept = second.read_text()
+    assert main(["--write"], copy) == 0
+    assert second.read_text() == kept
+    assert "missing" not in json.loads(example_in(copy, "StockReserved.3").read_text())["body"]
+
+
+def test_an_example_of_a_message_that_is_gone_is_reported(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("OrderBlessed", "OrderBlessed.1"):
+        shutil.copy(example_in(copy, "OrderValidated"), example_in(copy, name))
+    assert main(["--write"], copy) == 1  # a person thought of them, and takes them away
+    assert capsys.readouterr().out.splitlines() == [
+        "examples/OrderBlessed.1.json belongs to no message",
+        "examples/OrderBlessed.json belongs to no message",
+    ]
+
+
 @pytest.mark.parametrize(
     ("changes", "fault"),
     [

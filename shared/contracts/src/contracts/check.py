@@ -45,6 +45,11 @@ class Kept:
         """The current example and those of earlier days."""
         return sorted(path for path in self.examples.glob("*.json") if path.name.partition(".")[0] == name)
 
+    def next_example_of(self, name: str) -> Path:
+        """Where the current example goes when it becomes one of earlier days: behind them all, whichever are left."""
+        numbers = [int(path.stem.rpartition(".")[2]) for path in self.examples.glob(f"{name}.*.json")]
+        return self.examples / f"{name}.{max(numbers, default=0) + 1}.json"
+
     def breaks_declared(self) -> dict[str, str]:
         """Each declared break, in words, with its reason."""
         declared: dict[str, str] = json.loads(self.declared.read_text()) if self.declared.exists() else {}
@@ -75,6 +80,11 @@ def faults(kept: Kept) -> list[str]:
     found = [str(one) for one in breaks_since(kept)]
     found += [f"{path.name} is out of date" for path, text in wanted.items() if not _holds(path, text)]
     found += [f"{path.name} belongs to no message or service" for path in sorted(there - wanted.keys())]
+    found += [
+        f"examples/{path.name} belongs to no message"
+        for path in sorted(kept.examples.glob("*.json"))
+        if path.name.partition(".")[0] not in MESSAGES
+    ]
     for name in MESSAGES:
         if not (kept.examples / f"{name}.json").exists():
             found.append(f"examples/{name}.json is missing")
@@ -97,7 +107,7 @@ def write(kept: Kept) -> None:
         if path.exists() and fault_of(name, path.read_text(), current=False) is None:
             text = as_text(as_example(decode(ExampleRecord.read(path.read_text()))))
             if json.loads(text) != json.loads(path.read_text()):
-                path.rename(kept.examples / f"{name}.{len(kept.examples_of(name))}.json")
+                path.rename(kept.next_example_of(name))
             path.write_text(text)
 
 
