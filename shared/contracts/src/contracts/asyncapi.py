@@ -20,7 +20,12 @@ HEADERS = {
     "ce_causationid": "The id of the message that caused it.",
     "ce_sequence": "Counts along the link from the source to this partition of the topic; channels leave it out.",
     "traceparent": "W3C trace context.",
+    "forwarded_from": "`<partition>/<offset>` of the record that this copies, such as `2/117`; on open topics only.",
 }
+ON_STRAYS = (
+    "Its reader copies a record that is in the wrong partition to that of its key, with the same `ce_id` and a header "
+    "`forwarded_from`."
+)
 DEAD_LETTER_HEADERS = {
     "dead_letter_reasons": "Why it could not be handled: a JSON list of `{path, code, message}`.",
     "dead_letter_from": "Where it was: `<topic>/<partition>/<offset>`.",
@@ -79,12 +84,13 @@ def _channel(topic: Topic) -> dict[str, Any]:
     owner = "every service" if topic.owner == EVERY_SERVICE else topic.owner
     writers = f"Written by {owner}{', and by channels and people' if topic.open else ''}."
     place = ", and the message names its partition itself" if topic.addressed else ""
+    strays = f" {ON_STRAYS}" if topic.open and not topic.addressed else ""
     configuration: dict[str, Any] = {"cleanup.policy": ["compact" if topic.compacted else "delete"]}
     if not topic.compacted:
         configuration["retention.ms"] = -1
     return {
         "address": topic.name,
-        "description": f"{writers} The key is {'/'.join(topic.key)}{place}.",
+        "description": f"{writers} The key is {'/'.join(topic.key)}{place}.{strays}",
         "messages": {model.__name__: _reference("components/messages", model.__name__) for model in topic.messages},
         "bindings": {"kafka": {"partitions": PARTITIONS, "topicConfiguration": configuration}},
     }
