@@ -1,13 +1,13 @@
-"""Keeps schemas, examples and AsyncAPI documents in step with the models, and promises kept.
+"""Keeps schemas, examples and AsyncAPI documents in step with the models, and keeps what they promise.
 
     python -m contracts.check                        says what is out of step, and fails if anything is
-    python -m contracts.check --write                brings it in step, unless that would break somebody
+    python -m contracts.check --write                brings it into step, unless that would break somebody
     python -m contracts.check --write --break WHY    declares the breaks, with the reason, and does it all the same
 
 A schema in the repository is what somebody out there may be reading and writing by: it changes only in ways that break
 nobody, or with the break declared in `breaks.json`. Editing a schema by hand is no way around that: a test looks at
 every change in the repository's history. An example that would be written differently now stays, as
-`<Message>.<n>.json`, because such messages are on the log: it must remain readable.
+`<Message>.<n>.json`: such messages are on the log, so it must remain readable.
 """
 
 import argparse
@@ -42,11 +42,11 @@ class Kept:
         return schema
 
     def examples_of(self, name: str) -> list[Path]:
-        """The current example and those of earlier days."""
+        """The current example and the earlier ones."""
         return sorted(path for path in self.examples.glob("*.json") if path.name.partition(".")[0] == name)
 
     def next_example_of(self, name: str) -> Path:
-        """Where the current example goes when it becomes one of earlier days: behind them all, whichever are left."""
+        """Where the current example goes when it becomes an earlier one: after all of those, whichever are left."""
         numbers = [int(path.stem.rpartition(".")[2]) for path in self.examples.glob(f"{name}.*.json")]
         return self.examples / f"{name}.{max(numbers, default=0) + 1}.json"
 
@@ -95,7 +95,7 @@ def faults(kept: Kept) -> list[str]:
 
 
 def write(kept: Kept) -> None:
-    """Bring everything in step that is derived; an example that is no longer current stays under a number."""
+    """Bring everything that is derived into step; an example that is no longer current stays under a number."""
     wanted = documents(kept)
     for path in {*kept.schemas.glob("*.json"), *kept.asyncapi.glob("*.json")} - wanted.keys():
         path.unlink()
@@ -112,9 +112,11 @@ def write(kept: Kept) -> None:
 
 
 def main(arguments: Sequence[str] | None = None, project: Path = PROJECT) -> int:
-    """The exit status: 1 if anything is out of step, or if it may not be brought in step."""
+    """The exit status: 1 if anything is out of step, or if it may not be brought into step."""
     parser = argparse.ArgumentParser(prog="python -m contracts.check", description=__doc__)
-    parser.add_argument("--write", action="store_true", help="bring everything in step that is derived from the models")
+    parser.add_argument(
+        "--write", action="store_true", help="bring everything that is derived from the models into step"
+    )
     parser.add_argument("--break", dest="why", metavar="WHY", help="declare the breaks, with the reason why")
     options = parser.parse_args(arguments)
     kept = Kept(project)

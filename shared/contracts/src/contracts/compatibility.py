@@ -83,7 +83,7 @@ def breaks(
 
 
 class _Meeting:
-    """What a writer may write who follows the one schema, and a reader refuses or loses who follows the other."""
+    """What a writer that follows one schema may write, and a reader that follows the other refuses or loses."""
 
     def __init__(self, written: Schema, read: Schema, *, old_writes: bool) -> None:
         self._written = written
@@ -149,7 +149,7 @@ def _shown(value: object) -> str:
 
 
 def _alternatives(node: Schema, root: Schema) -> list[Schema]:
-    """What a node allows, one schema a type, with references followed; of one allowed value a list is made."""
+    """What a node allows, one schema per type, with references followed; a single allowed value becomes a list."""
     if "$ref" in node:
         node = root["$defs"][node["$ref"].removeprefix("#/$defs/")]
     if "anyOf" in node:

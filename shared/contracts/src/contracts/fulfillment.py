@@ -35,7 +35,7 @@ class FulfillOrder(SagaStep):
     """Pick and pack this order."""
 
     picks: Annotated[tuple[Pick, ...], Field(min_length=1)]
-    """The pick lists, one a location."""
+    """The pick lists, one per location."""
     special_instructions: LongText = ""
     """What the customer wants the packers to know."""
 
@@ -88,14 +88,14 @@ class PickedLine(FromOutside):
     bin: Bin = ""
     """The shelf or bin, as the list names it."""
     picked: Count
-    """Units off the shelf so far, in all: saying it twice adds nothing."""
+    """Units off the shelf so far, in total: reporting it twice adds nothing."""
 
 
 class ReportPicked(PickReport):
     """These units are off the shelf."""
 
     lines: Annotated[tuple[PickedLine, ...], Field(max_length=2000)] = ()
-    """The lines that went on; without any, the whole list is picked."""
+    """The lines with progress; if there are none, the whole list is picked."""
 
 
 class ShortLine(FromOutside):
@@ -119,7 +119,7 @@ class ReportShort(PickReport):
     found: Count
     """Units that were there."""
     also: Annotated[tuple[ShortLine, ...], Field(max_length=2000)] = ()
-    """The other lines of the list that are short: what is reported after this is not heard."""
+    """The other lines of the list that are short: what is reported after this comes too late."""
 
 
 class ReportPacked(PickReport):
@@ -127,11 +127,11 @@ class ReportPacked(PickReport):
 
 
 class ReportRefused(SagaStep):
-    """Nothing of a report counts: it does not fit the list that it is about, or there is no such list."""
+    """None of a report counts: it does not fit the list that it is about, or there is no such list."""
 
     location: Location
     """Where the list is, as the report says."""
     report: Name
     """The type of the report."""
     reasons: tuple[Reason, ...]
-    """Everything that speaks against it."""
+    """Every reason why not."""

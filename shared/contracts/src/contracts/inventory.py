@@ -50,7 +50,7 @@ class IssueStock(SagaStep):
 
 
 class BinQuantity(Value):
-    """So many units of one item, and where they lie."""
+    """A number of units of one item, and where they are."""
 
     sku: Sku
     """The item."""
@@ -66,7 +66,7 @@ class StockReserved(SagaStep):
     location: Location
     """Where."""
     lines: tuple[BinQuantity, ...]
-    """What is set aside, one line an item; empty when a split found nothing."""
+    """What is set aside, one line per item; empty when a split found nothing."""
     missing: tuple[SkuQuantity, ...] = ()
     """After a `split`, what this location could not give."""
 
@@ -112,7 +112,7 @@ class StockReleased(SagaStep):
     lines: tuple[SkuQuantity, ...]
     """What went back on the shelf; empty when nothing had been set aside."""
     written_off: tuple[SkuQuantity, ...] = ()
-    """What was set aside and is not there: the location has so much less than its book said."""
+    """What was set aside and is not there: the location has that much less than its book said."""
 
 
 class StockIssued(SagaStep):
@@ -125,7 +125,7 @@ class StockIssued(SagaStep):
 
 
 class GoodsLine(SkuQuantity, FromOutside):
-    """So many units of one item that arrive or are sent, as people write it."""
+    """A number of units of one item that arrive or are sent, as people report it."""
 
 
 class ReceiveStock(FromOutside):
@@ -142,7 +142,7 @@ class ReceiveStock(FromOutside):
 
 
 class SkuChange(Value):
-    """So many units more or fewer of one item."""
+    """A change in the number of units of one item."""
 
     sku: Sku
     """The item."""
@@ -151,7 +151,7 @@ class SkuChange(Value):
 
 
 class Adjustment(SkuChange, FromOutside):
-    """A correction of one item, as people write it."""
+    """A correction of one item, as people report it."""
 
 
 class AdjustStock(FromOutside):
@@ -203,7 +203,7 @@ class ConfigureItem(FromOutside):
     bin: Bin = ""
     """The shelf or bin where it lies."""
     low_threshold: Count = 0
-    """StockLow is said when fewer units than this are available; 0 never says it."""
+    """StockLow is published when fewer units than this are available; with 0, never."""
     substitutes: Annotated[tuple[Sku, ...], Field(max_length=20)] = ()
     """Items that may stand in for this one, the best first."""
 
@@ -245,14 +245,14 @@ class StockTransferred(Movement):
 
 
 class MovementRefused(Movement):
-    """Nothing moved: the movement cannot be, or its id names another one."""
+    """Nothing moved: the movement is impossible, or its id already names another one."""
 
     reasons: tuple[Reason, ...]
-    """Everything that speaks against it."""
+    """Every reason why not."""
 
 
 class ItemConfigured(Message):
-    """An item is now kept so."""
+    """An item is now kept this way."""
 
     location: Location
     """Where."""
@@ -261,7 +261,7 @@ class ItemConfigured(Message):
     bin: Bin
     """The shelf or bin where it lies."""
     low_threshold: Count
-    """StockLow is said when fewer units than this are available."""
+    """StockLow is published when fewer units than this are available."""
     substitutes: tuple[Sku, ...]
     """Items that may stand in for this one."""
 

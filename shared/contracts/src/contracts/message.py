@@ -9,17 +9,17 @@ from pydantic_extra_types.country import CountryAlpha2
 from pydantic_extra_types.currency_code import Currency
 
 MOST_UNITS = 10_000_000
-"""A `Quantity` says so many at the most."""
+"""The most that a `Quantity` can be."""
 MOST_COUNTED = 1_000_000_000_000
-"""A `Count` says so many at the most."""
+"""The most that a `Count` can be."""
 NO_CONTROL_CHARACTERS = r"^[^\x00-\x1f\x7f]*$"
 
 
 class Value(BaseModel):
     """A part of a message: immutable, and read strictly, so that `"3"` is never taken for `3`.
 
-    Unknown fields are passed over, so that a reader outlives a writer that learned to say more. An error does not
-    repeat the input: it may be personal, and errors are logged.
+    Unknown fields are passed over, so that an older reader can follow a writer that has learned to say more. An error
+    does not repeat the input: it may be personal, and errors are logged.
     """
 
     model_config = ConfigDict(
@@ -38,10 +38,10 @@ class FromOutside(Message):
 
     @property
     def said(self) -> dict[str, Any]:
-        """The fields that were written, without those that have their defaults because they were not.
+        """The fields that the sender wrote, without those that have their defaults because the sender left them out.
 
-        Whoever makes another message of it passes on these only: a default that is written, too, is one more field
-        that a reader who is not upgraded yet might not know.
+        Whoever makes another message from this one passes on only these: a default that is written out is one more
+        field that a reader who is not upgraded yet might not know.
         """
         return {name: value for name, value in self if name in self.model_fields_set}
 
@@ -49,8 +49,8 @@ class FromOutside(Message):
 class SagaStep(Message):
     """A command of the saga to another service, or that service's answer.
 
-    The three fields name the saga (order and revision) and the attempt, so that a late answer is never taken for the
-    answer to something else.
+    The three fields name the saga (order and revision) and the attempt, so that a late answer is never mistaken for
+    the answer to something else.
     """
 
     order_id: "OrderId"
@@ -62,10 +62,10 @@ class SagaStep(Message):
 
 
 class StepOutside(SagaStep):
-    """A command that a payment provider or a carrier carries out; where that fails, they are asked ever less often."""
+    """A command that a payment provider or a carrier carries out; when that fails, they are asked ever less often."""
 
     at_once: bool = False
-    """Whether a person asks again, who knows that what kept it from being done is gone: it is not waited any longer."""
+    """Whether a person asks again, knowing that whatever prevented it is gone: it is tried without further wait."""
 
 
 def _utc(moment: datetime) -> datetime:
@@ -146,7 +146,7 @@ class Reason(Value):
 
 
 class SkuQuantity(Value):
-    """So many units of one item."""
+    """A number of units of one item."""
 
     sku: Sku
     """The item."""
@@ -174,7 +174,7 @@ class NamedInSaga(Protocol):
 
 
 def names_of(step: NamedInSaga) -> SagaNames:
-    """What an answer, or another command, repeats of it."""
+    """The names of a step, for an answer or another command to repeat."""
     return {"order_id": step.order_id, "revision": step.revision, "attempt": step.attempt}
 
 

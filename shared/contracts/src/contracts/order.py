@@ -133,7 +133,7 @@ class OrderRepair(Value):
     """What each request to put an order right says, and each answer to one."""
 
     repair_id: Reference
-    """Names the request: what comes under it a second time changes nothing."""
+    """Names the request: a second one with the same name changes nothing."""
     order_id: OrderId
     """The order, as `<channel>:<number>`."""
     reason: Name
@@ -146,11 +146,11 @@ class RetryStep(OrderRepair, FromOutside):
     """Ask again, now, for what nobody has answered."""
 
     step: StepName | None = None
-    """The step of the saga; every step that waits for an answer where none is named."""
+    """The step of the saga; if none is named, every step that waits for an answer."""
 
 
 class SkipStep(OrderRepair, FromOutside):
-    """Take a step as done though nobody said so, or its undo, where that is what nobody answers."""
+    """Treat a step as done though nobody said so, or its undo, if that is what nobody answers."""
 
     step: StepName
     """The step of the saga."""
@@ -269,19 +269,19 @@ class CancellationRefused(OrderEvent):
 
 
 class StepRetried(OrderRepair, OrderEvent):
-    """Somebody had steps asked for again."""
+    """Somebody had steps requested again."""
 
     steps: tuple[StepName, ...]
     """The steps."""
 
 
 class StepSkipped(OrderRepair, OrderEvent):
-    """Somebody took a step as done, or its undo, though no participant said so."""
+    """Somebody had a step, or its undo, treated as done, though no participant said so."""
 
     step: StepName
     """The step."""
     is_undo: bool
-    """Whether it is the undo that was taken as done."""
+    """Whether it is the undo that was treated as done."""
 
 
 class OrderTurnedBack(OrderRepair, OrderEvent):

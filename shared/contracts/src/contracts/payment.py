@@ -10,12 +10,12 @@ from pydantic_extra_types.payment import PaymentCardNumber
 from contracts.message import Amount, Currency, Reference, SagaStep, StepOutside, Text
 
 TOKEN_IN_TEXT = re.compile(r"payment_token[^0-9A-Za-z]*([0-9][0-9\s._:-]{12,})")
-"""What may be a card number where a token should stand, in JSON or whatever it was meant to be. No repetition is within
-another, nor begins with what the one before it may end with, so that a hostile body is searched in one go."""
+"""What may be a card number where a token should be, in JSON or in anything else. No repetition is nested in another or
+starts with what the one before it may end with, so that even a hostile body is searched in linear time."""
 
 
 def _refuse_card_number(token: object) -> object:
-    """Keep card data out: what is written like a card number is refused, and the error does not repeat it."""
+    """Keep card data out: what looks like a card number is refused, and the error does not repeat it."""
     if isinstance(token, str) and re.fullmatch(r"[0-9]{13,19}", digits := re.sub(r"[\s._:-]", "", token)):
         try:
             PaymentCardNumber.validate_luhn_check_digit(digits)
@@ -72,7 +72,7 @@ class PaymentAuthorized(SagaStep):
 
 
 class PaymentDeclined(SagaStep):
-    """What was asked for was not done: the money is not held, or, of a capture, not taken."""
+    """What was asked for was not done: the money is not held, or, for a capture, not taken."""
 
     code: Reference
     """The provider's code, such as `insufficient_funds`, or one of ours, such as `voided` for what is undone."""
@@ -88,7 +88,7 @@ class PaymentCaptured(SagaStep):
     currency: Currency
     """ISO 4217 code."""
     capture_id: Text = ""
-    """The provider's name for this movement of money: when it is said again, the money did not move again."""
+    """The provider's name for this movement of money: if it is said again, the money has not moved again."""
 
 
 class PaymentVoided(SagaStep):

@@ -20,7 +20,7 @@ class Repair(Value):
     """What each request for a repair and each answer to one says."""
 
     repair_id: Reference
-    """Names the request: what comes under it to the same partition a second time changes nothing."""
+    """Names the request: a second one with the same name to the same partition changes nothing."""
     service: ServiceName
     """The service that is to do it."""
     partition: PartitionNumber

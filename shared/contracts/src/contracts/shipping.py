@@ -58,7 +58,7 @@ class CreateShipment(StepOutside):
     method: ShippingMethod
     """How the customer wants them sent."""
     parcels: Annotated[tuple[Parcel, ...], Field(min_length=1)]
-    """One a location."""
+    """One per location."""
 
 
 class CancelShipment(StepOutside):

@@ -30,10 +30,10 @@ class Topic:
     readers: tuple[str, ...] = ()
     """The services that listen to it; channels, analysts and the audit may read any topic."""
     open: bool = False
-    """Whether channels and people may write here, too: nothing is counted there, for anybody could sign as anybody."""
+    """Whether channels and people may write here, too: nothing is counted there, for anyone could sign as anyone."""
     begins: bool = False
-    """Whether something new begins with what is on it, so that it waits here until there is room. What is on any other
-    topic, open or not, carries on what was begun: that is what makes room, and waits for none."""
+    """Whether its messages begin something new, so that they wait here until there is room. Those on any other topic,
+    open or not, carry on what was begun: that makes room, so they do not wait for it."""
     compacted: bool = False
     """Whether only the last message of each key is kept."""
     addressed: bool = False

@@ -25,10 +25,10 @@ REQUIRED_HEADERS = ("ce_specversion", "ce_type", "ce_id", "ce_source")
 TEXT_HEADERS = ("ce_id", "ce_source", "ce_correlationid", "ce_causationid")
 MOST_HEADER_CHARACTERS = 512
 MOST_OPEN_BODY_BYTES = 1_048_576
-"""How long a body may be that channels and people write: a thousand times an ordinary order."""
+"""The longest body that is read from channels and people: a thousand times an ordinary order."""
 MOST_OPEN_VALUES = 20_000
-"""How many values may be in it, told by its commas: twice as many as the longest order has. To say of each of hundreds
-of thousands what is wrong with it would take seconds, in which nobody else is served."""
+"""The most values that such a body may have, counted by its commas: twice as many as the longest order has. Saying what
+is wrong with each of hundreds of thousands would take seconds in which nobody else is served."""
 TOO_LARGE = "too_large"
 """The code of the reason that a body was not looked at."""
 CARD_NUMBER = "card_number"
@@ -133,7 +133,7 @@ def decode(record: Received) -> Envelope:
 
 
 def salvaged(record: Received, message: Message) -> Envelope:
-    """What was understood of a record that `decode` refuses, with all that its headers say but a number.
+    """What was understood of a record that `decode` refuses, with all that its headers say except a number.
 
     Raises Unreadable where a header cannot be read: what follows from it could not name its cause.
     """
@@ -168,8 +168,8 @@ def link_of(record: Received) -> tuple[str, int] | None:
 
 
 def _sequence(topic: Topic, source: bytes | None, number: bytes | None) -> int | None:
-    """Only partitions of its writers count, and where anybody may write nobody does: a stranger who signs as one of
-    ours could say that messages are missing, or have others taken for heard.
+    """Only the partitions of a topic's writers number their messages, and on open topics nobody does: a stranger who
+    signs as one of ours could claim that messages are missing, or have others dropped as already heard.
     """
     if topic.open or source is None or number is None or NUMBER.fullmatch(number) is None:
         return None
@@ -212,8 +212,8 @@ def _time(headers: Mapping[str, bytes | None], timestamp_ms: int) -> datetime:
 
 
 def _refusal(record: Received, headers: Mapping[str, bytes | None], found: tuple[Reason, ...]) -> Unreadable:
-    """Why the record is refused, with what was found so far. Card data counts wherever it stands: where nothing, or
-    something else, was read of the body, nobody else would know of it, and all would copy it.
+    """Why the record is refused, with what was found so far. Card data is looked for in any case: if the body was not
+    read, or was refused for something else, nobody would notice it later, and everybody would copy it.
     """
     reasons = (*_malformed(headers, record.timestamp), *found)
     if not any(reason.code == CARD_NUMBER for reason in reasons):
@@ -238,12 +238,12 @@ def _malformed(headers: Mapping[str, bytes | None], timestamp_ms: int) -> Iterat
 
 
 def _traceparent(value: bytes | None) -> str | None:
-    """As W3C Trace Context asks for, one that cannot be read is taken for none."""
+    """As W3C Trace Context asks, one that cannot be read is treated as absent."""
     return value.decode() if value is not None and TRACEPARENT.fullmatch(value) is not None else None
 
 
 def _refuse_repeated(headers: Headers) -> None:
-    """Of two headers of one name another reader may take the other one; those that are not ours to read may be many."""
+    """Of two headers with one name, another reader may take the other one. Those that we do not read may repeat."""
     counted = Counter(name for name, _ in headers if name.startswith("ce_"))
     repeated = tuple(
         Reason(path=name[:300], code="duplicate_header", message="this header stands there more than once")
@@ -277,7 +277,7 @@ def _unreadable(path: str, code: str, message: str) -> NoReturn:
 
 
 def refuse_oversized(body: bytes | bytearray) -> None:
-    """Refuse, before it is looked at, a body from outside that is larger than any good one. Raises Unreadable."""
+    """Refuse a body from outside that is larger than any good one, without looking into it. Raises Unreadable."""
     if len(body) > MOST_OPEN_BODY_BYTES:
         _unreadable("", TOO_LARGE, f"the body has {len(body)} bytes; at most {MOST_OPEN_BODY_BYTES} are read here")
     if (values := body.count(b",")) > MOST_OPEN_VALUES:
@@ -313,7 +313,7 @@ def _no_constant(name: str) -> NoReturn:
 
 # Numbers are left as they are written: how large one may be is for its field to say.
 STRICT = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant, parse_int=str, parse_float=str)
-"""Made once: to make it takes as long as to read a small body with it."""
+"""Made once: making it takes as long as reading a small body with it."""
 
 
 def path_of(location: Iterable[str | int]) -> str:
