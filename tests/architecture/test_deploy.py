@@ -1,5 +1,6 @@
 """What runs the services elsewhere agrees with the services: compose, images, Kubernetes."""
 
+import importlib
 import re
 from importlib.metadata import version
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
-from chassis.settings import ChassisSettings
+from chassis.settings import ViewSettings
 from oms import connection
 
 from tests.pages import Page, names_in
@@ -16,7 +17,6 @@ from tests.pages import Page, names_in
 ROOT = Path(__file__).parents[2]
 KUBERNETES = ROOT / "deploy" / "kubernetes"
 SERVICES = {"order", "inventory", "payment", "fulfillment", "shipping"}
-SETTINGS = {name.upper() for name in ChassisSettings.model_fields}
 MANIFESTS = [path for path in sorted(KUBERNETES.rglob("*.yaml")) if path.name != "kustomization.yaml"]
 
 
@@ -61,8 +61,9 @@ def test_compose_knows_whether_what_keeps_running_is_healthy(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(SERVICES))
 def test_compose_sets_what_the_services_read_and_lets_them_stop_in_time(name: str) -> None:
-    service = COMPOSE[name]
-    assert set(service["environment"]) <= SETTINGS
+    service, settings = COMPOSE[name], importlib.import_module(f"{name}.settings").Settings
+    assert set(service["environment"]) <= {setting.upper() for setting in settings.model_fields}
+    assert ("redis" in service["depends_on"]) == issubclass(settings, ViewSettings)
     assert int(service["stop_grace_period"].removesuffix("s")) > int(service["environment"]["STOP_DEADLINE_S"])
 
 
@@ -117,7 +118,9 @@ def test_kubernetes_sets_what_the_services_read_and_lets_them_stop_in_time() -> 
     settings = literals("configMapGenerator", "throughline-settings")
     (container,) = POD["containers"]
     own = {variable["name"] for variable in container["env"]}
-    assert own | set(settings) | set(literals("secretGenerator", "throughline-addresses")) <= SETTINGS
+    assert own | set(settings) | set(literals("secretGenerator", "throughline-addresses")) <= {
+        setting.upper() for setting in ViewSettings.model_fields
+    }
     pause = container["lifecycle"]["preStop"]["sleep"]["seconds"]
     assert pause > 0
     assert POD["terminationGracePeriodSeconds"] > pause + int(settings["STOP_DEADLINE_S"])

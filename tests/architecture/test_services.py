@@ -257,6 +257,12 @@ def test_every_setting_says_what_it_means_and_in_which_unit(name: str) -> None:
 
 
 @each_service
+def test_only_a_service_with_a_view_is_told_where_redis_is(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    service, _ = described(name, monkeypatch)
+    assert ("redis_url" in settings_of(name).model_fields) == (service.view is not None)
+
+
+@each_service
 def test_no_span_is_so_short_that_it_comes_to_nothing(name: str) -> None:
     """Less than half a microsecond is none: an alarm that is set by it rings at once, and for ever."""
     settings = settings_of(name)

@@ -1,7 +1,7 @@
 """A service that is set wrongly says which variable is wrong, and why, and ends."""
 
 import pytest
-from chassis.settings import ChassisSettings
+from chassis.settings import ViewSettings
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def test_the_variable_that_is_wrong_is_named(
 ) -> None:
     monkeypatch.setenv(variable, value)
     with pytest.raises(SystemExit) as end:
-        ChassisSettings.from_environment()
+        ViewSettings.from_environment()
     said = capsys.readouterr().err
     assert end.value.code == 2
     assert said.startswith(f"{variable}: ")
@@ -42,7 +42,7 @@ def test_a_password_that_is_not_escaped_is_not_repeated(
 ) -> None:
     monkeypatch.setenv("REDIS_URL", f"redis://:{password}@redis:6379/0")
     with pytest.raises(SystemExit):
-        ChassisSettings.from_environment()
+        ViewSettings.from_environment()
     assert capsys.readouterr().err == (
         "REDIS_URL: Value error, the port or the database is no valid number; "
         "characters such as / and # must be escaped in a password\n"
@@ -60,7 +60,7 @@ def test_a_password_that_is_not_escaped_is_not_repeated(
 )
 def test_redis_is_taken_where_it_can_be(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REDIS_URL", url)
-    assert ChassisSettings.from_environment().redis_url == url
+    assert ViewSettings.from_environment().redis_url == url
 
 
 def test_all_that_is_wrong_is_named_at_once(
@@ -69,11 +69,11 @@ def test_all_that_is_wrong_is_named_at_once(
     monkeypatch.setenv("CALLS_AT_ONCE", "0")
     monkeypatch.setenv("LOG_LEVEL", "loud")
     with pytest.raises(SystemExit):
-        ChassisSettings.from_environment()
+        ViewSettings.from_environment()
     assert [line.partition(":")[0] for line in capsys.readouterr().err.splitlines()] == ["LOG_LEVEL", "CALLS_AT_ONCE"]
 
 
 @pytest.mark.parametrize("level", ["INFO", "Info", "info"])
 def test_how_much_is_logged_is_said_in_any_case(level: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOG_LEVEL", level)
-    assert ChassisSettings.from_environment().log_level == "info"
+    assert ViewSettings.from_environment().log_level == "info"

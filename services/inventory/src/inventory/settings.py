@@ -2,13 +2,13 @@
 
 from typing import Annotated
 
-from chassis.settings import ChassisSettings
+from chassis.settings import ViewSettings
 from pydantic import Field
 
 from inventory.decide import Policy
 
 
-class Settings(ChassisSettings):
+class Settings(ViewSettings):
     """Read from environment variables; each name's ending says its unit."""
 
     documents_in_memory: Annotated[int, Field(ge=0, le=10_000_000)] = 2000

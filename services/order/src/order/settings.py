@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Annotated
 
-from chassis.settings import SHORTEST_S, ChassisSettings
+from chassis.settings import SHORTEST_S, ViewSettings
 from contracts.message import CountryAlpha2, Location
 from pydantic import AfterValidator, Field, field_validator
 
@@ -22,7 +22,7 @@ Route = Annotated[tuple[Location, ...], Field(min_length=1, max_length=20), Afte
 Seconds = Annotated[float, Field(ge=SHORTEST_S, le=31_536_000)]
 
 
-class Settings(ChassisSettings):
+class Settings(ViewSettings):
     """Read from environment variables; each name's ending says its unit."""
 
     saga_definition: int = max(DEFINITIONS)

@@ -61,10 +61,6 @@ class ChassisSettings(BaseSettings):
     """MongoDB's connection string; it must name a replica set."""
     mongo_database: Annotated[str, Field(pattern=r'^[^ ./\\"$]*$', max_length=63)] = ""
     """The database of this service; by default the service's name."""
-    redis_url: Annotated[str, Field(pattern=r"^(rediss?|unix)://\S+$"), AfterValidator(_of_redis)] = (
-        "redis://127.0.0.1:6379/0"
-    )
-    """Redis, which holds copies only."""
     http_host: str = "127.0.0.1"
     """The address that the HTTP API listens on."""
     http_port: Annotated[int, Field(ge=0, le=65535)] = 8000
@@ -101,6 +97,15 @@ class ChassisSettings(BaseSettings):
             wrong = [re.sub(r'.*field "(\w+)".*', lambda found: f"{found[1].upper()}: this is no JSON", str(error))]
         print(*wrong, sep="\n", file=sys.stderr)  # noqa: T201 - logging is not configured without settings
         sys.exit(2)
+
+
+class ViewSettings(ChassisSettings):
+    """What a service that shows a view must be told, too."""
+
+    redis_url: Annotated[str, Field(pattern=r"^(rediss?|unix)://\S+$"), AfterValidator(_of_redis)] = (
+        "redis://127.0.0.1:6379/0"
+    )
+    """Redis, which holds copies only."""
 
 
 class CallingSettings(ChassisSettings):
