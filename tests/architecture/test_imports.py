@@ -1,15 +1,25 @@
 """Who may import whom: the contracts in `.importlinter` hold, and they bite."""
 
+import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
 
 PROJECT = Path(__file__).parents[2]
 SOURCES = sorted(PROJECT.glob("*/*/src"))
+PACKAGES = [sources.parent for sources in SOURCES]
+COMES_IN = {
+    name: {one.lower().replace("_", "-") for one in found} for name, found in packages_distributions().items()
+} | {package.name: {f"throughline-{package.name}"} for package in PACKAGES}
+"""What is to be installed for a name that can be imported."""
 
 
 @pytest.fixture
@@ -55,3 +65,25 @@ def test_trespassers_are_caught(copy: Path) -> None:
     add(services / "payment/src/payment/state.py", "import fulfillment.state")
     add(chassis / "memory.py", "import motor")
     assert broken(copy) == {"Fulfillment", "What", "Services", "The", "Motor"}
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.name)
+def test_a_package_declares_all_that_it_imports(package: Path) -> None:
+    dependencies = tomllib.loads((package / "pyproject.toml").read_text())["project"]["dependencies"]
+    declared = {name for dependency in dependencies for name in re.findall(r"^[\w-]+", dependency)}
+    imported = {
+        name.partition(".")[0]
+        for module in package.glob("src/**/*.py")
+        for name in imports(ast.parse(module.read_text()))
+    }
+    foreign = imported - sys.stdlib_module_names - {package.name}
+    assert {name for name in foreign if not declared & COMES_IN[name]} == set()
+
+
+def imports(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names=names):
+                yield from (one.name for one in names)
+            case ast.ImportFrom(module=str(name), level=0):
+                yield name
