@@ -1,4 +1,4 @@
-"""MongoDB: the journal, the checkpoints and the documents of a service. The only module that knows Motor.
+"""MongoDB: the journal, the checkpoints and the documents of a service. The only module that imports Motor.
 
 journal       one entry a batch, in its place of the partition's ring (`_id` = `<partition>/<place>`): writing it is the
               commit, and the place is the fence; see `chassis.entry.JOURNAL_PLACES`
