@@ -7,7 +7,7 @@ from contracts.topics import topics_read_by
 from fulfillment.api import router
 from fulfillment.decide import decider, needs
 from fulfillment.settings import Settings
-from fulfillment.state import Fulfillment
+from fulfillment.state import DOCUMENTS, Fulfillment
 
 
 def main() -> None:
@@ -15,7 +15,7 @@ def main() -> None:
     service = Service(
         name="fulfillment",
         topics=topics_read_by("fulfillment"),
-        documents=(Fulfillment,),
+        documents=DOCUMENTS,
         needs=needs,
         decide=decider(settings.simulated_pickers),
         indexes=(

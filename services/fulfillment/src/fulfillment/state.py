@@ -130,3 +130,7 @@ def _walk_order(bin_: str, sku: str) -> tuple[bool, list[str | int], str]:
         int(part) if place % 2 else part for place, part in enumerate(re.split(r"([0-9]+)", bin_))
     ]
     return not bin_, parts, sku
+
+
+DOCUMENTS: tuple[type[Document], ...] = (Fulfillment,)
+"""Every kind of document that this service keeps."""

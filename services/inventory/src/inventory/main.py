@@ -8,7 +8,7 @@ from contracts.topics import topics_read_by
 from inventory.api import router
 from inventory.decide import decider, needs
 from inventory.settings import Settings
-from inventory.state import Backorder, Book, LedgerEntry, Movement, Reservation, Stock
+from inventory.state import DOCUMENTS, LedgerEntry, Reservation, Stock
 from inventory.view import Availability
 
 
@@ -22,7 +22,7 @@ def main() -> None:
     service = Service(
         name="inventory",
         topics=topics_read_by("inventory"),
-        documents=(Book, Stock, Backorder, Reservation, Movement, LedgerEntry),
+        documents=DOCUMENTS,
         needs=needs,
         decide=decider(settings.policy),
         view=availability,

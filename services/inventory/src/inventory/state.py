@@ -300,3 +300,7 @@ class LedgerEntry(Document):
     note: str = ""
     """The movement's note."""
     changes: tuple[LevelChange, ...]
+
+
+DOCUMENTS: tuple[type[Document], ...] = (Book, Stock, Backorder, Reservation, Movement, LedgerEntry)
+"""Every kind of document that this service keeps."""

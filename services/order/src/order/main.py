@@ -10,7 +10,7 @@ from order.api import router
 from order.decide import decider, needs
 from order.live import Live
 from order.settings import Settings
-from order.state import Order
+from order.state import DOCUMENTS, Order
 from order.validation import salvage
 from order.view import StatusView
 
@@ -21,7 +21,7 @@ def main() -> None:
     service = Service(
         name="order",
         topics=topics_read_by("order"),
-        documents=(Order,),
+        documents=DOCUMENTS,
         needs=needs,
         decide=decider(settings.policy),
         salvage=salvage,

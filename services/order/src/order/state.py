@@ -259,3 +259,7 @@ class Order(Document):
             ):
                 return task
         return None
+
+
+DOCUMENTS: tuple[type[Document], ...] = (Order,)
+"""Every kind of document that this service keeps."""

@@ -7,7 +7,7 @@ from contracts.topics import topics_read_by
 from payment.api import router
 from payment.decide import decider, needs
 from payment.settings import Settings
-from payment.state import Payment
+from payment.state import DOCUMENTS, Payment
 
 
 def main() -> None:
@@ -15,7 +15,7 @@ def main() -> None:
     service = Service(
         name="payment",
         topics=topics_read_by("payment"),
-        documents=(Payment,),
+        documents=DOCUMENTS,
         needs=needs,
         decide=decider(settings.retry),
         gateway=settings.simulator,

@@ -154,3 +154,7 @@ class Payment(Document):
 
 def payment_id(order_id: str, revision: int) -> str:
     return f"{order_id}/{revision}"
+
+
+DOCUMENTS: tuple[type[Document], ...] = (Payment,)
+"""Every kind of document that this service keeps."""

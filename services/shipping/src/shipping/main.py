@@ -7,7 +7,7 @@ from contracts.topics import topics_read_by
 from shipping.api import router
 from shipping.decide import decider, needs
 from shipping.settings import Settings
-from shipping.state import Shipment
+from shipping.state import DOCUMENTS, Shipment
 
 
 def main() -> None:
@@ -15,7 +15,7 @@ def main() -> None:
     service = Service(
         name="shipping",
         topics=topics_read_by("shipping"),
-        documents=(Shipment,),
+        documents=DOCUMENTS,
         needs=needs,
         decide=decider(settings.policy),
         gateway=settings.simulator,

@@ -119,3 +119,7 @@ class Shipment(Document):
 
 def shipment_id(command: SagaStep) -> str:
     return f"{command.order_id}/{command.revision}/{command.attempt}"
+
+
+DOCUMENTS: tuple[type[Document], ...] = (Shipment,)
+"""Every kind of document that this service keeps."""

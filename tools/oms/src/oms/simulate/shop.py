@@ -5,24 +5,24 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import fulfillment.decide
+import fulfillment.state
 import inventory.decide
+import inventory.state
 import order.decide
+import order.state
 import payment.decide
+import payment.state
 import shipping.decide
+import shipping.state
 from chassis.decision import Retry
 from chassis.limits import Limits
 from chassis.service import Service
 from contracts.inventory import GoodsLine, ReceiveStock
 from contracts.order import CancelOrder, OrderPlaced
 from contracts.topics import topics_read_by
-from fulfillment.state import Fulfillment
-from inventory.state import Backorder, Book, LedgerEntry, Movement, Reservation, Stock
 from order.definition import Policy
 from order.sourcing import Routes
-from order.state import Order
 from order.validation import salvage
-from payment.state import Payment
-from shipping.state import Shipment
 
 RETRY = Retry(timedelta(seconds=1), timedelta(seconds=8))
 POLICY = Policy(
@@ -58,45 +58,44 @@ class Deadlines:
 
 def services(deadlines: Deadlines) -> dict[str, Service]:
     """All five by their names, as they are wired, but that they call nobody outside and look nothing up."""
-    wired = (
-        Service(
+    return {
+        "order": Service(
             name="order",
             topics=topics_read_by("order"),
-            documents=(Order,),
+            documents=order.state.DOCUMENTS,
             needs=order.decide.needs,
             decide=order.decide.decider(deadlines.order),
             salvage=salvage,
         ),
-        Service(
+        "inventory": Service(
             name="inventory",
             topics=topics_read_by("inventory"),
-            documents=(Book, Stock, Backorder, Reservation, Movement, LedgerEntry),
+            documents=inventory.state.DOCUMENTS,
             needs=inventory.decide.needs,
             decide=inventory.decide.decider(inventory.decide.Policy(backorder_queue_max_orders=100)),
         ),
-        Service(
+        "payment": Service(
             name="payment",
             topics=topics_read_by("payment"),
-            documents=(Payment,),
+            documents=payment.state.DOCUMENTS,
             needs=payment.decide.needs,
             decide=payment.decide.decider(deadlines.payment),
         ),
-        Service(
+        "fulfillment": Service(
             name="fulfillment",
             topics=topics_read_by("fulfillment"),
-            documents=(Fulfillment,),
+            documents=fulfillment.state.DOCUMENTS,
             needs=fulfillment.decide.needs,
             decide=fulfillment.decide.decider(deadlines.fulfillment),
         ),
-        Service(
+        "shipping": Service(
             name="shipping",
             topics=topics_read_by("shipping"),
-            documents=(Shipment,),
+            documents=shipping.state.DOCUMENTS,
             needs=shipping.decide.needs,
             decide=shipping.decide.decider(deadlines.shipping),
         ),
-    )
-    return {service.name: service for service in wired}
+    }
 
 
 SERVICES = services(
