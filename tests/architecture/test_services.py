@@ -20,6 +20,7 @@ from chassis.inmemory import MemoryLog, MemoryTopics
 from chassis.repairs_api import repairs_router
 from chassis.service import Service
 from chassis.settings import ChassisSettings
+from chassis.shown import Accepted
 from chassis.telemetry import Meters
 from chassis.testing import Rehearsal, Shelf
 from contracts.topics import HELD_IN_DOCUMENTS, TOPICS, topics_read_by
@@ -170,6 +171,15 @@ def test_openapi_says_what_each_field_of_an_answer_means(name: str, monkeypatch:
         if schema_of(model, schemas)["properties"][field].get("description") != said
     }
     assert untold == set()
+
+
+@each_service
+def test_an_answer_to_what_is_on_its_way_says_where_that_is_seen(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    service = described(name, monkeypatch)
+    routes = [route for router in service.routers for route in router.routes if isinstance(route, APIRoute)]
+    answers = [route.response_model for route in routes if route.status_code == 202]
+    assert answers
+    assert [answer for answer in answers if not issubclass(answer, Accepted)] == []
 
 
 def models_in(annotation: object) -> Iterator[type]:

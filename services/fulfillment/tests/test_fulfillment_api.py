@@ -151,7 +151,7 @@ async def test_people_pick_and_pack_through_the_api(shelf: Shelf, api: httpx.Asy
     answer = await api.post("/pick-lists/shop:1/1/1/LEEDS/picked", json=part)
     assert answer.status_code == 202
     assert answer.headers["Location"] == "/fulfillments/shop:1"
-    assert answer.json() == {"message_id": "test/1"}
+    assert answer.json() == {"status_url": "/fulfillments/shop:1", "message_id": "test/1"}
     await api.post("/pick-lists/shop:1/1/1/LEEDS/picked", json={"reported_by": "Ann"})
     await api.post("/pick-lists/shop:1/1/1/LEEDS/packed", json={"reported_by": "Ben"})
     names = {"order_id": "shop:1", "revision": 1, "attempt": 1, "location": "LEEDS"}

@@ -8,7 +8,7 @@ from chassis.body import AsJson
 from chassis.paging import Page, Paging
 from chassis.ports import Publisher, Reader
 from chassis.problem import Problem
-from chassis.shown import Shown
+from chassis.shown import Accepted, Shown, accepted
 from contracts.fulfillment import PickedLine, ReportPacked, ReportPicked, ReportShort, ShortLine
 from contracts.message import (
     Attempt,
@@ -95,8 +95,8 @@ class Packed(FromOutside):
     """Who says so."""
 
 
-class Accepted(Shown):
-    """The report is on its way."""
+class ReportAccepted(Accepted):
+    """A report that is on its way."""
 
     message_id: str
     """The id of the message that carries it."""
@@ -171,17 +171,17 @@ def _add_reads(routes: APIRouter, reader: Reader) -> None:
 
 def _add_reports(routes: APIRouter, reader: Reader, publisher: Publisher) -> None:
     @routes.post(f"{PICK_LIST}/picked", status_code=status.HTTP_202_ACCEPTED)
-    async def picked(name: PathName, body: Annotated[Picked, AsJson], response: Response) -> Accepted:
+    async def picked(name: PathName, body: Annotated[Picked, AsJson], response: Response) -> ReportAccepted:
         """Say that these units, or without lines all of the list, are off the shelf."""
         return await _accept(reader, publisher, ReportPicked(**name, **body.said), response)
 
     @routes.post(f"{PICK_LIST}/short", status_code=status.HTTP_202_ACCEPTED)
-    async def short(name: PathName, body: Annotated[Short, AsJson], response: Response) -> Accepted:
+    async def short(name: PathName, body: Annotated[Short, AsJson], response: Response) -> ReportAccepted:
         """Say which lines cannot be picked in full; the fulfillment fails and the order is undone."""
         return await _accept(reader, publisher, ReportShort(**name, **body.said), response)
 
     @routes.post(f"{PICK_LIST}/packed", status_code=status.HTTP_202_ACCEPTED)
-    async def packed(name: PathName, body: Annotated[Packed, AsJson], response: Response) -> Accepted:
+    async def packed(name: PathName, body: Annotated[Packed, AsJson], response: Response) -> ReportAccepted:
         """Say that everything on the list is in a parcel, and so off the shelf, too."""
         return await _accept(reader, publisher, ReportPacked(**name, **body.said), response)
 
@@ -210,14 +210,13 @@ async def _open_list(reader: Reader, report: Report) -> PickList:
     return pick_list
 
 
-async def _accept(reader: Reader, publisher: Publisher, report: Report, response: Response) -> Accepted:
+async def _accept(reader: Reader, publisher: Publisher, report: Report, response: Response) -> ReportAccepted:
     """Send it, unless it does not fit the list as it was a moment ago. Raises Problem."""
     reasons = reasons_against(report, await _open_list(reader, report))
     if reasons:
         raise Problem(422, "The report does not fit the list", reasons=reasons)
     message_id = await publisher.publish(report)
-    response.headers["Location"] = f"/fulfillments/{report.order_id}"
-    return Accepted(message_id=message_id)
+    return accepted(ReportAccepted(status_url=f"/fulfillments/{report.order_id}", message_id=message_id), response)
 
 
 def _where(location: str | None, states: Sequence[ListState]) -> Mapping[str, object]:

@@ -11,13 +11,13 @@ from chassis.paging import Paging
 from chassis.ports import Publisher, Reader
 from chassis.problem import Problem
 from chassis.readable import WaitS, once_readable
+from chassis.shown import Accepted, accepted
 from contracts.inventory import AdjustStock, ConfigureItem, ReceiveStock, TransferStock
 from contracts.message import Attempt, Location, OrderId, Reference, Revision, Sku
 from fastapi import APIRouter, FastAPI, Query, Response, status
 
 from inventory.movements import ALREADY_USED, Moving, movement_of
 from inventory.shown import (
-    Accepted,
     AvailabilityShown,
     BackorderPage,
     Correction,
@@ -85,8 +85,7 @@ def _moving(routes: APIRouter, reader: Reader, publisher: Publisher) -> None:
     ) -> Accepted:
         """Say how an item is kept in a location: where it lies, when it is low, what may stand in for it."""
         await publisher.publish(ConfigureItem(location=location, sku=sku, **item.said))
-        response.headers["Location"] = url = f"/stock/{location}/{sku}"
-        return Accepted(status_url=url)
+        return accepted(Accepted(status_url=f"/stock/{location}/{sku}"), response)
 
 
 async def _accept(reader: Reader, publisher: Publisher, message: Moving, response: Response) -> MovementAccepted:
@@ -98,8 +97,8 @@ async def _accept(reader: Reader, publisher: Publisher, message: Moving, respons
     elif not known.repeats(asked):
         raise Problem(409, "The movement id is used already", reasons=(ALREADY_USED,))
     url = f"/movements/{message.location}/{quote(message.movement_id, safe='')}"
-    response.headers["Location"] = url
-    return MovementAccepted(status_url=url, location=message.location, movement_id=message.movement_id)
+    answer = MovementAccepted(status_url=url, location=message.location, movement_id=message.movement_id)
+    return accepted(answer, response)
 
 
 def _levels(routes: APIRouter, reader: Reader, availability: Availability) -> None:

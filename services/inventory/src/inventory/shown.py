@@ -7,7 +7,7 @@ from urllib.parse import quote
 from uuid import uuid4
 
 from chassis.paging import Page
-from chassis.shown import Shown
+from chassis.shown import Accepted, Shown
 from contracts.inventory import AdjustStock, ReceiveStock, Shortage, TransferStock
 from contracts.message import Bin, Count, FromOutside, Reason, Reference, Sku
 from pydantic import Field
@@ -68,13 +68,9 @@ class ItemSettings(FromOutside):
     """Items that may stand in for this one, the best first."""
 
 
-class Accepted(Shown):
-    """The request is on its way; what becomes of it is seen there."""
-
-    status_url: str
-
-
 class MovementAccepted(Accepted):
+    """A movement that is on its way."""
+
     location: str
     movement_id: str
 

@@ -11,6 +11,7 @@ from chassis.paging import Paging
 from chassis.ports import Publisher, Reader, Unavailable
 from chassis.problem import Problem
 from chassis.readable import WaitS
+from chassis.shown import accepted
 from contracts.message import Channel, FromOutside, Name, OrderId, Reference
 from contracts.order import CancelOrder, OrderPlaced
 from contracts.wire import Unreadable
@@ -27,7 +28,7 @@ from order.known import known_order
 from order.live import Changes, Live, changes_of
 from order.repair import why_not_turn_back
 from order.sagas_api import add_sagas
-from order.shown import Accepted, OrderPage, OrderShown, OrderSummary
+from order.shown import OrderAccepted, OrderPage, OrderShown, OrderSummary
 from order.state import Order, Status
 from order.validation import read
 from order.view import StatusChange
@@ -74,7 +75,7 @@ def router(reader: Reader, publisher: Publisher, live: Live, stuck_after: timede
 
 def _intake(routes: APIRouter, reader: Reader, publisher: Publisher) -> None:
     @routes.post("/orders", status_code=status.HTTP_202_ACCEPTED)
-    async def place(order: Annotated[OrderPlaced, EveryReason], response: Response) -> Accepted:
+    async def place(order: Annotated[OrderPlaced, EveryReason], response: Response) -> OrderAccepted:
         """Place an order, or the next revision of one that was rejected. The same again is the same order."""
         known = await reader.get(Order, order.order_id)
         refusal = why_not_place(known, order)
@@ -105,7 +106,9 @@ def _intake(routes: APIRouter, reader: Reader, publisher: Publisher) -> None:
         return StreamingResponse(report, media_type=STREAMED)
 
     @routes.post("/orders/{order_id}/cancel", status_code=status.HTTP_202_ACCEPTED)
-    async def cancel(order_id: OrderId, cancellation: Annotated[Cancellation, AsJson], response: Response) -> Accepted:
+    async def cancel(
+        order_id: OrderId, cancellation: Annotated[Cancellation, AsJson], response: Response
+    ) -> OrderAccepted:
         """Ask for an order to be undone; whether it still can be is seen at the order."""
         known = await reader.get(Order, order_id)
         refusal = why_not_turn_back(known) if known is not None and known.status != "rejected" else None
@@ -116,10 +119,9 @@ def _intake(routes: APIRouter, reader: Reader, publisher: Publisher) -> None:
         return _accepted(order_id, known.revision if known is not None else 1, response)
 
 
-def _accepted(order_id: str, revision: int, response: Response) -> Accepted:
-    url = f"/orders/{order_id}"
-    response.headers["Location"] = url
-    return Accepted(order_id=order_id, revision=revision, status_url=url)
+def _accepted(order_id: str, revision: int, response: Response) -> OrderAccepted:
+    answer = OrderAccepted(status_url=f"/orders/{order_id}", order_id=order_id, revision=revision)
+    return accepted(answer, response)
 
 
 def _reading(routes: APIRouter, reader: Reader) -> None:

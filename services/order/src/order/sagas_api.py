@@ -14,7 +14,7 @@ from chassis.problem import Problem
 from chassis.readable import WaitS, once_readable
 from chassis.repairs_api import NOT_YET_READABLE, RepairId, Wish
 from chassis.repairs_shown import Asked
-from chassis.shown import Shown
+from chassis.shown import Shown, accepted
 from contracts.message import OrderId, Reason
 from contracts.order import CompensateOrder, RetryStep, SkipStep, StepName
 from fastapi import APIRouter, Query, Response, status
@@ -187,8 +187,8 @@ def _asking(routes: APIRouter, reader: Reader, publisher: Publisher) -> None:
     async def ask(order_id: str, wish: Wish, request: Request, response: Response) -> Asked:
         await known_order(reader, order_id)
         await publisher.publish(request)
-        response.headers["Location"] = url = f"/sagas/{order_id}/repairs/{quote(wish.repair_id, safe='')}"
-        return Asked(repair_id=wish.repair_id, status_url=url)
+        url = f"/sagas/{order_id}/repairs/{quote(wish.repair_id, safe='')}"
+        return accepted(Asked(status_url=url, repair_id=wish.repair_id), response)
 
     @routes.post("/sagas/{order_id}/retry", status_code=status.HTTP_202_ACCEPTED, tags=["repairs"])
     async def retry(order_id: OrderId, wish: Annotated[Retrying, AsJson], response: Response) -> Asked:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Self
 
 from chassis.paging import Page
-from chassis.shown import Shown
+from chassis.shown import Accepted, Shown
 from contracts.message import Reason
 from contracts.order import Address, Customer, OrderLine, OrderPlaced, Substitutes
 from contracts.shipping import TrackedParcel
@@ -13,12 +13,11 @@ from order.sourcing import RESERVE, substitutes
 from order.state import EarlierRevision, Happening, Order, Status, Task
 
 
-class Accepted(Shown):
-    """The request is on its way; what becomes of it is seen at the order."""
+class OrderAccepted(Accepted):
+    """An order, or what is asked about one, that is on its way."""
 
     order_id: str
     revision: int
-    status_url: str
 
 
 class Content(Shown):

@@ -48,6 +48,7 @@ from chassis.repairs_shown import (
     StuckCount,
     StuckCounts,
 )
+from chassis.shown import accepted
 from chassis.stuck import Stuck
 
 NOT_YET_READABLE = "What came of a request is readable about a second after it was carried out."
@@ -115,8 +116,8 @@ class _Desk:
         whose = {"service": self._service, "partition": partition, "repair_id": wish.repair_id}
         fields = whose | wish.said | about
         await self._publisher.publish(model.model_validate(fields))
-        response.headers["Location"] = url = f"/repairs/{quote(wish.repair_id, safe='')}"
-        return Asked(repair_id=wish.repair_id, status_url=url)
+        url = f"/repairs/{quote(wish.repair_id, safe='')}"
+        return accepted(Asked(status_url=url, repair_id=wish.repair_id), response)
 
 
 def _counts(routes: APIRouter, reader: Reader) -> None:

@@ -9,14 +9,13 @@ from contracts.wire import Received
 from pydantic import Field
 
 from chassis.paging import Page
-from chassis.shown import Shown
+from chassis.shown import Accepted, Shown
 
 
-class Asked(Shown):
-    """The request is on its way to its partition; what comes of it is seen at `status_url`."""
+class Asked(Accepted):
+    """A request for a repair that is on its way to its partition."""
 
     repair_id: str
-    status_url: str
 
 
 class StuckCount(Shown):
