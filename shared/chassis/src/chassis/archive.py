@@ -7,7 +7,7 @@ from typing import Any, Self
 from pydantic_core import from_json
 from pymongo.errors import PyMongoError
 
-from chassis.decision import Document, id_of, kind_of
+from chassis.decision import Document, ids_by_kind
 from chassis.kinds import UnreadableDocument, kinds_of, read_document
 from chassis.mongo import connect, database_of
 from chassis.ports import Unavailable
@@ -40,10 +40,7 @@ class Archive:
         try:
             # The journal first: what is overwritten in it meanwhile is in the documents by then.
             found = await self._journaled(set(keys))
-            by_kind: dict[str, list[str]] = {}
-            for key in keys:
-                by_kind.setdefault(kind_of(key), []).append(id_of(key))
-            for kind, ids in by_kind.items():
+            for kind, ids in ids_by_kind(keys).items():
                 async for raw in self._database[kind].find({"_id": {"$in": ids}}, {"entry": 1, "body": 1}):
                     key = f"{kind}/{raw['_id']}"
                     if key not in found or raw["entry"] > found[key][0]:

@@ -1,6 +1,6 @@
 """What a service's pure core is made of: documents in, a decision out."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import ClassVar, Self, TypeVar
@@ -146,6 +146,14 @@ def kind_of(key: str) -> str:
 def id_of(key: str) -> str:
     """The id of the document that has this key."""
     return key.partition("/")[2]
+
+
+def ids_by_kind(keys: Iterable[str]) -> dict[str, list[str]]:
+    """The ids of the documents that have these keys, by their kinds."""
+    ids: dict[str, list[str]] = {}
+    for key in keys:
+        ids.setdefault(kind_of(key), []).append(id_of(key))
+    return ids
 
 
 def correlation_of(one: Message | Document, otherwise: str) -> str:

@@ -1,6 +1,6 @@
 """What is written and read: journal entries, checkpoints, documents as they are stored."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -40,6 +40,14 @@ class Outgoing:
     key: bytes | None
     value: bytes | None
     headers: Sequence[tuple[str, bytes]]
+
+
+def by_partition(records: Iterable[Outgoing]) -> dict[tuple[str, int], list[Outgoing]]:
+    """The records of each topic partition, in their order."""
+    grouped: dict[tuple[str, int], list[Outgoing]] = {}
+    for record in records:
+        grouped.setdefault((record.topic, record.partition), []).append(record)
+    return grouped
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,7 +143,7 @@ class Fold:
         await self._load([gap.key])
         gap = gap.but(open=not gap.is_passed(progress))
         if self._working[gap.key] != gap:
-            self._working.changed[gap.key] = Stored(gap, None)
+            self._working.put(gap, None)
 
     def _changes(self, number: int) -> tuple[Change, ...]:
         return tuple(
@@ -206,7 +206,7 @@ class Fold:
             self._trouble.set_aside(place, item.input, item.record, item.cause, decision, now)
             return
         for document in decision.documents:
-            self._working.changed[document.key] = Stored(document, item.cause.traceparent)
+            self._working.put(document, item.cause.traceparent)
         self._outbox.say(decision.messages, item.cause)
         self._decided[type(item.input).__name__] += 1
         if self._tells:

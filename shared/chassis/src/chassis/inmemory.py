@@ -26,6 +26,7 @@ from chassis.entry import (
     Recovered,
     Stored,
     begun_anew,
+    by_partition,
     place_in_ring,
     replaced_by,
 )
@@ -120,10 +121,7 @@ class MemoryLog:
 
     async def publish(self, records: Sequence[Outgoing]) -> None:
         """Publish one topic partition after the other: a crash may leave any number of them without theirs."""
-        batches: dict[tuple[str, int], list[Outgoing]] = {}
-        for record in records:
-            batches.setdefault((record.topic, record.partition), []).append(record)
-        for batch in batches.values():
+        for batch in by_partition(records).values():
             await self._interrupt("publish")
             self._topics.write(batch)
         await self._interrupt("published")

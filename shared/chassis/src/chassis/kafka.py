@@ -18,7 +18,7 @@ from contracts.wire import Envelope, Received, encode
 
 from chassis.brokers import client_options, public_address
 from chassis.decision import correlation_of
-from chassis.entry import Outgoing
+from chassis.entry import Outgoing, by_partition
 from chassis.lookup import look_up
 from chassis.outbox import LARGEST_RECORD_BYTES
 from chassis.ports import Clock, Unavailable
@@ -123,7 +123,7 @@ class KafkaLog:
         one that is taken all the same would leave a gap on the link.
         """
         producer, gone = self._running(), self._gone
-        batches = [(where, self._batches(producer, batch)) for where, batch in _by_partition(records).items()]
+        batches = [(where, self._batches(producer, batch)) for where, batch in by_partition(records).items()]
         try:
             while batches:
                 now = [(where, builder, rest) for where, rest in batches if (builder := next(rest, None)) is not None]
@@ -233,13 +233,6 @@ async def _answered(sent: Sequence["asyncio.Future[object]"], gone: "asyncio.Fut
         answers.result()
     finally:
         answers.cancel()
-
-
-def _by_partition(records: Sequence[Outgoing]) -> dict[tuple[str, int], list[Outgoing]]:
-    grouped: dict[tuple[str, int], list[Outgoing]] = {}
-    for record in records:
-        grouped.setdefault((record.topic, record.partition), []).append(record)
-    return grouped
 
 
 def _append(builder: BatchBuilder, record: Outgoing) -> bool:

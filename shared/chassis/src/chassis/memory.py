@@ -91,6 +91,10 @@ class Working(Mapping[str, "Document | None"]):
     def __len__(self) -> int:
         return len(self.changed)
 
+    def put(self, document: Document, trace: str | None) -> None:
+        """Change it; `trace` is the traceparent of what did."""
+        self.changed[document.key] = Stored(document, trace)
+
     def stored(self, key: str) -> Stored | None:
         changed = self.changed.get(key)
         return changed if changed is not None else self._memory.get(key)

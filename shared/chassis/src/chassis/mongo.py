@@ -26,7 +26,7 @@ from pymongo.read_concern import ReadConcern
 
 from chassis.census import OPEN
 from chassis.dead_letter import BY_PLACE, DeadLetter
-from chassis.decision import id_of, kind_of
+from chassis.decision import ids_by_kind, kind_of
 from chassis.entry import (
     Change,
     Checkpoint,
@@ -265,11 +265,8 @@ class MongoStore:
 
     async def load(self, keys: Collection[str]) -> Mapping[str, Stored]:
         """The stored documents among these keys: one read a kind."""
-        by_kind: dict[str, list[str]] = {}
-        for key in keys:
-            by_kind.setdefault(kind_of(key), []).append(id_of(key))
         found: dict[str, Stored] = {}
-        for kind, ids in by_kind.items():
+        for kind, ids in ids_by_kind(keys).items():
             async for raw in self._database[kind].find({"_id": {"$in": ids}}, {"body": 1, "trace": 1}):
                 key = f"{kind}/{raw['_id']}"
                 found[key] = Stored(read_document(self._models, key, raw["body"]), raw["trace"])

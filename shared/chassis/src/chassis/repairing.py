@@ -21,8 +21,8 @@ from contracts.repair import (
 from contracts.topics import REPAIRS
 
 from chassis.dead_letter import DeadLetter
-from chassis.decision import D, Document, Documents, id_in_partition
-from chassis.entry import Progress, Stored
+from chassis.decision import D, Documents, id_in_partition
+from chassis.entry import Progress
 from chassis.gap import Gap
 from chassis.memory import Working
 from chassis.outbox import Cause, Outbox
@@ -80,7 +80,7 @@ class Repairing:
         except Refused as refused:
             answer = _answer(RepairRefused, request, request=type(request).__name__, refusal=refused.reason)
             detail = refused.reason.message
-        self._put(
+        self._working.put(
             Repair(
                 id=id_,
                 repair_id=request.repair_id,
@@ -93,7 +93,7 @@ class Repairing:
                 outcome="refused" if isinstance(answer, RepairRefused) else "done",
                 detail=detail,
             ),
-            cause,
+            cause.traceparent,
         )
         self._outbox.say([answer], cause)
         logger(partition=request.partition).warning(
@@ -152,26 +152,25 @@ class Repairing:
             raise Refused("", "unavailable", str(unavailable)) from unavailable
         if record is None:
             raise Refused("offset", "gone", f"{letter.topic} does not have the record at {letter.offset} any more")
-        self._put(letter.but(open=False), cause)
+        self._working.put(letter.but(open=False), cause.traceparent)
         item = self._reading.open(record, now)
         if item is not None:
             await self._take(item, now)
+        outcome, detail = self._became_of(letter, item)
+        return _answer(DeadLetterRetried, request, topic=letter.topic, offset=letter.offset, outcome=outcome), detail
+
+    def _became_of(self, letter: DeadLetter, item: Item | None) -> tuple[str, str]:
+        """What became of a dead letter that was taken once more, in a word and in a sentence."""
         after = Documents(self._working).get(DeadLetter, letter.id)
         if after is not None and after.open:
-            return _answer(
-                DeadLetterRetried, request, topic=letter.topic, offset=letter.offset, outcome="dead_letter"
-            ), f"it is a dead letter again: {after.reasons[0].message}"
+            return "dead_letter", f"it is a dead letter again: {after.reasons[0].message}"
         if item is not None and self._trouble.is_parked(parking_place(item.input, item.key)):  # type: ignore[arg-type] # what came as a record is a message
-            return _answer(
-                DeadLetterRetried, request, topic=letter.topic, offset=letter.offset, outcome="parked"
-            ), "its order is parked, and it waits there"
-        return _answer(
-            DeadLetterRetried, request, topic=letter.topic, offset=letter.offset, outcome="taken"
-        ), "it was taken"
+            return "parked", "its order is parked, and it waits there"
+        return "taken", "it was taken"
 
     async def _drop(self, request: DropDeadLetter, cause: Cause) -> tuple[RepairEvent, str]:
         letter = await self._open_letter(request)
-        self._put(letter.but(open=False), cause)
+        self._working.put(letter.but(open=False), cause.traceparent)
         return _answer(DeadLetterDropped, request, topic=letter.topic, offset=letter.offset), "it was dropped"
 
     async def _open_letter(self, request: RetryDeadLetter | DropDeadLetter) -> DeadLetter:
@@ -183,9 +182,6 @@ class Repairing:
     async def _get(self, model: type[D], id_: str) -> D | None:
         await self._load([model.key_of(id_)])
         return Documents(self._working).get(model, id_)
-
-    def _put(self, document: Document, cause: Cause) -> None:
-        self._working.changed[document.key] = Stored(document, cause.traceparent)
 
 
 def about(request: RepairCommand) -> str:

@@ -10,7 +10,6 @@ from contracts.wire import Received
 
 from chassis.dead_letter import DeadLetter, dead_letter
 from chassis.decision import Document, Documents, Input, id_in_partition
-from chassis.entry import Stored
 from chassis.memory import Working
 from chassis.outbox import Cause, Outbox, cause_of
 from chassis.parking import Parked, with_record
@@ -52,7 +51,7 @@ class Trouble:
         before = self._known(letter.key)
         if isinstance(before, DeadLetter):
             letter = letter.but(times=before.times + 1)
-        self._put(letter, cause_of(record))
+        self._working.put(letter, cause_of(record).traceparent)
 
     def _publish(self, record: Received, reasons: Sequence[Reason], now: datetime, bug: Exception | None) -> None:
         trace = "".join(traceback.format_exception(bug)) if bug is not None else ""
@@ -87,12 +86,12 @@ class Trouble:
                 parked = kept
             else:
                 self.bury(record, reasons, now, bug)
-        self._put(parked, cause)
+        self._working.put(parked, cause.traceparent)
         self._parked.add(place)
 
     def release(self, parked: Parked, cause: Cause) -> None:
         """What is parked goes on."""
-        self._put(parked.but(open=False, records=()), cause)
+        self._working.put(parked.but(open=False, records=()), cause.traceparent)
         self._parked.discard(parked.place)
 
     async def park(self, place: str, record: Received, cause: Cause, now: datetime, load: Load) -> None:
@@ -105,14 +104,11 @@ class Trouble:
             full = Reason(path="", code="parked", message=f"{place} is parked, and no more records are kept for it")
             self.bury(record, [full], now)
         else:
-            self._put(longer, cause)
+            self._working.put(longer, cause.traceparent)
 
     def _known(self, key: str) -> Document | None:
         """The document of this key, if it is in memory: whatever is retried or released is."""
         return self._working[key] if key in self._working else None  # noqa: SIM401 - `get` raises for what is not loaded
-
-    def _put(self, document: Document, cause: Cause) -> None:
-        self._working.changed[document.key] = Stored(document, cause.traceparent)
 
     def _tell_buried(self, record: Received, reasons: Sequence[Reason]) -> None:
         self._meters.dead_letters.labels(record.topic).inc()

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any, cast
 
-from chassis.entry import Outgoing
+from chassis.entry import Outgoing, by_partition
 from chassis.inmemory import MemoryFeed, MemoryTopics, Record
 from chassis.kafka import home_of
 from chassis.life import Life
@@ -64,10 +64,7 @@ class Log:
 
     async def publish(self, records: Sequence[Outgoing]) -> None:
         """All partitions side by side, each in its order: a crash may leave any of them without theirs."""
-        batches: dict[tuple[str, int], list[Outgoing]] = {}
-        for record in records:
-            batches.setdefault((record.topic, record.partition), []).append(record)
-        for sent in [self._line.send(self._writing(batch), _broken) for batch in batches.values()]:
+        for sent in [self._line.send(self._writing(batch), _broken) for batch in by_partition(records).values()]:
             answer_of(await sent)
 
     def _writing(self, batch: Sequence[Outgoing]) -> Callable[[Reply], None]:
