@@ -12,9 +12,9 @@ from chassis.outbox import FORWARDED
 from contracts.message import Reason
 from contracts.order import OrderCompleted, OrderRejected, PlacementRefused
 from contracts.topics import BY_NAME, TOPIC_OF, TOPICS
-from contracts.wire import Unreadable, decode
+from contracts.wire import Record as Logged
+from contracts.wire import Unreadable, decode, place_on_log
 from oms.log import LogReader
-from oms.log import Record as Logged
 from order.validation import salvage
 
 from tests.fuzz.battery import names_what_is_wrong
@@ -77,7 +77,7 @@ class Siege:
 
     async def _send(self, topic: str, partition: int, batch: Any, doomed: list[bool]) -> None:  # noqa: ANN401 - as above
         sent = await (await self._producer.send_batch(batch, topic, partition=partition))
-        places = {f"{topic}/{partition}/{sent.offset + number}" for number, it in enumerate(doomed) if it}
+        places = {place_on_log(topic, partition, sent.offset + number) for number, it in enumerate(doomed) if it}
         self._unburied |= places - self._early
         self._early -= places
 

@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaProducer
 from contracts.inventory import GoodsLine, ReceiveStock
 from contracts.message import Message
 from contracts.order import CancelOrder, OrderPlaced
+from contracts.wire import place_on_log
 from oms.sending import letter
 
 from tests.integration.services import Services
@@ -136,7 +137,7 @@ class Shop:
     ) -> str:
         """Write a record; says where it is, as `topic/partition/offset`."""
         sent = await self._producer.send_and_wait(topic, value, key, partition, headers=list(headers))
-        return f"{topic}/{sent.partition}/{sent.offset}"
+        return place_on_log(topic, sent.partition, sent.offset)
 
 
 def headers_of(ce_type: str) -> list[tuple[str, bytes]]:

@@ -9,8 +9,9 @@ from chassis.raw import content_of
 from contracts.order import OrderCancelled, OrderCompleted
 from contracts.shipping import ShipmentDelivered
 from contracts.topics import SERVICES
+from contracts.wire import Record
 from oms.fleet import Addresses
-from oms.log import LogReader, Record
+from oms.log import LogReader
 from pymongo import AsyncMongoClient
 from redis.asyncio import Redis
 

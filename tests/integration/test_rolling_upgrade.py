@@ -10,9 +10,9 @@ import pytest
 import pytest_asyncio
 from contracts.order import OrderCompleted, OrderValidated
 from contracts.shipping import ShipmentDelivered
-from contracts.wire import Unreadable
+from contracts.wire import Record, Unreadable
 from oms.history import logged
-from oms.log import LogReader, Record
+from oms.log import LogReader
 from oms.system import System
 from order.saga import DEFINITIONS
 

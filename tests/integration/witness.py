@@ -11,9 +11,8 @@ from chassis.batches import forgive
 from contracts.inventory import Movement, StockLevel
 from contracts.message import Message, Reason
 from contracts.topics import BY_NAME, PARTITIONS, TOPICS
-from contracts.wire import Envelope, Unreadable
+from contracts.wire import Envelope, Record, Unreadable
 from oms.history import History, Logged, logged
-from oms.log import Record
 
 M = TypeVar("M", bound=Message)
 T = TypeVar("T")

@@ -11,11 +11,11 @@ from aiokafka import TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaTimeoutError
 from chassis.edge import Edge, Running
 from chassis.feed import KafkaFeed
-from chassis.inmemory import Record
 from chassis.partition import Partition
 from chassis.ports import Feed
 from chassis.settings import ChassisSettings
 from chassis.telemetry import Meters
+from contracts.wire import Record
 
 
 @dataclass

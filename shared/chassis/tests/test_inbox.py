@@ -4,9 +4,9 @@ from collections.abc import Collection, Mapping, Sequence
 
 import pytest
 from chassis.inbox import MOST_TAKEN_BYTES, MOST_WAITING_BYTES, Inbox
-from chassis.inmemory import Record
 from chassis.virtual_time import VirtualClock
 from contracts.topics import topics_read_by
+from contracts.wire import Record
 
 TOPICS = ("order.intake", "payment.events")
 MOST = 100

@@ -13,11 +13,10 @@ import pytest
 import structlog
 from chassis.decision import Call, Decision, Document, Documents, Input
 from chassis.entry import Fenced
-from chassis.inmemory import Record
 from chassis.virtual_time import VirtualTimeLoop
 from chassis.world import LIMITS, Process, World
 from contracts.payment import PaymentVoided
-from contracts.wire import link_of
+from contracts.wire import Record, link_of
 
 SETTLED_S = 20
 

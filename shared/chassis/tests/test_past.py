@@ -6,10 +6,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from chassis.entry import Past
 from chassis.inbox import MOST_TAKEN_BYTES, MOST_WAITING_BYTES
-from chassis.inmemory import Record
 from chassis.past import Chronicle
 from chassis.ports import Hole
-from contracts.wire import Received
+from contracts.wire import Received, Record
 
 NOON_MS = 1_767_614_400_000
 NOON = datetime.fromtimestamp(NOON_MS / 1000, UTC)

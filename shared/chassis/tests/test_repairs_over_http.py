@@ -11,7 +11,7 @@ from chassis.decision import Decision, Document
 from chassis.entry import Outgoing
 from chassis.gap import Gap
 from chassis.http import create_app
-from chassis.parking import Again, Parked, ParkedRecord
+from chassis.parking import Parked, ParkedRecord
 from chassis.ports import Unread
 from chassis.repair import Repair
 from chassis.repairs_api import repairs_router
@@ -19,7 +19,7 @@ from chassis.telemetry import Meters
 from chassis.testing import NOON, Rehearsal, Shelf
 from contracts.message import Reason
 from contracts.repair import AcceptGap, DropDeadLetter, ReleaseParked, RetryDeadLetter
-from contracts.wire import Received
+from contracts.wire import Received, Record
 
 WISH = {"by": "kim", "reason": "fixed in 1.4.1"}
 UNREAD = 7
@@ -92,8 +92,8 @@ class Topics:
     @staticmethod
     async def read(topic: str, partition: int, offset: int) -> Received | None:
         if offset == UNREAD:
-            return Again(topic, partition, offset, 1, None, Unread(b"nobody can read the batch"), ())
-        return Again(topic, partition, offset, 1, b"web:1", b'{"order_id": "web:1"}', (("ce_type", b"Odd"),))
+            return Record(topic, partition, offset, 1, None, Unread(b"nobody can read the batch"), ())
+        return Record(topic, partition, offset, 1, b"web:1", b'{"order_id": "web:1"}', (("ce_type", b"Odd"),))
 
 
 class Desk:

@@ -11,9 +11,8 @@ from chassis.virtual_time import EPOCH
 from contracts.message import Message
 from contracts.order import OrderPlaced
 from contracts.topics import TOPIC_OF
-from contracts.wire import Envelope, encode
+from contracts.wire import Envelope, Record, encode
 from oms.history import Logged, logged
-from oms.log import Record
 
 PARTITIONS = 2
 

@@ -1,11 +1,11 @@
 import errno
 
 import pytest
+from contracts.wire import Record
 from oms import auditing
 from oms.audit import spool as spooling
 from oms.audit.spool import Spool
 from oms.cli import app
-from oms.log import Record
 from typer.testing import CliRunner
 
 

@@ -1,7 +1,7 @@
 import pytest
 from contracts.order import OrderCompleted, OrderConfirmed
+from contracts.wire import Record
 from oms.bench.watch import Stalled, Watch
-from oms.log import Record
 
 
 def placed(order: bytes, at_ms: int) -> Record:

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from contracts.message import Message
 from contracts.order import OrderCompleted
+from contracts.wire import Record
 from oms.chaos import storm
 from oms.chaos.storm import Storm, Wanted
 from oms.chaos.watch import Watch
 from oms.connection import Unreachable
 from oms.fleet import Addresses, Fleet
-from oms.log import Record
 from oms.system import System
 
 Write = Callable[[Message], Any]

@@ -1,7 +1,8 @@
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 
+from contracts.wire import Record
 from oms.gather import gather
-from oms.log import LogReader, Record, Spans
+from oms.log import LogReader, Spans
 
 
 class OneRecord(LogReader):

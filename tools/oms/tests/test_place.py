@@ -11,11 +11,10 @@ import pytest
 from aiokafka.cluster import ClusterMetadata
 from contracts.message import Message, Reason
 from contracts.order import CancelOrder, OrderCompleted, OrderConfirmed, OrderPlaced, OrderValidated, PlacementRefused
-from contracts.wire import decode
+from contracts.wire import Record, decode
 from oms import orders_file, sending
 from oms.cli import app
 from oms.commands import place as command
-from oms.log import Record
 from oms.orders_file import BadLine, Line
 from oms.place import Tally, send
 from oms.sending import Letter, Sender

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from contracts.message import Reason
 from contracts.topics import BY_NAME
-from contracts.wire import CARD_NUMBER, Received
+from contracts.wire import CARD_NUMBER, Received, place_on_log
 
 from chassis.entry import Outgoing
 from chassis.outbox import cause_of
@@ -38,7 +38,7 @@ class DeadLetter(Stuck):
     @classmethod
     def of(cls, record: Received, reasons: Sequence[Reason], now: datetime) -> "DeadLetter":
         return cls(
-            id=f"{record.topic}/{record.partition}/{record.offset}",
+            id=place_on_log(record.topic, record.partition, record.offset),
             partition=record.partition,
             since=now,
             why=reasons[0].code if reasons else "",
@@ -72,7 +72,7 @@ def dead_letter(
     letter = [
         *headers,
         ("dead_letter_reasons", why.encode(errors="replace")),
-        ("dead_letter_from", f"{record.topic}/{record.partition}/{record.offset}".encode()),
+        ("dead_letter_from", place_on_log(record.topic, record.partition, record.offset).encode()),
         ("dead_letter_service", service.encode()),
         ("dead_letter_time", now.isoformat().encode()),
     ]

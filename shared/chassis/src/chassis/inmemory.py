@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from operator import attrgetter
 
-from contracts.wire import Headers
+from contracts.wire import Record
 
 from chassis.decision import Document
 from chassis.entry import (
@@ -42,19 +42,6 @@ Interrupt = Callable[[str], Awaitable[None]]
 async def go_on(_: str) -> None:
     """Let the others run, and carry on: every wait of the real thing gives them the chance."""
     await asyncio.sleep(0)
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """A record as a Kafka consumer hands it over."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Headers
 
 
 class MemoryTopics:

@@ -1,10 +1,9 @@
 """What is set aside because deciding it failed: the order waits, the others go on."""
 
 from base64 import b64decode, b64encode
-from dataclasses import dataclass
 
 from contracts.message import Message
-from contracts.wire import Headers, Received
+from contracts.wire import Received, Record
 from pydantic import BaseModel, ConfigDict
 
 from chassis.decision import correlation_of
@@ -16,22 +15,9 @@ MOST_PARKED_BYTES = 2_000_000
 """A parked order keeps so many records at the most, and so many bytes; those after it become dead letters."""
 
 
-@dataclass(frozen=True, slots=True)
-class Again:
-    """A record as it came, when it is taken once more."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Headers
-
-
-def empty(record: Received) -> Again:
+def empty(record: Received) -> Record:
     """The record without what nobody can read of it."""
-    return Again(record.topic, record.partition, record.offset, record.timestamp, None, None, ())
+    return Record(record.topic, record.partition, record.offset, record.timestamp, None, None, ())
 
 
 class ParkedRecord(BaseModel):
@@ -48,11 +34,11 @@ class ParkedRecord(BaseModel):
     value: str | None
     headers: tuple[tuple[str, str | None], ...]
 
-    def again(self, partition: int) -> Received:
+    def again(self, partition: int) -> Record:
         """The record as it came."""
         # A header may have no value, whatever the client's types say.
         headers = tuple((name, _bytes(value)) for name, value in self.headers)
-        return Again(
+        return Record(
             self.topic,
             partition,
             self.offset,

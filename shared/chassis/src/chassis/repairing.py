@@ -19,6 +19,7 @@ from contracts.repair import (
     RetryDeadLetter,
 )
 from contracts.topics import REPAIRS
+from contracts.wire import place_on_log
 
 from chassis.dead_letter import DeadLetter
 from chassis.decision import D, Documents, id_in_partition
@@ -190,7 +191,7 @@ def about(request: RepairCommand) -> str:
         case ReleaseParked():
             return request.place
         case RetryDeadLetter() | DropDeadLetter():
-            return f"{request.topic}/{request.partition}/{request.offset}"
+            return place_on_log(request.topic, request.partition, request.offset)
         case AcceptGap():
             return (
                 f"{request.topic}/{request.partition} {request.source or 'records'} {request.first} to {request.last}"

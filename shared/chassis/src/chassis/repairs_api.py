@@ -19,7 +19,7 @@ from contracts.repair import (
     RetryDeadLetter,
     TopicName,
 )
-from contracts.wire import CARD_NUMBER
+from contracts.wire import CARD_NUMBER, place_on_log
 from fastapi import APIRouter, Path, Query, Response, status
 from pydantic import Field
 
@@ -168,7 +168,7 @@ def _dead_letters(routes: APIRouter, reader: Reader, log: Log, desk: _Desk) -> N
     @routes.get(DEAD_LETTER)
     async def dead_letter(topic: TopicName, partition: PartitionNumber, offset: Offset) -> DeadLetterWhole:
         """One of them, with what it says."""
-        letter = await desk.find(DeadLetter, f"{topic}/{partition}/{offset}")
+        letter = await desk.find(DeadLetter, place_on_log(topic, partition, offset))
         is_card_data = any(reason.code == CARD_NUMBER for reason in letter.reasons)
         record = None if is_card_data else await log.read(topic, partition, offset)
         content = None if record is None or isinstance(record.value, Unread) else Content.of(record)
@@ -183,7 +183,7 @@ def _dead_letters(routes: APIRouter, reader: Reader, log: Log, desk: _Desk) -> N
         response: Response,
     ) -> Asked:
         """Ask for it to be taken once more, as the same message. What cannot be handled now either stays here."""
-        letter = await desk.find(DeadLetter, f"{topic}/{partition}/{offset}")
+        letter = await desk.find(DeadLetter, place_on_log(topic, partition, offset))
         return await desk.ask(RetryDeadLetter, wish, partition, response, topic=letter.topic, offset=letter.offset)
 
     @routes.post(f"{DEAD_LETTER}/drop", status_code=status.HTTP_202_ACCEPTED)
@@ -195,7 +195,7 @@ def _dead_letters(routes: APIRouter, reader: Reader, log: Log, desk: _Desk) -> N
         response: Response,
     ) -> Asked:
         """Ask for it to be left as it is, for good. It stays on its topic and on the dead letters' topic."""
-        letter = await desk.find(DeadLetter, f"{topic}/{partition}/{offset}")
+        letter = await desk.find(DeadLetter, place_on_log(topic, partition, offset))
         return await desk.ask(DropDeadLetter, wish, partition, response, topic=letter.topic, offset=letter.offset)
 
 

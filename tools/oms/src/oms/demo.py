@@ -10,10 +10,10 @@ from pathlib import Path
 
 from contracts.order import CancelOrder, OrderCancelled, OrderPlaced, OrderRejected
 from contracts.topics import BY_NAME
-from contracts.wire import Unreadable, decode
+from contracts.wire import Record, Unreadable, decode
 
 from oms import orders_file, shelves, stock_file
-from oms.log import LogReader, Record
+from oms.log import LogReader
 from oms.orders_file import BadLine, Line
 from oms.place import DEAD_LETTERS, EVENTS, Tally, send
 from oms.sending import Sender

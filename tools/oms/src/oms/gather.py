@@ -5,12 +5,12 @@ from contextlib import suppress
 
 from chassis.kafka import home_of
 from contracts.topics import BY_NAME
-from contracts.wire import Unreadable
+from contracts.wire import Record, Unreadable
 from order.validation import salvage
 
 from oms.history import History, logged
 from oms.lives import Lives, settled
-from oms.log import LogReader, Record, Spans
+from oms.log import LogReader, Spans
 from oms.repairs import Repairs
 from oms.replay import SERVICE
 

@@ -17,9 +17,7 @@ from contracts.order import (
     StepSkipped,
 )
 from contracts.topics import BY_NAME
-from contracts.wire import Envelope, Unreadable, decode, salvaged
-
-from oms.log import Record
+from contracts.wire import Envelope, Record, Unreadable, decode, salvaged
 
 M = TypeVar("M", bound=Message)
 Ending = OrderCompleted | OrderRejected | OrderCancelled

@@ -10,10 +10,9 @@ from dataclasses import dataclass, field, replace
 
 from chassis.entry import descent_of
 from contracts.topics import BY_NAME
-from contracts.wire import link_of
+from contracts.wire import Record, link_of
 
 from oms.history import History, Logged
-from oms.log import Record
 
 FOR_EVER = 2**63
 """After every moment, in milliseconds since 1970, and after every entry."""

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from time import monotonic
 from types import TracebackType
 from typing import Any, Self
@@ -13,7 +12,7 @@ from aiokafka.errors import KafkaError, NoError, for_code
 from chassis.batches import forgive
 from chassis.brokers import client_options, public_address
 from chassis.ports import Damaged
-from contracts.wire import Headers
+from contracts.wire import Record
 
 from oms.connection import Unreachable
 from oms.setup import OURS
@@ -28,25 +27,6 @@ POLL_TIMEOUT_MS = 500
 SILENCE_S = 30
 GROUP_ID_NOT_FOUND = 69
 """What newer brokers say of a group that never had a member (KIP-1043)."""
-
-
-@dataclass(slots=True)
-class Record:
-    """A record as it is on its topic."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    """Milliseconds since 1970, UTC."""
-    key: bytes | None
-    value: bytes | None
-    headers: Headers
-
-    @property
-    def place(self) -> str:
-        """Where it is, for people: `topic/partition/offset`."""
-        return f"{self.topic}/{self.partition}/{self.offset}"
 
 
 class NoLog(Exception):  # noqa: N818 - named for what is missing

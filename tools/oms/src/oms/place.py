@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from contracts.message import Message
 from contracts.order import OrderEvent, OrderPlaced, OrderValidated, PlacementRefused
 from contracts.topics import BY_NAME, TOPIC_OF
-from contracts.wire import Unreadable, decode, link_of
+from contracts.wire import Record, Unreadable, decode, link_of
 
 from oms.history import STATE_AFTER
-from oms.log import LogReader, Record
+from oms.log import LogReader
 from oms.orders_file import BadLine, Line
 from oms.sending import Sender, TooLarge, letter_of
 

@@ -13,6 +13,7 @@ from contracts.repair import (
     RepairCommand,
     RepairEvent,
 )
+from contracts.wire import place_on_log
 
 from oms.history import Logged
 
@@ -43,7 +44,7 @@ class Repairs:
             case ParkedReleased(parked_again=False):
                 self._note(self._released, (message.service, id_in_partition(message.partition, message.place)), when)
             case DeadLetterRetried() | DeadLetterDropped():
-                place = f"{message.topic}/{message.partition}/{message.offset}"
+                place = place_on_log(message.topic, message.partition, message.offset)
                 if isinstance(message, DeadLetterRetried):
                     self._retried.setdefault(message.service, set()).add(place)
                     if message.outcome == "dead_letter":

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from contracts.inventory import Movement, MovementRefused, ReceiveStock, StockReceived
 from contracts.topics import TOPIC_OF
-from contracts.wire import Unreadable, decode
+from contracts.wire import Record, Unreadable, decode
 
-from oms.log import LogReader, Record
+from oms.log import LogReader
 from oms.sending import Sender, letter
 from oms.stock_file import StockRow, to_messages
 

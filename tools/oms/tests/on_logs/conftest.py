@@ -20,9 +20,9 @@ from chassis.world import Process, World
 from contracts.inventory import GoodsLine, ReceiveStock
 from contracts.message import Currency, Message
 from contracts.topics import TOPIC_OF
+from contracts.wire import Record
 from fulfillment.decide import SimulatedPickers
 from oms.audit.auditor import Auditor, Judged, Verdict
-from oms.log import Record
 from oms.replay import Replayer
 from oms.simulate.shop import Deadlines, services
 from order.definition import Policy

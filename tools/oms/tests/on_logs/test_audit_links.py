@@ -6,9 +6,9 @@ from contracts.inventory import StockLevel
 from contracts.message import Message
 from contracts.payment import PaymentVoided
 from contracts.repair import GapAccepted
+from contracts.wire import Record
 from oms.audit.links import Links
 from oms.history import Logged
-from oms.log import Record
 from oms.repairs import Repairs
 
 Write = Callable[[Message], Logged]

@@ -9,10 +9,9 @@ from chassis.virtual_time import EPOCH
 from contracts.message import Message
 from contracts.order import OrderCompleted, OrderConfirmed, OrderEvent
 from contracts.payment import PaymentCaptured
-from contracts.wire import Envelope, encode
+from contracts.wire import Envelope, Record, encode
 from oms.history import History, Logged, logged
 from oms.lives import FOR_EVER, Life, Lives, settled
-from oms.log import Record
 
 ORDER = "web:1"
 FIRST = "order/0@a1"

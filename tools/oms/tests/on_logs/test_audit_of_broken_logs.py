@@ -23,8 +23,8 @@ from contracts.order import (
     PlacementRefused,
 )
 from contracts.payment import PaymentAuthorized, PaymentCaptured, PaymentRefunded, PaymentVoided
+from contracts.wire import Record
 from oms.audit.auditor import Judged, Verdict
-from oms.log import Record
 
 Stage = Any
 """The conftest's class, which cannot be imported from here."""

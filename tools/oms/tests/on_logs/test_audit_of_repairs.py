@@ -32,10 +32,9 @@ from contracts.payment import AuthorizePayment, CapturePayment, PaymentAuthorize
 from contracts.repair import DropDeadLetter, ReleaseParked, RetryDeadLetter
 from contracts.shipping import CreateShipment
 from contracts.topics import REPAIRS
-from contracts.wire import Envelope, Received, Unreadable, decode
+from contracts.wire import Envelope, Received, Record, Unreadable, decode
 from oms.audit.auditor import Judged, Verdict
 from oms.audit.stored import compare_order
-from oms.log import Record
 from oms.replay import Replayer
 
 Stage = Any

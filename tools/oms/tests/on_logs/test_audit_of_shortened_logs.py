@@ -10,12 +10,13 @@ from chassis.kafka import home_of
 from contracts.order import CancelOrder, OrderPlaced, RetryStep
 from contracts.payment import PaymentCaptured
 from contracts.topics import TOPICS
+from contracts.wire import Record
 from oms.audit.auditor import Auditor, Verdict
 from oms.audit.beginnings import Beginnings
 from oms.auditing import _look_for_others
 from oms.commands import MOST_SHOWN
 from oms.commands.audit import as_json_of, show
-from oms.log import Record, Spans
+from oms.log import Spans
 from order.state import Order
 
 Stage = Any

@@ -9,10 +9,10 @@ from chassis.kinds import UnreadableDocument
 from chassis.parking import Parked
 from chassis.testing import NOON
 from contracts.order import OrderPlaced
+from contracts.wire import Record
 from oms.audit.auditor import Judged, Verdict
 from oms.audit.finding import Finding
 from oms.audit.stored import compare_order, compare_stock, key_of_stock, keys_of_order, parked
-from oms.log import Record
 from oms.replay import Replayer
 
 Stage = Any

@@ -9,9 +9,8 @@ import pytest
 from contracts.message import Message
 from contracts.order import CancelOrder, OrderConfirmed, OrderPlaced
 from contracts.payment import PaymentAuthorized
-from contracts.wire import MOST_HEADER_CHARACTERS
+from contracts.wire import MOST_HEADER_CHARACTERS, Record
 from oms.history import History, logged
-from oms.log import Record
 from oms.replay import Replay, Replayer
 from order.state import Order
 from order.validation import salvage

@@ -10,7 +10,7 @@ from chassis.kafka import home_of
 from chassis.outbox import FORWARDED
 from contracts.repair import RepairEvent
 from contracts.topics import BY_NAME, Topic
-from contracts.wire import Unreadable
+from contracts.wire import Record, Unreadable
 from order.definition import Policy
 from order.validation import salvage
 
@@ -28,7 +28,7 @@ from oms.audit.once import once
 from oms.audit.spool import Spool
 from oms.history import STATE_AFTER, History, Logged, logged
 from oms.lives import Lives, settled
-from oms.log import Record, Spans
+from oms.log import Spans
 from oms.repairs import Repairs
 from oms.replay import SERVICE, Replay, Replayer
 

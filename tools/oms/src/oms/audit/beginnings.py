@@ -8,12 +8,13 @@ from chassis.kafka import home_of
 from contracts.inventory import ReserveStock, StockBackordered, StockRejected, StockReserved
 from contracts.order import OrderPlaced, OrderRepairRefused, OrderTurnedBack, StepRetried, StepSkipped
 from contracts.topics import TOPICS
+from contracts.wire import Record
 from order.repair import Request
 from order.state import MalformedOrder
 
 from oms.history import History
 from oms.lives import FOR_EVER
-from oms.log import Part, Record, Spans
+from oms.log import Part, Spans
 from oms.replay import SERVICE
 
 Placing = OrderPlaced | MalformedOrder

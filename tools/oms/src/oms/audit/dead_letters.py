@@ -12,11 +12,10 @@ from datetime import UTC, datetime
 
 from chassis.parking import parking_place
 from contracts.topics import BY_NAME, TOPICS
-from contracts.wire import Unreadable
+from contracts.wire import Record, Unreadable
 
 from oms.audit.finding import Finding
 from oms.history import logged
-from oms.log import Record
 from oms.repairs import Repairs
 
 TOPIC_OF_DEAD_LETTERS = {topic.dead_letter: topic.name for topic in TOPICS}

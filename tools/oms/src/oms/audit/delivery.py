@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from contracts.topics import BY_NAME
+from contracts.wire import Record, place_on_log
 
 from oms.audit.beginnings import APART_MS, Beginnings
 from oms.audit.finding import Finding, Waiting
-from oms.log import Record
 from oms.replay import Replay
 
 
@@ -28,7 +28,7 @@ class Due:
 
     @property
     def place(self) -> str:
-        return f"{self.topic}/{self.partition}/{self.offset}"
+        return place_on_log(self.topic, self.partition, self.offset)
 
 
 class Delivery:

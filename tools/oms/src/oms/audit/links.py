@@ -9,10 +9,10 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from contracts.topics import BY_NAME
-from contracts.wire import link_of
+from contracts.wire import Record, link_of
 
 from oms.audit.finding import Finding
-from oms.log import Part, Record
+from oms.log import Part
 from oms.repairs import Repairs
 
 ABSENT = 0

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from tempfile import SpooledTemporaryFile
 from typing import Any
 
-from oms.log import Record
+from contracts.wire import Record
 
 BUCKETS = 64
 """Orders are kept apart in so many files, and looked at file by file: only a fraction of them is in memory at once."""

@@ -7,8 +7,9 @@ from time import time
 
 from contracts.order import OrderCompleted, OrderPlaced
 from contracts.topics import TOPIC_OF
+from contracts.wire import Record
 
-from oms.log import LogReader, Record
+from oms.log import LogReader
 
 STALLED_S = 60.0
 INTAKE, EVENTS = TOPIC_OF[OrderPlaced].name, TOPIC_OF[OrderCompleted].name

@@ -9,9 +9,9 @@ from itertools import pairwise
 from time import time
 
 from contracts.topics import BY_NAME, SERVICES
-from contracts.wire import link_of
+from contracts.wire import Record, link_of
 
-from oms.log import LogReader, Record
+from oms.log import LogReader
 from oms.place import DEAD_LETTERS, Tally
 
 Part = tuple[str, int]

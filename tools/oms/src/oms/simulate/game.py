@@ -21,7 +21,7 @@ from chassis.virtual_time import VirtualTimeLoop
 from contracts.message import Message
 from contracts.order import OrderValidated
 from contracts.topics import TOPIC_OF
-from contracts.wire import Envelope, encode
+from contracts.wire import Envelope, Record, encode
 from order.state import Order
 from payment.state import Payment
 from shipping.state import Shipment
@@ -31,7 +31,6 @@ from oms.audit.finding import Finding
 from oms.audit.stored import compare_order, compare_stock, key_of_stock, parked
 from oms.auditing import REMEMBERED
 from oms.history import History
-from oms.log import Record
 from oms.simulate import shop
 from oms.simulate.database import Database
 from oms.simulate.outside import PARTIES, check_money, check_parcels
@@ -104,10 +103,7 @@ class _Game:
             self._begin(loop)
             await self._settle(loop)
             await self._stop()
-        log = [
-            Record(it.topic, it.partition, it.offset, it.timestamp, it.key, it.value, it.headers)
-            for it in self._world.topics.everything()
-        ]
+        log = self._world.topics.everything()
         self._judge(log)
         return Outcome(
             plan=self._plan,

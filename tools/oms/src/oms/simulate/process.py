@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any, cast
 
 from chassis.entry import Outgoing, by_partition
-from chassis.inmemory import MemoryFeed, MemoryTopics, Record
+from chassis.inmemory import MemoryFeed, MemoryTopics
 from chassis.kafka import home_of
 from chassis.life import Life
 from chassis.mongo import MongoStore
@@ -17,6 +17,7 @@ from chassis.partition import Partition
 from chassis.service import Service
 from chassis.telemetry import Meters
 from chassis.virtual_time import VirtualClock
+from contracts.wire import Record
 
 from oms.simulate.database import Client, Database
 from oms.simulate.line import Line, Mishap, Reply, answer_of
