@@ -55,6 +55,7 @@ def test_these_are_all_services() -> None:
         "src/{}/state.py",
         "src/{}/decide.py",
         "src/{}/api.py",
+        "src/{}/shown.py",
         "src/{}/settings.py",
         "src/{}/main.py",
         "tests",

@@ -1,14 +1,13 @@
 """The HTTP API: what is to be picked, and what pickers and packers have done."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Annotated
 
 from chassis.body import AsJson
-from chassis.paging import Page, Paging
+from chassis.paging import Paging
 from chassis.ports import Publisher, Reader
 from chassis.problem import Problem
-from chassis.shown import Accepted, Shown, accepted
+from chassis.shown import accepted
 from contracts.fulfillment import PickedLine, ReportPacked, ReportPicked, ReportShort, ShortLine
 from contracts.message import (
     Attempt,
@@ -18,7 +17,6 @@ from contracts.message import (
     Location,
     Name,
     OrderId,
-    Reason,
     Revision,
     SagaNames,
     Sku,
@@ -28,40 +26,8 @@ from fastapi import APIRouter, Depends, Response, status
 from pydantic import Field
 
 from fulfillment.decide import Report, reasons_against
-from fulfillment.state import Fulfillment, ListState, PickLine, PickList, State, fulfillment_id
-
-
-class PickListShown(Shown):
-    """What a picker needs to know, bin by bin in walk order."""
-
-    order_id: str
-    revision: int
-    attempt: int
-    location: str
-    state: ListState
-    requested_at: datetime
-    special_instructions: str
-    lines: tuple[PickLine, ...]
-
-
-class PickListPage(Page):
-    pick_lists: list[PickListShown]
-
-
-class FulfillmentShown(Shown):
-    """One attempt and what became of it."""
-
-    revision: int
-    attempt: int
-    state: State
-    requested_at: datetime
-    failure: Reason | None
-    pick_lists: list[PickListShown]
-
-
-class FulfillmentsShown(Shown):
-    order_id: str
-    fulfillments: list[FulfillmentShown]
+from fulfillment.shown import FulfillmentShown, FulfillmentsShown, PickListPage, PickListShown, ReportAccepted
+from fulfillment.state import Fulfillment, ListState, PickList, fulfillment_id
 
 
 class Picked(FromOutside):
@@ -93,13 +59,6 @@ class Packed(FromOutside):
 
     reported_by: Name
     """Who says so."""
-
-
-class ReportAccepted(Accepted):
-    """A report that is on its way."""
-
-    message_id: str
-    """The id of the message that carries it."""
 
 
 class ListName(SagaNames):
@@ -139,7 +98,7 @@ def _add_reads(routes: APIRouter, reader: Reader) -> None:
         found, after = await paging.page(reader, Fulfillment, _where(location, states), OLDEST_FIRST)
         return PickListPage(
             pick_lists=[
-                _shown(fulfillment, pick_list)
+                PickListShown.of(fulfillment, pick_list)
                 for fulfillment in found
                 for pick_list in fulfillment.lists
                 if location in {None, pick_list.location} and pick_list.state in states
@@ -153,20 +112,8 @@ def _add_reads(routes: APIRouter, reader: Reader) -> None:
         found = await reader.find(Fulfillment, {"order_id": order_id}, sort=OLDEST_FIRST, limit=1000)
         if not found:
             raise Problem(404, "Unknown order", f"Nobody has asked to fulfill {order_id}.")
-        return FulfillmentsShown(
-            order_id=order_id,
-            fulfillments=[
-                FulfillmentShown(
-                    revision=fulfillment.revision,
-                    attempt=fulfillment.attempt,
-                    state=fulfillment.state,
-                    requested_at=fulfillment.requested_at,
-                    failure=fulfillment.failure,
-                    pick_lists=[_shown(fulfillment, pick_list) for pick_list in fulfillment.lists],
-                )
-                for fulfillment in found
-            ],
-        )
+        shown = [FulfillmentShown.of(fulfillment) for fulfillment in found]
+        return FulfillmentsShown(order_id=order_id, fulfillments=shown)
 
 
 def _add_reports(routes: APIRouter, reader: Reader, publisher: Publisher) -> None:
@@ -184,17 +131,6 @@ def _add_reports(routes: APIRouter, reader: Reader, publisher: Publisher) -> Non
     async def packed(name: PathName, body: Annotated[Packed, AsJson], response: Response) -> ReportAccepted:
         """Say that everything on the list is in a parcel, and so off the shelf, too."""
         return await _accept(reader, publisher, ReportPacked(**name, **body.said), response)
-
-
-def _shown(fulfillment: Fulfillment, pick_list: PickList) -> PickListShown:
-    return PickListShown(
-        **names_of(fulfillment),
-        location=pick_list.location,
-        state=pick_list.state,
-        requested_at=fulfillment.requested_at,
-        special_instructions=fulfillment.special_instructions,
-        lines=pick_list.lines,
-    )
 
 
 async def _open_list(reader: Reader, report: Report) -> PickList:

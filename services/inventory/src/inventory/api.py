@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Annotated
 from urllib.parse import quote
+from uuid import uuid4
 
 from chassis.body import AsJson
 from chassis.paging import Paging
@@ -13,28 +14,61 @@ from chassis.problem import Problem
 from chassis.readable import WaitS, once_readable
 from chassis.shown import Accepted, accepted
 from contracts.inventory import AdjustStock, ConfigureItem, ReceiveStock, TransferStock
-from contracts.message import Attempt, Location, OrderId, Reference, Revision, Sku
+from contracts.message import Attempt, Bin, Count, FromOutside, Location, OrderId, Reference, Revision, Sku
 from fastapi import APIRouter, FastAPI, Query, Response, status
+from pydantic import Field
 
 from inventory.movements import ALREADY_USED, Moving, movement_of
 from inventory.shown import (
     AvailabilityShown,
     BackorderPage,
-    Correction,
-    ItemSettings,
     LedgerPage,
     LevelShown,
     MovementAccepted,
     MovementShown,
-    Receipt,
     ReservationShown,
     ReservationsShown,
     StockShown,
-    Transfer,
     ledger_lines,
 )
 from inventory.state import LedgerEntry, Movement, Reservation, Stock
 from inventory.view import Availability, Level
+
+
+def _new_id() -> str:
+    return str(uuid4())
+
+
+class Receipt(ReceiveStock):
+    """Goods arrived."""
+
+    movement_id: Reference = Field(default_factory=_new_id)
+    """Your own id of the movement: the same again is the same movement. Without one, each request is a new movement."""
+
+
+class Correction(AdjustStock):
+    """A count came out different."""
+
+    movement_id: Reference = Field(default_factory=_new_id)
+    """Your own id of the movement: the same again is the same movement. Without one, each request is a new movement."""
+
+
+class Transfer(TransferStock):
+    """Send stock to another location."""
+
+    movement_id: Reference = Field(default_factory=_new_id)
+    """Your own id of the movement: the same again is the same movement. Without one, each request is a new movement."""
+
+
+class ItemSettings(FromOutside):
+    """How an item is kept."""
+
+    bin: Bin = ""
+    """The shelf or bin where it lies."""
+    low_threshold: Count = 0
+    """StockLow is said when fewer units than this are available; 0 never says it."""
+    substitutes: Annotated[tuple[Sku, ...], Field(max_length=20)] = ()
+    """Items that may stand in for this one, the best first."""
 
 
 def router(reader: Reader, publisher: Publisher, availability: Availability) -> APIRouter:

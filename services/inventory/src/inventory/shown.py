@@ -1,16 +1,14 @@
-"""What the HTTP API is told of movements, and what it shows of the stock."""
+"""What the HTTP API shows of the stock."""
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Literal
 from urllib.parse import quote
-from uuid import uuid4
 
 from chassis.paging import Page
 from chassis.shown import Accepted, Shown
-from contracts.inventory import AdjustStock, ReceiveStock, Shortage, TransferStock
-from contracts.message import Bin, Count, FromOutside, Reason, Reference, Sku
-from pydantic import Field
+from contracts.inventory import Shortage
+from contracts.message import Reason
 
 from inventory.state import (
     LedgerEntry,
@@ -30,42 +28,6 @@ CAUSES: dict[What, str] = {
     "allocate": "stock",
 }
 """Where the cause of an entry is shown."""
-
-
-def _new_id() -> str:
-    return str(uuid4())
-
-
-class Receipt(ReceiveStock):
-    """Goods arrived."""
-
-    movement_id: Reference = Field(default_factory=_new_id)
-    """Your own id of the movement: the same again is the same movement. Without one, each request is a new movement."""
-
-
-class Correction(AdjustStock):
-    """A count came out different."""
-
-    movement_id: Reference = Field(default_factory=_new_id)
-    """Your own id of the movement: the same again is the same movement. Without one, each request is a new movement."""
-
-
-class Transfer(TransferStock):
-    """Send stock to another location."""
-
-    movement_id: Reference = Field(default_factory=_new_id)
-    """Your own id of the movement: the same again is the same movement. Without one, each request is a new movement."""
-
-
-class ItemSettings(FromOutside):
-    """How an item is kept."""
-
-    bin: Bin = ""
-    """The shelf or bin where it lies."""
-    low_threshold: Count = 0
-    """StockLow is said when fewer units than this are available; 0 never says it."""
-    substitutes: Annotated[tuple[Sku, ...], Field(max_length=20)] = ()
-    """Items that may stand in for this one, the best first."""
 
 
 class MovementAccepted(Accepted):

@@ -4,32 +4,27 @@ Whether a request fits what the order is by then is decided on the log: here it 
 """
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Self
+from typing import Annotated
 from urllib.parse import quote
 
 from chassis.body import AsJson
-from chassis.paging import Page, Paging
+from chassis.paging import Paging
 from chassis.ports import Publisher, Reader
 from chassis.problem import Problem
 from chassis.readable import WaitS, once_readable
 from chassis.repairs_api import NOT_YET_READABLE, RepairId, Wish
 from chassis.repairs_shown import Asked
-from chassis.shown import Shown, accepted
-from contracts.message import OrderId, Reason
+from chassis.shown import accepted
+from contracts.message import OrderId
 from contracts.order import CompensateOrder, RetryStep, SkipStep, StepName
 from fastapi import APIRouter, Query, Response, status
 
 from order.known import known_order
-from order.repair import Request, is_skippable, why_not_compensate
-from order.state import Order, Repair, Status, Task
+from order.repair import Request
+from order.shown import SagaPage, SagaRepair, SagaShown, SagaStuck
+from order.state import Order
 
 LONGEST_FIRST = (("unanswered_since_ms", 1), ("id", 1))
-DONE = {
-    RetryStep.__name__: "it is asked for again",
-    SkipStep.__name__: "it is taken as done",
-    CompensateOrder.__name__: "what was done for the order is being undone",
-}
-"""What came of each request that was not refused."""
 
 
 class Retrying(Wish):
@@ -44,104 +39,6 @@ class Skipping(Wish):
 
     step: StepName
     """The step of the saga."""
-
-
-class Unanswered(Shown):
-    """A command of the saga, or its undo, that nobody has answered."""
-
-    step: str
-    location: str
-    attempt: int
-    is_undo: bool
-    asked_at: datetime | None
-    skippable: bool
-    """Whether a person may take it as done."""
-
-    @classmethod
-    def of(cls, order: Order, task: Task) -> Self:
-        return cls(
-            step=task.step,
-            location=task.location,
-            attempt=task.attempt,
-            is_undo=task.state == "undoing",
-            asked_at=task.asked_at,
-            skippable=is_skippable(order, task),
-        )
-
-
-class SagaStuck(Shown):
-    """An order whose saga does not get to its end, because nobody answers what must be done."""
-
-    order_id: str
-    revision: int
-    status: Status
-    since: datetime | None
-    """Since when that is so; absent while nothing that must be done is unanswered."""
-    tries: int
-    """How often it was asked for again."""
-    unanswered: list[Unanswered]
-
-    @classmethod
-    def of(cls, order: Order) -> Self:
-        since = order.unanswered_since_ms
-        return cls(
-            order_id=order.id,
-            revision=order.revision,
-            status=order.status,
-            since=datetime.fromtimestamp(since / 1000, UTC) if since is not None else None,
-            tries=order.undo_tries + order.forward_tries,
-            unanswered=[Unanswered.of(order, task) for task in order.unanswered()],
-        )
-
-
-class SagaPage(Page):
-    sagas: list[SagaStuck]
-
-
-class SagaRepair(Shown):
-    """A request to put an order right that was dealt with."""
-
-    repair_id: str
-    request: str
-    about: str
-    """The order, and the step where one was named."""
-    by: str
-    reason: str
-    outcome: str
-    """`done` or `refused`."""
-    detail: str
-
-    @classmethod
-    def of(cls, order: Order, repair: Repair) -> Self:
-        return cls(
-            repair_id=repair.id,
-            request=repair.request,
-            about=f"{order.id} {repair.step}".rstrip(),
-            by=repair.by,
-            reason=repair.reason,
-            outcome="refused" if repair.refusal else "done",
-            detail=repair.refusal.message if repair.refusal else DONE[repair.request],
-        )
-
-
-class SagaShown(SagaStuck):
-    """How far a saga is, what may be done about it, and what people have asked for."""
-
-    steps: tuple[Task, ...]
-    """The saga's commands and how far each is."""
-    why_not_compensate: Reason | None
-    """Why the order is not turned back if that is asked for, where it is not."""
-    repairs: list[SagaRepair]
-    """What people asked for, the oldest first."""
-
-    @classmethod
-    def of(cls, order: Order) -> Self:
-        return cls(
-            **dict(SagaStuck.of(order)),
-            steps=order.tasks,
-            why_not_compensate=why_not_compensate(order),
-            repairs=[SagaRepair.of(order, repair) for repair in order.repairs],
-        )
 
 
 def add_sagas(routes: APIRouter, reader: Reader, publisher: Publisher, stuck_after: timedelta) -> None:

@@ -9,6 +9,8 @@ from contracts.shipping import CreateShipment, Parcel, Recipient, ShippingMethod
 from pydantic import Field
 
 State = Literal["booking", "booked", "refused", "cancelling", "cancelled", "dispatched", "delivered"]
+CARRIED: frozenset[State] = frozenset({"booked", "dispatched", "delivered"})
+"""The states in which the carrier has the parcels on its books."""
 
 
 class BookParcels(Call):
