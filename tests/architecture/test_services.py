@@ -33,6 +33,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
 SERVICES = Path(__file__).parents[2] / "services"
+CHASSIS = SERVICES.parent / "shared" / "chassis"
+WHERE_THE_OTHERS_ARE = "[what every service is set by](../../shared/chassis/README.md#what-every-service-is-set-by)"
 NAMES = ("fulfillment", "inventory", "order", "payment", "shipping")
 NOTHING_WAITED_FOR = {"simulator_slow_s", "pick_after_s", "pack_after_s"}
 """Spans that may be nothing: no alarm is set then."""
@@ -226,15 +228,18 @@ def settings_of(name: str) -> type[ChassisSettings]:
     return settings
 
 
-def documented(settings: type[ChassisSettings]) -> list[str]:
-    """The table of a service's settings, as its README must hold it: its own first, then what all services share."""
-    shared = ChassisSettings.model_fields
-    own = {name: field for name, field in settings.model_fields.items() if name not in shared}
-    rows = [
+def table_of(settings: type[ChassisSettings], listed_elsewhere: type[ChassisSettings] | None = None) -> str:
+    """The settings as a README must hold them, but for those that are listed elsewhere just as they are here."""
+    elsewhere = rows_of(listed_elsewhere) if listed_elsewhere is not None else []
+    rows = [row for row in rows_of(settings) if row not in elsewhere]
+    return "\n".join(["| Variable | Unit | Default | Meaning |", "|---|---|---|---|", *rows, ""])
+
+
+def rows_of(settings: type[ChassisSettings]) -> list[str]:
+    return [
         f"| `{name.upper()}` | {unit_of(name, field)} | {default_of(field)} | {meaning_of(field)} |"
-        for name, field in [*own.items(), *((name, settings.model_fields[name]) for name in shared)]
+        for name, field in settings.model_fields.items()
     ]
-    return ["| Variable | Unit | Default | Meaning |", "|---|---|---|---|", *rows]
 
 
 def unit_of(name: str, field: FieldInfo) -> str:
@@ -261,11 +266,17 @@ def meaning_of(field: FieldInfo) -> str:
     return " ".join((field.description or "").split())
 
 
+def test_the_readme_of_the_chassis_lists_every_setting_that_all_services_share() -> None:
+    table = table_of(ChassisSettings)
+    assert table in (CHASSIS / "README.md").read_text(), f"it lacks this table:\n{table}"
+
+
 @each_service
-def test_the_readme_lists_every_setting(name: str) -> None:
-    table = documented(settings_of(name))
+def test_the_readme_of_a_service_lists_its_own_settings_and_says_where_the_others_are(name: str) -> None:
+    table = table_of(settings_of(name), listed_elsewhere=ChassisSettings)
     readme = (SERVICES / name / "README.md").read_text()
-    assert "\n".join(table) in readme, "the README of {} lacks this table:\n{}".format(name, "\n".join(table))
+    assert WHERE_THE_OTHERS_ARE in readme
+    assert table in readme, f"the README of {name} lacks this table:\n{table}"
 
 
 @each_service
