@@ -287,9 +287,10 @@ def test_every_setting_says_what_it_means_and_in_which_unit(name: str) -> None:
 
 
 @each_service
-def test_only_a_service_with_a_view_is_told_where_redis_is(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_service_is_only_set_by_what_it_uses(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     service, _ = described(name, monkeypatch)
     assert ("redis_url" in settings_of(name).model_fields) == (service.view is not None)
+    assert ("call_timeout_s" in settings_of(name).model_fields) == (SERVICES / name / f"src/{name}/gateway.py").exists()
 
 
 @each_service

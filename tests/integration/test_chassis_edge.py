@@ -94,7 +94,6 @@ class Town:
             under_way_max_documents=settings.under_way_max_documents,
             documents_in_memory=5,
             checkpoint_interval_s=0.3,
-            call_timeout_s=1,
         )
         writer = f"{self.name}-{len(self.meters)}"
 
@@ -107,7 +106,6 @@ class Town:
                 log=log,
                 clock=WallClock(),
                 feed=feed,
-                slots=asyncio.Semaphore(1),
                 limits=limits,
                 meters=meters,
             )

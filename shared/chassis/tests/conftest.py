@@ -16,9 +16,9 @@ from typing import NoReturn
 import pytest
 import structlog
 from chassis.decision import AlarmRang, Call, CallAnswered, Decision, Document, Documents, Input, Unknown
-from chassis.service import Service
+from chassis.service import Gateway, Service
 from chassis.virtual_time import VirtualTimeLoop
-from chassis.world import World
+from chassis.world import World, calling
 from contracts.message import Message, Reason
 from contracts.order import CancelOrder, OrderRejected
 from contracts.payment import PaymentVoided, VoidPayment
@@ -148,8 +148,9 @@ class Toys:
     LETTERS = "order.intake.dead-letter"
 
     @staticmethod
-    def counter_with(**parts: object) -> Service:
-        return replace(Toys.counter, **parts)  # type: ignore[arg-type] # the parts are the test's to choose
+    def counter_with(*, gateway: Gateway | None = None, **parts: object) -> Service:
+        counter = Toys.counter if gateway is None else calling(Toys.counter, gateway)
+        return replace(counter, **parts)  # type: ignore[arg-type] # the parts are the test's to choose
 
     @staticmethod
     def orders_on(world: World, partition: int, count: int) -> list[str]:

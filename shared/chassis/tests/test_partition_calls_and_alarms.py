@@ -130,12 +130,12 @@ async def test_no_slot_is_lost_when_a_partition_is_given_up(toys: SimpleNamespac
     for caller in toys.orders_on(world, 0, 10):
         world.send(toys.ask(caller, "call bank"))
     await asyncio.sleep(5)
-    assert process.slots.locked()
+    assert process.service.outside.slots.locked()
     await process.stop()
     await asyncio.sleep(0)
     for _ in range(CALLS_AT_ONCE):
-        await asyncio.wait_for(process.slots.acquire(), 1)
-    assert process.slots.locked()
+        await asyncio.wait_for(process.service.outside.slots.acquire(), 1)
+    assert process.service.outside.slots.locked()
 
 
 @pytest.mark.parametrize("checkpointed", [False, True])

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 from chassis.decision import Call, CallAnswered, Decision, Document, Documents, Input
 from chassis.service import Service
-from chassis.world import LIMITS, World
+from chassis.world import LIMITS, World, calling
 from contracts.order import CancelOrder
 from contracts.payment import PaymentVoided, VoidPayment
 from contracts.topics import REPAIRS
@@ -60,7 +60,7 @@ class Bank:
 async def test_an_answer_to_what_a_zombie_said_last_is_not_lost(toys: SimpleNamespace, world: World) -> None:
     bank = Bank(takes_s=0.1)
     topics = ("order.intake", "payment.events", REPAIRS.name)
-    service = Service("order", topics, (Tale,), needs=needs, decide=decide, gateway=bank)
+    service = calling(Service("order", topics, (Tale,), needs=needs, decide=decide), bank)
     world.start(toys.payer)
     [order_id] = toys.orders_on(world, 0, 1)
     zombie = world.start(service, limits=replace(LIMITS, checkpoint_interval_s=30))

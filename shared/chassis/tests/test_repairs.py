@@ -17,7 +17,7 @@ from chassis.parking import Parked
 from chassis.ports import PositionLost
 from chassis.repair import Repair
 from chassis.service import Service
-from chassis.world import LIMITS, Process, World
+from chassis.world import LIMITS, Process, World, calling
 from contracts.inventory import IssueStock
 from contracts.message import Message
 from contracts.order import CancelOrder
@@ -213,7 +213,7 @@ async def test_alarms_and_answers_that_came_while_it_was_parked_come_again(toys:
     await settle(10)
     assert heard(world, toys, sick) == ("alarm 3", "call bank")
     await old.stop()
-    world.start(replace(fixed(toys), gateway=Bank()))
+    world.start(calling(fixed(toys), Bank()))
     await settle(10)
     ask(world, ReleaseParked, place=sick)
     await settle(10)

@@ -1,7 +1,7 @@
 """Wires the payment service."""
 
 from chassis.run import run
-from chassis.service import Index, Service
+from chassis.service import Index, Outside, Service
 from contracts.topics import topics_read_by
 
 from payment.api import router
@@ -18,7 +18,7 @@ def main() -> None:
         documents=DOCUMENTS,
         needs=needs,
         decide=decider(settings.retry),
-        gateway=settings.simulator,
+        outside=Outside(settings.simulator, timeout_s=settings.call_timeout_s, at_once=settings.calls_at_once),
         indexes=(
             Index(Payment.kind, (("order_id", 1), ("revision", 1))),
             Index(Payment.kind, (("state", 1), ("id", 1))),

@@ -1,7 +1,7 @@
 """Wires the shipping service."""
 
 from chassis.run import run
-from chassis.service import Index, Service
+from chassis.service import Index, Outside, Service
 from contracts.topics import topics_read_by
 
 from shipping.api import router
@@ -18,7 +18,7 @@ def main() -> None:
         documents=DOCUMENTS,
         needs=needs,
         decide=decider(settings.policy),
-        gateway=settings.simulator,
+        outside=Outside(settings.simulator, timeout_s=settings.call_timeout_s, at_once=settings.calls_at_once),
         indexes=(
             Index(Shipment.kind, (("order_id", 1), ("revision", 1), ("attempt", 1))),
             Index(Shipment.kind, (("state", 1), ("id", 1))),

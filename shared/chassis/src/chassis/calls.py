@@ -11,7 +11,7 @@ from chassis.decision import Call, CallAnswered, Unknown, correlation_of
 from chassis.entry import Stored
 from chassis.limits import MOST_SLEEP_S
 from chassis.ports import Clock
-from chassis.service import Gateway
+from chassis.service import Outside
 from chassis.telemetry import Meters, logger
 from chassis.trace import trace_id_of
 
@@ -19,21 +19,17 @@ ALWAYS = datetime.min.replace(tzinfo=UTC)
 
 
 class Calls:
-    """The pending calls of one partition; `slots` bounds those that a whole service makes at once."""
+    """The pending calls of one partition."""
 
     def __init__(
         self,
-        gateway: Gateway | None,
+        outside: Outside,
         clock: Clock,
-        slots: asyncio.Semaphore,
-        timeout_s: float,
         answer: Callable[[CallAnswered], None],
         meters: Meters,
     ) -> None:
-        self._gateway = gateway
+        self._outside = outside
         self._clock = clock
-        self._slots = slots
-        self._timeout_s = timeout_s
         self._answer = answer
         self._meters = meters
         self._pending: dict[str, Stored] = {}
@@ -75,10 +71,10 @@ class Calls:
         try:
             while True:
                 await self._next_due()
-                await self._slots.acquire()
+                await self._outside.slots.acquire()
                 _, _, key, call = heapq.heappop(self._queue)
                 if not self._is_pending(key, call):
-                    self._slots.release()
+                    self._outside.slots.release()
                     continue
                 task = asyncio.create_task(self._perform(key, call))
                 self._under_way.add(task)
@@ -103,18 +99,16 @@ class Calls:
                 continue
 
     async def _perform(self, key: str, call: Call) -> None:
-        if self._gateway is None:
-            msg = f"{key} asks for a call, but the service has no gateway"
-            raise RuntimeError(msg)
+        outside = self._outside
         try:
-            async with asyncio.timeout(self._timeout_s):
-                answer = await self._gateway.perform(call)
+            async with asyncio.timeout(outside.timeout_s):
+                answer = await outside.gateway.perform(call)
             self._meters.calls.labels("answered").inc()
         except (Exception, asyncio.CancelledError) as failure:  # whatever went wrong, the outcome is unknown
             ours = asyncio.current_task()
             if isinstance(failure, asyncio.CancelledError) and ours is not None and ours.cancelling():
                 raise  # it is the call that was cancelled, and not something within the gateway
-            reason = f"no answer within {self._timeout_s} s" if isinstance(failure, TimeoutError) else repr(failure)
+            reason = f"no answer within {outside.timeout_s} s" if isinstance(failure, TimeoutError) else repr(failure)
             self._about(key).warning("outcome unknown", document=key, call=call.id, tries=call.tries, reason=reason)
             self._meters.calls.labels("unknown").inc()
             answer = Unknown(reason)
@@ -129,6 +123,6 @@ class Calls:
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)
-        self._slots.release()
+        self._outside.slots.release()
         if not task.cancelled() and (bug := task.exception()) is not None:
             logger().error("a call could not be made", exc_info=bug)

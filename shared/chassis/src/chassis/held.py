@@ -38,7 +38,6 @@ class Held:
         log: Log,
         feed: Feed,
         time: Time,
-        slots: asyncio.Semaphore,
         answer: Callable[[CallAnswered], None],
         limits: Limits,
         meters: Meters,
@@ -54,7 +53,7 @@ class Held:
         """The places that are parked."""
         self.under_way = UnderWay(limits.under_way_max_documents, self.parked)
         self.showing = Showing(service.view, checkpoint.partition)
-        self.calls = Calls(service.gateway, time, slots, limits.call_timeout_s, answer, meters)
+        self.calls = Calls(service.outside, time, answer, meters)
         self.tail = Tail(
             recovered,
             self.memory,

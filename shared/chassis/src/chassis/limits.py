@@ -17,4 +17,3 @@ class Limits:
     under_way_max_documents: int
     documents_in_memory: int
     checkpoint_interval_s: float
-    call_timeout_s: float

@@ -50,7 +50,6 @@ class Partition:
         log: Log,
         clock: Clock,
         feed: Feed,
-        slots: asyncio.Semaphore,
         limits: Limits,
         meters: Meters,
     ) -> None:
@@ -61,7 +60,6 @@ class Partition:
         self._store = store
         self._log = log
         self._feed = feed
-        self._slots = slots
         self._limits = limits
         self._meters = meters
         self._logger = logger(partition=number)
@@ -173,7 +171,6 @@ class Partition:
             log=self._log,
             feed=self._feed,
             time=self._time,
-            slots=self._slots,
             answer=self._inbox.answer,
             limits=self._limits,
             meters=self._meters,

@@ -104,14 +104,12 @@ async def _serving(
     database = settings.mongo_database or service.name
     store, reader = MongoStore(client, database, service), MongoReader(client, database, service)
     log = KafkaLog(settings.kafka_brokers, service.name)
-    slots = asyncio.Semaphore(settings.calls_at_once)
     limits = Limits(
         batch_max_messages=settings.batch_max_messages,
         inbox_max_messages=settings.inbox_max_messages,
         under_way_max_documents=settings.under_way_max_documents,
         documents_in_memory=settings.documents_in_memory,
         checkpoint_interval_s=settings.checkpoint_interval_s,
-        call_timeout_s=settings.call_timeout_s,
     )
 
     def open_partition(number: int, feed: Feed) -> Partition:
@@ -123,7 +121,6 @@ async def _serving(
             log=log,
             clock=clock,
             feed=feed,
-            slots=slots,
             limits=limits,
             meters=meters,
         )

@@ -1,7 +1,8 @@
 """What makes a service: its pure core and the few things of the outside world that it needs."""
 
+import asyncio
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -33,6 +34,24 @@ class Gateway(Protocol):
     """The outside world. An exception or a time-out means that the outcome is unknown."""
 
     async def perform(self, call: Call, /) -> object: ...
+
+
+class Outside:
+    """The outside world of a service: how it is called, and what bounds that, for all partitions of a process."""
+
+    def __init__(self, gateway: Gateway, *, timeout_s: float, at_once: int) -> None:
+        self.gateway = gateway
+        self.timeout_s = timeout_s
+        """After how long a call counts as unanswered."""
+        self.slots = asyncio.Semaphore(at_once)
+        """Each call that is being made takes one."""
+
+
+class _Nobody:
+    """The gateway of a service that calls nobody."""
+
+    async def perform(self, call: Call, /) -> object:
+        raise RuntimeError(f"there is no gateway for {call.id}")
 
 
 class View(Protocol):
@@ -85,7 +104,8 @@ class Service:
     """Every kind of document it keeps."""
     needs: Needs
     decide: Decide
-    gateway: Gateway | None = None
+    outside: Outside = field(default_factory=lambda: Outside(_Nobody(), timeout_s=1, at_once=1))
+    """Whom it calls."""
     salvage: Salvage | None = None
     view: View | None = None
     indexes: tuple[Index, ...] = ()

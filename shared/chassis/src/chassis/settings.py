@@ -77,10 +77,6 @@ class ChassisSettings(BaseSettings):
     """How many documents a partition keeps in memory beyond those in flight."""
     checkpoint_interval_s: Annotated[float, Field(ge=SHORTEST_S, le=60)] = 1.0
     """How often changed documents are written."""
-    call_timeout_s: Annotated[float, Field(ge=SHORTEST_S, le=300)] = 10.0
-    """After how long a call to the outside world counts as unanswered."""
-    calls_at_once: Annotated[int, Field(ge=1, le=10_000)] = 64
-    """How many calls to the outside world an instance makes at the same time."""
     session_timeout_s: Annotated[float, Field(ge=6, le=300)] = 10.0
     """After how long without a heartbeat Kafka gives a dead instance's partitions to another one."""
     stop_deadline_s: Annotated[float, Field(ge=SHORTEST_S, le=300)] = 10.0
@@ -111,6 +107,10 @@ class ViewSettings(ChassisSettings):
 class CallingSettings(ChassisSettings):
     """What a service that calls the outside world must be told, too."""
 
+    call_timeout_s: Annotated[float, Field(ge=SHORTEST_S, le=300)] = 10.0
+    """After how long a call to the outside world counts as unanswered."""
+    calls_at_once: Annotated[int, Field(ge=1, le=10_000)] = 64
+    """How many calls to the outside world an instance makes at the same time."""
     retry_first_s: Annotated[float, Field(ge=SHORTEST_S, le=3600)] = 1.0
     """After how long the outside world is asked again when an outcome is unknown, or when it refused what must be done;
     the time doubles with each failure."""

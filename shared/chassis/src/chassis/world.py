@@ -13,7 +13,7 @@ from chassis.entry import Outgoing
 from chassis.inmemory import MemoryFeed, MemoryLog, MemoryStore, MemoryTopics
 from chassis.limits import Limits
 from chassis.partition import Partition
-from chassis.service import Copy, Gateway, Service, View
+from chassis.service import Copy, Gateway, Outside, Service, View
 from chassis.telemetry import Meters
 from chassis.virtual_time import VirtualClock
 
@@ -23,10 +23,15 @@ LIMITS = Limits(
     under_way_max_documents=100,
     documents_in_memory=100,
     checkpoint_interval_s=1.0,
-    call_timeout_s=10.0,
 )
 
 CALLS_AT_ONCE = 4
+CALL_TIMEOUT_S = 10.0
+
+
+def calling(service: Service, gateway: Gateway) -> Service:
+    """The same service, with this outside world."""
+    return replace(service, outside=Outside(gateway, timeout_s=CALL_TIMEOUT_S, at_once=CALLS_AT_ONCE))
 
 
 class Process:
@@ -38,20 +43,19 @@ class Process:
         self.before: Callable[[str], Awaitable[None]] | None = None
         """Asked before each step, if set; what it raises, the step raises."""
         self.meters = Meters()
-        self.slots = asyncio.Semaphore(CALLS_AT_ONCE)
         self._going = asyncio.Event()
         self._going.set()
         self.feed = MemoryFeed(world.topics, service.topics, number)
-        outside = _Outside(service, self._step)
+        steps = _Steps(service, self._step)
+        self.service = replace(calling(service, steps), view=steps if service.view else None)
         self.partition = Partition(
             number,
             writer,
-            replace(service, gateway=outside if service.gateway else None, view=outside if service.view else None),
+            self.service,
             store=world.store(service).through(self._step),
             log=MemoryLog(world.topics, self._step),
             clock=world.clock,
             feed=self.feed,
-            slots=self.slots,
             limits=limits,
             meters=self.meters,
         )
@@ -90,17 +94,17 @@ class Process:
         return sum(sample.value for sample in samples if sample.name == metric)
 
 
-class _Outside:
+class _Steps:
     """The gateway and the view of a process that may be dead."""
 
     def __init__(self, service: Service, step: Callable[[str], Awaitable[None]]) -> None:
-        self._gateway: Gateway | None = service.gateway
+        self._gateway = service.outside.gateway
         self._view: View | None = service.view
         self._step = step
 
     async def perform(self, call: Call) -> object:
         await self._step("call")
-        answer = await self._gateway.perform(call) if self._gateway else None
+        answer = await self._gateway.perform(call)
         await self._step("called")
         return answer
 

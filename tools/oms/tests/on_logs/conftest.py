@@ -16,7 +16,7 @@ from chassis.inmemory import MemoryStore
 from chassis.kafka import home_of
 from chassis.service import Service
 from chassis.virtual_time import VirtualTimeLoop
-from chassis.world import Process, World
+from chassis.world import Process, World, calling
 from contracts.inventory import GoodsLine, ReceiveStock
 from contracts.message import Currency, Message
 from contracts.topics import TOPIC_OF
@@ -62,8 +62,8 @@ WIRED = services(
     )
 )
 BY_NAME = WIRED | {
-    "payment": replace(WIRED["payment"], gateway=Provider(slow=NO_TIME, capture_failures=2)),
-    "shipping": replace(WIRED["shipping"], gateway=Carrier("GB", Currency("GBP"), slow=NO_TIME)),
+    "payment": calling(WIRED["payment"], Provider(slow=NO_TIME, capture_failures=2)),
+    "shipping": calling(WIRED["shipping"], Carrier("GB", Currency("GBP"), slow=NO_TIME)),
 }
 SERVICES = tuple(BY_NAME.values())
 Backup = tuple[MemoryStore, datetime]

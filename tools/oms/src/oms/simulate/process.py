@@ -14,7 +14,7 @@ from chassis.kafka import home_of
 from chassis.life import Life
 from chassis.mongo import MongoStore
 from chassis.partition import Partition
-from chassis.service import Service
+from chassis.service import Outside, Service
 from chassis.telemetry import Meters
 from chassis.virtual_time import VirtualClock
 from contracts.wire import Record
@@ -27,6 +27,7 @@ from oms.simulate.shop import LIMITS
 from oms.simulate.versions import VERSIONS
 
 CALLS_AT_ONCE = 4
+CALL_TIMEOUT_S = 5.0
 STOP_WITHIN_S = 8.0
 """A process that does not stop in time is killed."""
 Tell = Callable[[str], None]
@@ -115,19 +116,20 @@ class Process:
         self.line = Line(self.life, world.chance)
         self.clock = VirtualClock()
         self.name = f"{service.name}/{number} {world.next_writer()}"
-        party = world.parties.get(service.name)
+        if (party := world.parties.get(service.name)) is not None:
+            gateway = Asking(party, self.line)
+            service = replace(service, outside=Outside(gateway, timeout_s=CALL_TIMEOUT_S, at_once=CALLS_AT_ONCE))
         client = Client(world.database(service.name), self.line)
         store = MongoStore(cast(Any, client), service.name, service, name_incarnation=world.next_incarnation)
         self.feed = MemoryFeed(world.topics, service.topics, number, delay_s=self.line.latency_s)
         self.partition = Partition(
             number,
             self.name,
-            replace(service, gateway=Asking(party, self.line) if party else None),
+            service,
             store=store,
             log=Log(world.topics, self.line),
             clock=self.clock,
             feed=self.feed,
-            slots=asyncio.Semaphore(CALLS_AT_ONCE),
             limits=LIMITS,
             meters=METERS,
         )

@@ -42,7 +42,6 @@ LIMITS = Limits(
     under_way_max_documents=10,
     documents_in_memory=10,
     checkpoint_interval_s=2.0,
-    call_timeout_s=5.0,
 )
 
 
