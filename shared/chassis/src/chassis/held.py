@@ -14,12 +14,12 @@ from chassis.kinds import kinds_of, read_document
 from chassis.limits import MOST_SLEEP_S, Limits
 from chassis.memory import Memory
 from chassis.parking import Parked
-from chassis.past import Time
 from chassis.ports import Feed, Log, Store
 from chassis.service import Service
 from chassis.showing import Showing
 from chassis.tail import Tail
 from chassis.telemetry import Meters, logger
+from chassis.time import Time
 from chassis.under_way import UnderWay
 
 RETRY_S = 1.0

@@ -13,6 +13,7 @@ from typing import TypeVar
 from contracts.topics import BY_NAME, REPAIRS
 from contracts.wire import Received
 
+from chassis.chronicle import Chronicle
 from chassis.decision import AlarmRang
 from chassis.entry import Fenced
 from chassis.fold import Fold, Folded, Start, Unfit
@@ -20,11 +21,11 @@ from chassis.gap import Gap
 from chassis.held import Held
 from chassis.inbox import Inbox, Taken
 from chassis.limits import MOST_SLEEP_S, Limits
-from chassis.past import Chronicle, Time
 from chassis.ports import Clock, Feed, Log, PositionLost, RecordDamaged, Store
 from chassis.reliving import Reliving
 from chassis.service import Service
 from chassis.telemetry import Meters, logger
+from chassis.time import Time
 
 RETRY_S = 1.0
 FAILED_S = 10.0

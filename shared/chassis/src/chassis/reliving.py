@@ -10,9 +10,10 @@ from contracts.wire import Received
 
 from chassis.alarms import Alarms
 from chassis.calls import Calls
+from chassis.chronicle import WITHIN_A_BATCH, Chronicle
 from chassis.decision import AlarmRang, CallAnswered
 from chassis.inbox import Inbox, Taken
-from chassis.past import WITHIN_A_BATCH, Chronicle, Time
+from chassis.time import Time
 
 
 class Reliving:

@@ -4,9 +4,9 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from chassis.chronicle import Chronicle
 from chassis.entry import Past
 from chassis.inbox import MOST_TAKEN_BYTES, MOST_WAITING_BYTES
-from chassis.past import Chronicle
 from chassis.ports import Hole
 from contracts.wire import Received, Record
 
