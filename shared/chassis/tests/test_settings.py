@@ -37,7 +37,7 @@ def test_the_variable_that_is_wrong_is_named(
 
 
 @pytest.mark.parametrize("password", ["pa/ss", "pa#ss", "12/ss", "1/2/ss", "[ss"])
-def test_a_password_that_is_not_escaped_is_not_repeated(
+def test_a_password_of_redis_that_is_not_escaped_is_not_repeated(
     password: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("REDIS_URL", f"redis://:{password}@redis:6379/0")
@@ -46,6 +46,19 @@ def test_a_password_that_is_not_escaped_is_not_repeated(
     assert capsys.readouterr().err == (
         "REDIS_URL: Value error, the port or the database is no valid number; "
         "characters such as / and # must be escaped in a password\n"
+    )
+
+
+@pytest.mark.parametrize("password", ["a1/ss", "pa/ss", "1?ss=1", "1/?ss=1"])
+@pytest.mark.parametrize("scheme", ["mongodb", "mongodb+srv"])
+def test_a_password_of_mongodb_that_is_not_escaped_is_not_repeated(
+    scheme: str, password: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MONGO_URL", f"{scheme}://ada:{password}@mongo-0:27017/?replicaSet=rs0")
+    with pytest.raises(SystemExit):
+        ChassisSettings.from_environment()
+    assert capsys.readouterr().err == (
+        "MONGO_URL: Value error, an @ comes after a / or ?; such characters must be escaped in a password\n"
     )
 
 

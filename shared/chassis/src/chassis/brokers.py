@@ -49,6 +49,15 @@ def public_address(brokers: str) -> str:
     return re.sub(r"//.*@", "//", brokers)
 
 
+def refuse_unescaped(url: str) -> None:
+    """Raises ValueError if the password of a connection string would end early, at a character that must be escaped.
+
+    A client takes what is behind that for a database or an option, and repeats it when it finds fault with it.
+    """
+    if re.search(r"//[^/?]*[/?].*@", url):
+        raise ValueError("an @ comes after a / or ?; such characters must be escaped in a password")
+
+
 def _login(protocol: str, user: str | None, password: str | None, mechanism: str | None) -> dict[str, str]:
     if not protocol.startswith("SASL"):
         if user is not None or mechanism is not None:

@@ -13,7 +13,7 @@ from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 from pymongo.uri_parser import parse_uri
 
-from chassis.brokers import client_options
+from chassis.brokers import client_options, refuse_unescaped
 from chassis.decision import Retry
 
 SHORTEST_S = 0.001
@@ -26,6 +26,7 @@ def _of_kafka(brokers: str) -> str:
 
 
 def _readable(url: str) -> str:
+    refuse_unescaped(url)
     if url.startswith("mongodb://"):  # the other kind asks the network, which need not be there yet
         try:
             parse_uri(url)

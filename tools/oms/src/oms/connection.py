@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Self
 
 import httpx
-from chassis.brokers import client_options, public_address
+from chassis.brokers import client_options, public_address, refuse_unescaped
 from contracts.topics import SERVICES
 from pymongo import MongoClient
 from pymongo.errors import ConnectionFailure, PyMongoError
@@ -92,6 +92,7 @@ def mongo_host(told: str) -> str:
 
 def _of_mongo(url: str) -> str:
     with _said_of("MongoDB", public_address(url), ValueError, PyMongoError, OSError):
+        refuse_unescaped(url)
         parse_uri(url, warn=True)
         # A client refuses more: options that do not go together, and files that are not there.
         MongoClient(url, connect=False).close()
