@@ -4,19 +4,26 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from chassis.testing import Rehearsal
+from chassis.testing import NOON, Rehearsal
 from contracts.fulfillment import OrderPacked
 from contracts.inventory import IssueStock, ReleaseStock, StockIssued, StockReleased, StockReserved
 from contracts.order import OrderCompleted, OrderShipped, OrderValidated
-from contracts.payment import CapturePayment, PaymentAuthorized, PaymentCaptured, PaymentDeclined
-from contracts.shipping import ShipmentCreated
+from contracts.payment import (
+    CapturePayment,
+    PaymentAuthorized,
+    PaymentCaptured,
+    PaymentDeclined,
+    PaymentVoided,
+    VoidPayment,
+)
+from contracts.shipping import ShipmentCreated, ShipmentDelivered
 from order.decide import decider
 from order.definition import Definition, Policy
 from order.saga import DEFINITIONS, FIRST
 from order.settings import Settings
 from pydantic import ValidationError
 
-from services.order.tests.scene import Scene, kinds
+from services.order.tests.scene import Scene, kinds, step
 
 
 @pytest.fixture
@@ -31,6 +38,25 @@ def upgrade(stage: Rehearsal, policy: Policy, monkeypatch: pytest.MonkeyPatch) -
         stage.decide = decider(replace(policy, definition=2))
 
     return take_over
+
+
+@pytest.fixture
+def go_back(stage: Rehearsal, policy: Policy, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """The first version takes over again, which knows its own saga only."""
+
+    def take_over() -> None:
+        monkeypatch.delitem(DEFINITIONS, 2)
+        stage.decide = decider(policy)
+
+    return take_over
+
+
+def reject(scene: Scene) -> None:
+    scene.place()
+    scene.hear(StockReserved)
+    scene.hear(PaymentDeclined)
+    scene.hear(StockReleased)
+    assert scene.order.status == "rejected"
 
 
 def test_an_order_ends_on_the_definition_that_it_began_with(scene: Scene, upgrade: Callable[[], None]) -> None:
@@ -53,7 +79,9 @@ def test_an_order_begins_with_the_newest_definition_and_says_so(scene: Scene, up
     assert kinds(scene.hear(StockIssued)) == [OrderCompleted]
 
 
-def test_an_order_that_is_placed_again_stays_with_its_definition(scene: Scene, upgrade: Callable[[], None]) -> None:
+def test_an_order_that_is_placed_again_begins_with_the_definition_of_new_ones(
+    scene: Scene, upgrade: Callable[[], None]
+) -> None:
     scene.place()
     upgrade()
     scene.hear(StockReserved)
@@ -61,7 +89,53 @@ def test_an_order_that_is_placed_again_stays_with_its_definition(scene: Scene, u
     scene.hear(StockReleased)
     validated, *_ = scene.place(revision=2)
     assert isinstance(validated, OrderValidated)
-    assert (validated.definition, scene.order.definition) == (1, 1)
+    assert (validated.definition, scene.order.definition) == (2, 2)
+
+
+def test_an_older_version_notes_the_delivery_of_an_order_that_a_newer_one_completed(
+    scene: Scene, upgrade: Callable[[], None], go_back: Callable[[], None]
+) -> None:
+    upgrade()
+    scene.go_to("completed")
+    go_back()
+    assert scene.hear(ShipmentDelivered, delivered_at=NOON) == ()
+    assert (scene.order.status, scene.order.timeline[-1].heard) == ("completed", "ShipmentDelivered")
+
+
+def test_an_older_version_undoes_again_what_comes_late_for_an_order_that_a_newer_one_rejected(
+    scene: Scene, upgrade: Callable[[], None], go_back: Callable[[], None]
+) -> None:
+    upgrade()
+    reject(scene)
+    go_back()
+    assert kinds(scene.hear(PaymentAuthorized)) == [VoidPayment]
+    assert scene.after(seconds=30) == (step(VoidPayment),)
+    assert scene.hear(PaymentVoided) == ()
+    assert scene.order.status == "rejected"
+
+
+def test_an_older_version_carries_out_an_order_that_a_newer_one_rejected_and_that_is_placed_again(
+    scene: Scene, upgrade: Callable[[], None], go_back: Callable[[], None]
+) -> None:
+    upgrade()
+    reject(scene)
+    go_back()
+    validated, *_ = scene.place(revision=2)
+    assert isinstance(validated, OrderValidated)
+    assert validated.definition == 1
+    for answer in (StockReserved, PaymentAuthorized, OrderPacked):
+        scene.hear(answer)
+    assert kinds(scene.hear(ShipmentCreated)) == [OrderShipped, CapturePayment, IssueStock]
+
+
+def test_an_older_version_carries_on_no_order_that_a_newer_one_began(
+    scene: Scene, upgrade: Callable[[], None], go_back: Callable[[], None]
+) -> None:
+    upgrade()
+    scene.go_to("shipping")
+    go_back()
+    with pytest.raises(KeyError):
+        scene.hear(ShipmentCreated)
 
 
 def test_new_orders_begin_with_the_newest_definition_unless_the_installation_says_otherwise(

@@ -158,6 +158,7 @@ async def test_a_saga_shows_who_asked_for_what_why_and_what_came_of_it(http: htt
     )
     assert (refused["outcome"], refused["detail"]) == ("refused", "the carrier has the parcels already")
     assert shown["why_not_compensate"]["code"] == "already_shipped"
+    assert shown["definition"] == 1
     assert {step["step"] for step in shown["steps"]} == {"reserve", "authorize", "fulfill", "ship", "capture", "issue"}
 
 

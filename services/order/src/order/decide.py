@@ -21,7 +21,7 @@ from order.commands import order_validated
 from order.definition import Policy
 from order.interpreter import Turn
 from order.repair import Request, repair, repair_refused, why_not_turn_back
-from order.saga import DEFINITIONS
+from order.saga import definition_of
 from order.state import EarlierRevision, Ending, Happening, MalformedOrder, Order
 from order.timeline import deadline_passed, happening
 from order.validation import reasons_against
@@ -121,7 +121,6 @@ def _begun(order: Order | None, placement: OrderPlaced | MalformedOrder, policy:
     return new.but(
         received_ms=order.received_ms,
         version=order.version,
-        definition=order.definition,
         earlier=(*order.earlier[1 - MOST_EARLIER :], ended),
         tasks=tuple(task for task in order.tasks if task.state == "undoing"),
         repairs=order.repairs,
@@ -171,7 +170,7 @@ def _repair(order: Order | None, request: Request, policy: Policy, now: datetime
 
 
 def _hear(order: Order | None, answer: SagaStep, policy: Policy, now: datetime) -> Decision:
-    if order is None or (heard := DEFINITIONS[order.definition].answers.get(type(answer))) is None:
+    if order is None or (heard := definition_of(order).answers.get(type(answer))) is None:
         return Decision()
     turn = Turn(order, policy, now)
     turn.hear(*heard, answer)

@@ -7,7 +7,7 @@ from contracts.message import Message, Reason, SagaStep, StepOutside
 
 from order.commands import cancellations_refused, order_undone
 from order.definition import Part, Policy, Refused, Stage, Step
-from order.saga import DEFINITIONS
+from order.saga import definition_of
 from order.state import ASKED, HELD, Ending, Happening, Order, Status, Task, TaskState
 
 NOTHING: Mapping[str, object] = {}
@@ -26,7 +26,7 @@ class Turn:
         """What is special about the input, for people."""
         self._policy = policy
         self._now = now
-        self._definition = DEFINITIONS[order.definition]
+        self._definition = definition_of(order)
 
     # What comes in.
 

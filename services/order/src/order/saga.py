@@ -40,6 +40,7 @@ from order.commands import (
 )
 from order.definition import Definition, Do, Done, Refused, Skip, Stage, Step, Undo, Waits
 from order.sourcing import RESERVE, adds_up, next_question, shortages
+from order.state import Order
 
 FIRST = Definition(
     stages=(
@@ -116,3 +117,13 @@ FIRST = Definition(
 
 DEFINITIONS: dict[int, Definition] = {1: FIRST}
 """By number; new orders begin with the last one unless an installation says otherwise."""
+
+
+def definition_of(order: Order) -> Definition:
+    """The definition that an order is on.
+
+    One that has ended hears only what comes late: a delivery, or what must be undone again. Where a newer version began
+    it, the newest definition that this version knows says what to do then. Raises KeyError for such an order under way.
+    """
+    known = order.definition in DEFINITIONS or not order.ended
+    return DEFINITIONS[order.definition if known else max(DEFINITIONS)]

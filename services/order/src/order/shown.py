@@ -199,6 +199,8 @@ class SagaRepair(Shown):
 class SagaShown(SagaStuck):
     """How far a saga is, what may be done about it, and what people have asked for."""
 
+    definition: int
+    """The number of the saga's definition that the order is on."""
     steps: tuple[Task, ...]
     """The saga's commands and how far each is."""
     why_not_compensate: Reason | None
@@ -210,6 +212,7 @@ class SagaShown(SagaStuck):
     def of(cls, order: Order) -> Self:
         return cls(
             **dict(SagaStuck.of(order)),
+            definition=order.definition,
             steps=order.tasks,
             why_not_compensate=why_not_compensate(order),
             repairs=[SagaRepair.of(order, repair) for repair in order.repairs],

@@ -184,7 +184,7 @@ class Order(Document):
     """The revisions before this one, the oldest first."""
 
     definition: int
-    """The number of the saga's definition that the order began with and stays with."""
+    """The number of the saga's definition that this revision began with and stays with."""
     stage: int = 0
     """The stage of the definition that the order is in."""
     tasks: tuple[Task, ...] = ()

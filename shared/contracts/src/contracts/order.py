@@ -179,7 +179,7 @@ class OrderValidated(OrderEvent):
     route: tuple[Location, ...]
     """The locations that will be asked for stock, in this order."""
     definition: int = Field(default=1, ge=1, le=1_000_000)
-    """The number of the saga's definition that the order begins with, and stays with."""
+    """The number of the saga's definition that this revision begins with, and stays with."""
 
 
 class Substitutes(Value):

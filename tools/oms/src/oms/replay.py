@@ -73,12 +73,10 @@ def _decider(history: History, policy: Policy) -> Decide:
     """`decide` under the policy with what the log tells of the one under which each revision was handled: it may have
     changed since, and revisions may go to different countries.
     """
-    for _, validated in history.of(OrderValidated):
-        policy = replace(policy, definition=validated.definition)  # the order stays with it in all its revisions
     policies: dict[int, Policy] = {}
     for _, validated in history.of(OrderValidated):
         routes = Routes(default=validated.route, by_country={})
-        policies[validated.revision] = replace(policy, routes=routes)
+        policies[validated.revision] = replace(policy, definition=validated.definition, routes=routes)
     for logged, waits in history.of(OrderBackordered):
         within = waits.deadline - logged.envelope.time
         policies[waits.revision] = replace(policies.get(waits.revision, policy), backorder_within=within)

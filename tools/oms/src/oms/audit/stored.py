@@ -109,10 +109,10 @@ def _compare(judged: Judged, rebuilt: Order, document: Remembered | None, replay
         yield Finding("store", place, rebuilt.id, f"{_lack(document)}, but the log says {rebuilt.status}")
         return
     validated = {message.revision for _, message in judged.history.of(OrderValidated)}
-    if not validated:  # then it has no saga, and nothing says which one it would have had
-        rebuilt = rebuilt.but(definition=document.definition)
-    if rebuilt.revision not in validated:  # nor which route
-        rebuilt = rebuilt.but(route=document.route)
+    if (
+        rebuilt.revision not in validated
+    ):  # then it has no saga, and nothing says which one and which route it would have had
+        rebuilt = rebuilt.but(definition=document.definition, route=document.route)
     stored = _timeless(document)
     if _timeless(rebuilt) == stored:
         return

@@ -82,11 +82,12 @@ def all_known() -> Iterator[None]:
 
 
 def check_definition(history: History, document: Order) -> Iterator[Finding]:
-    """What an order went through other than the definition that it began with: it stays with that to its end.
+    """What an order went through other than the definition that its revision began with: it stays with that to its end.
 
     Nothing of this is asked of `decide`, which may be mistaken about it.
     """
-    began = {validated.definition for _, validated in history.of(OrderValidated)}
+    validated = [message for _, message in history.of(OrderValidated) if message.revision == document.revision]
+    began = {message.definition for message in validated}
     if not began:
         return
     if began != {document.definition}:
