@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 import structlog
+from chassis.decision import Call, Document, Trouble
 from chassis.telemetry import configure_logging, is_telling, logger
 from chassis.world import World
+from pydantic import BaseModel, ValidationError
 
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 TRACE = {"traceparent": f"00-{TRACE_ID}-b7ad6b7169203331-01".encode()}
@@ -62,6 +64,14 @@ def test_what_is_below_the_level_is_not_written(capsys: pytest.CaptureFixture[st
     configure_logging("order", "debug")
     assert is_telling()
     assert read(capsys) == []
+
+
+@pytest.mark.parametrize("model", [Call, Document, Trouble])
+def test_an_error_in_what_is_remembered_does_not_repeat_what_was_to_be(model: type[BaseModel]) -> None:
+    with pytest.raises(ValidationError) as wrong:
+        model(id=["Ada"], call=["Ada"])
+    assert "Input should be a valid string" in str(wrong.value)
+    assert "Ada" not in str(wrong.value)
 
 
 async def test_lines_about_a_message_name_its_order_and_its_trace(

@@ -8,6 +8,9 @@ from typing import ClassVar, Self, TypeVar
 from contracts.message import Message
 from pydantic import BaseModel, ConfigDict
 
+CONFIG = ConfigDict(frozen=True, hide_input_in_errors=True)
+"""Of all that is remembered. An error does not repeat the input: it may be personal, and errors are logged."""
+
 
 class Call(BaseModel):
     """A call to the outside world that is still to be answered; a service adds what its gateway must know.
@@ -16,7 +19,7 @@ class Call(BaseModel):
     its idempotency key.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = CONFIG
 
     id: str
     """The idempotency key, derived from the message that led to the call: every try of one call has the same."""
@@ -48,7 +51,7 @@ C = TypeVar("C", bound=Call)
 class Trouble(BaseModel):
     """The outside world has not done what it must do, and is asked again and again: what operators call stuck."""
 
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+    model_config = CONFIG | ConfigDict(use_attribute_docstrings=True)
 
     call: str
     """The id of the call, which the other side knows as the idempotency key."""
@@ -97,7 +100,7 @@ def id_in_partition(partition: int, name: str) -> str:
 class Document(BaseModel):
     """One thing that a service remembers; it belongs to one partition and is changed only by deciding."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = CONFIG
 
     kind: ClassVar[str]
     """What sort of thing it is: the name of its collection."""
