@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import structlog
 from chassis.dead_letter import DeadLetter
 from chassis.decision import Decision, Document, Documents, Input
 from chassis.gap import Gap
@@ -132,6 +133,22 @@ async def test_the_answer_names_the_request_as_its_cause(toys: SimpleNamespace, 
     (asked,) = world.topics.all(REPAIRS.name)
     assert dict(answer.headers)["ce_causationid"] == dict(asked.headers)["ce_id"]
     assert answer.partition == 0
+
+
+async def test_the_log_names_the_order_that_a_repair_is_about_and_the_trace_of_the_request(
+    toys: SimpleNamespace, world: World
+) -> None:
+    world.start(toys.counter)
+    order_id = toys.orders_on(world, 0, 1)[0]
+    with structlog.testing.capture_logs() as lines:
+        asked = ask(world, ReleaseParked, place=order_id)
+        ask(world, DropDeadLetter, topic="order.intake", offset=17)
+        await settle()
+    released, dropped = [line for line in lines if line["event"] == "a repair"]
+    assert (released["order_id"], released["by"], "about" in released) == (order_id, asked.by, False)
+    assert (dropped["about"], "order_id" in dropped) == ("order.intake/0/17", False)
+    traces = [dict(answer.headers)["traceparent"].decode()[3:35] for answer in world.topics.all(RESULTS)]
+    assert [released["trace_id"], dropped["trace_id"]] == traces
 
 
 async def test_what_fails_again_is_parked_again_and_nothing_is_lost(toys: SimpleNamespace, world: World) -> None:

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 import structlog
 from chassis.decision import Call, Document, Trouble
+from chassis.outbox import Cause
 from chassis.telemetry import configure_logging, is_telling, logger
+from chassis.trouble import about
 from chassis.world import World
 from pydantic import BaseModel, ValidationError
 
@@ -97,6 +99,12 @@ async def test_lines_about_a_message_name_its_order_and_its_trace(
         sick: {"a bug; the order is parked", "dead letter"},
         odd: {"dead letter"},
     }
+    assert not any("about" in line for line in written)
     decided = [(line["input"], line["said"]) for line in written if line["event"] == "decided"]
     assert ("CancelOrder", ["VoidPayment"]) in decided
     assert ("AlarmRang", []) in decided
+
+
+def test_a_line_about_a_location_names_no_order() -> None:
+    named = about(Cause(id="m-1", correlation_id="LON", traceparent=TRACE["traceparent"].decode()), 3)
+    assert named == {"partition": 3, "about": "LON", "trace_id": TRACE_ID}

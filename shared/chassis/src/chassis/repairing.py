@@ -32,7 +32,7 @@ from chassis.ports import Log, Unavailable
 from chassis.reading import Item, Reading
 from chassis.repair import Repair
 from chassis.telemetry import logger
-from chassis.trouble import Load, Trouble
+from chassis.trouble import Load, Trouble, about
 
 E = TypeVar("E", bound=RepairEvent)
 
@@ -88,7 +88,7 @@ class Repairing:
                 partition=request.partition,
                 at=now,
                 request=type(request).__name__,
-                about=about(request),
+                about=target_of(request),
                 by=request.by,
                 reason=request.reason,
                 outcome="refused" if isinstance(answer, RepairRefused) else "done",
@@ -97,8 +97,8 @@ class Repairing:
             cause.traceparent,
         )
         self._outbox.say([answer], cause)
-        logger(partition=request.partition).warning(
-            "a repair", request=type(request).__name__, about=about(request), by=request.by, answer=detail
+        logger(**about(cause, request.partition, target_of(request))).warning(
+            "a repair", request=type(request).__name__, by=request.by, answer=detail
         )
 
     async def _do(
@@ -175,9 +175,9 @@ class Repairing:
         return _answer(DeadLetterDropped, request, topic=letter.topic, offset=letter.offset), "it was dropped"
 
     async def _open_letter(self, request: RetryDeadLetter | DropDeadLetter) -> DeadLetter:
-        letter = await self._get(DeadLetter, about(request))
+        letter = await self._get(DeadLetter, target_of(request))
         if letter is None or not letter.open:
-            raise Refused("offset", "not_open", f"{about(request)} is no dead letter that waits")
+            raise Refused("offset", "not_open", f"{target_of(request)} is no dead letter that waits")
         return letter
 
     async def _get(self, model: type[D], id_: str) -> D | None:
@@ -185,7 +185,7 @@ class Repairing:
         return Documents(self._working).get(model, id_)
 
 
-def about(request: RepairCommand) -> str:
+def target_of(request: RepairCommand) -> str:
     """What a request is about, in words: an order, a record, a gap."""
     match request:
         case ReleaseParked():

@@ -130,7 +130,13 @@ def in_a_line(bug: Exception) -> str:
     return f"{type(bug).__name__}: {bug}"[:500].encode(errors="replace").decode()
 
 
-def about(cause: Cause, partition: int) -> dict[str, object]:
-    """What every line about a message says."""
-    trace_id = trace_id_of(cause.traceparent, cause.correlation_id)
-    return {"partition": partition, "order_id": cause.correlation_id, "trace_id": trace_id}
+def about(cause: Cause, partition: int, subject: str | None = None) -> dict[str, object]:
+    """What every line about a message says: its trace, and the order that it is about, or what else that is.
+
+    Without a subject it is what the message belongs to.
+    """
+    subject = cause.correlation_id if subject is None else subject
+    name = (
+        "order_id" if ":" in subject else "about"
+    )  # no location has a colon, nor has anything else that lines are about
+    return {"partition": partition, name: subject, "trace_id": trace_id_of(cause.traceparent, cause.correlation_id)}
