@@ -623,6 +623,29 @@ async def test_a_gap_that_is_filled_is_closed_by_itself(toys: SimpleNamespace, w
     assert not gap_of(world, toys).open
 
 
+async def test_a_gap_is_closed_when_the_topic_has_its_records_again(toys: SimpleNamespace, world: World) -> None:
+    """The broker that had them was brought back, and the service restarted, while nobody writes to that topic."""
+    first = world.start(toys.payer)
+    order_id = toys.orders_on(world, 0, 1)[0]
+    send_numbered(world, order_id, 1, 2, 3)
+    await settle()
+    await first.stop()
+    lost = world.topics._records["payment.commands", 0].pop()
+    second = world.start(toys.payer)
+    await settle()
+    assert (second.partition.state, gap_of(world, toys).open) == ("gap", True)
+    await second.stop()
+    world.topics._records["payment.commands", 0].append(lost)
+    third = world.start(toys.payer)
+    await settle()
+    assert (third.partition.state, gap_of(world, toys).open) == ("running", False)
+    entries = len(world.store(toys.payer).journal(0))
+    await third.stop()
+    world.start(toys.payer)
+    await settle()
+    assert len(world.store(toys.payer).journal(0)) == entries
+
+
 async def test_no_deadline_counts_while_a_partition_stands_still(toys: SimpleNamespace, world: World) -> None:
     world.start(toys.counter)
     order_id = toys.orders_on(world, 0, 1)[0]

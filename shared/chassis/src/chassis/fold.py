@@ -111,7 +111,7 @@ class Fold:
         for item in read.items:
             if isinstance(item.input, RepairCommand):
                 gap = start.gap if start.stands_still else None
-                if gap is not None and gap.is_passed(folded.progress):
+                if gap is not None and gap.is_passed(folded.progress, stands_still=True):
                     gap = None  # a request before this one accepted it
                 await repairing.carry_out(item.input, item.cause, start.now, gap, folded.progress)
                 self._decided[type(item.input).__name__] += 1
@@ -119,7 +119,9 @@ class Fold:
                 await self._take(item, start.now)
         folded.has_released = repairing.has_released
         if start.gap is not None:
-            await self._remember(start.gap, folded.progress)
+            await self._remember(
+                start.gap, is_passed=start.gap.is_passed(folded.progress, stands_still=start.stands_still)
+            )
         try:
             changes = self._changes(start.number)
             said = tuple(self._outbox.records(folded.progress, start.source, start.number, start.now))
@@ -138,10 +140,10 @@ class Fold:
         self._report(read)
         return folded
 
-    async def _remember(self, gap: Gap, progress: Progress) -> None:
+    async def _remember(self, gap: Gap, *, is_passed: bool) -> None:
         """Keep in mind where the partition stands still, until it is past that."""
         await self._load([gap.key])
-        gap = gap.but(open=not gap.is_passed(progress))
+        gap = gap.but(open=not is_passed)
         if self._working[gap.key] != gap:
             self._working.put(gap, None)
 

@@ -67,11 +67,12 @@ class Gap(Stuck):
             return f"{self.topic}@{self.offset}: {self.source} sent {self.last + 1} after {self.first - 1}"
         return f"{self.topic}/{self.partition} begins at {self.last + 1}, but the journal goes on at {self.first}"
 
-    def is_passed(self, progress: Progress) -> bool:
+    def is_passed(self, progress: Progress, *, stands_still: bool) -> bool:
         """Whether the partition has come past it, with what was missing or without."""
         if self.source:
             return progress.heard.get((self.topic, self.source), 0) >= self.last
-        return progress.positions.get(self.topic) != self.first
+        # Who does not stand still was let in at that offset: the topic has it again.
+        return not stands_still or progress.positions.get(self.topic) != self.first
 
     def pass_by(self, progress: Progress) -> None:
         """Go on without what is missing."""

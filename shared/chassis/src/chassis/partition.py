@@ -275,8 +275,8 @@ class Partition:
         self._positions = folded.progress.positions
 
     async def _note_gap(self) -> None:
-        """Have it remembered where the partition stands still, before anything is said about it."""
-        if self.state == "gap":
+        """Have it journaled that the partition stands still, before anything is said about it, or stands so no more."""
+        if self.state == "gap" or self._has_passed_gap():
             await self._commit(await self._fold([]))
             await self._held.tail.publish()
 
@@ -286,10 +286,14 @@ class Partition:
 
     def _is_past_gap(self) -> bool:
         """Whether the partition stands still no longer."""
-        if self._gap is None or not self._gap.is_passed(self._held.tail.progress):
+        if not self._has_passed_gap():
             return False
         self._gap = None
         return self.state == "gap"
+
+    def _has_passed_gap(self) -> bool:
+        gap, progress = self._gap, self._held.tail.progress
+        return gap is not None and gap.is_passed(progress, stands_still=self.state == "gap")
 
     async def _take(self, most: int) -> list[Taken]:
         """The next inputs, at least one unless the partition is stopping; alarms that are due come first."""
