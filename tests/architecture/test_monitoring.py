@@ -39,6 +39,11 @@ def measured() -> set[str]:
     return {family.name + suffix[family.type] for family in families}
 
 
+def shown_at_once() -> set[str]:
+    """What an instance shows from its first moment, before it has anything to do."""
+    return {sample.name for family in Meters().registry.collect() for sample in family.samples}
+
+
 def test_alerts_and_dashboard_ask_for_metrics_that_exist() -> None:
     asked = shown(RULES) | shown(DASHBOARD)
     assert asked <= measured()
@@ -58,8 +63,7 @@ def test_a_service_of_which_nothing_is_left_is_missed() -> None:
     parts = [re.fullmatch(r'absent\((\w+)\{service="(\w+)"\}\)', absence) for absence in absences]
     missed = {part[2]: part[1] for part in parts if part}
     assert missed.keys() == set(SERVICES)
-    shown_at_once = {sample.name for family in Meters().registry.collect() for sample in family.samples}
-    assert set(missed.values()) <= shown_at_once
+    assert set(missed.values()) <= shown_at_once()
 
 
 def test_alerts_go_by_labels_that_the_page_names() -> None:
@@ -69,16 +73,26 @@ def test_alerts_go_by_labels_that_the_page_names() -> None:
     assert {f"`{name}`" for name in ("service", *SERVICES)} <= set(re.findall(r"`\w+`", watching))
 
 
-def test_alerts_go_by_values_that_the_code_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    services: list[Service] = []
+@pytest.fixture
+def services(monkeypatch: pytest.MonkeyPatch) -> list[Service]:
+    """All of them, as they are wired."""
+    wired: list[Service] = []
     for name in SERVICES:
         main = importlib.import_module(f"{name}.main")
-        monkeypatch.setattr(main, "run", lambda service, *_: services.append(service))
+        monkeypatch.setattr(main, "run", lambda service, *_: wired.append(service))
         main.main()
-    overdue = {service.overdue.what for service in services if service.overdue is not None}
+    return wired
+
+
+def stuck_in(services: list[Service]) -> set[str]:
+    """What may wait for a person."""
+    return {stuck.kind for stuck in STUCK} | {one.overdue.what for one in services if one.overdue is not None}
+
+
+def test_alerts_go_by_values_that_the_code_says(services: list[Service]) -> None:
     said = {
         "service": {service.name for service in services},
-        "what": {stuck.kind for stuck in STUCK} | overdue,
+        "what": stuck_in(services),
         "outcome": set(re.findall(r'\.calls\.labels\("(\w+)"\)', inspect.getsource(calls))),
     }
     asked = [pair for alert in ALERTS.values() for pair in re.findall(r"(\w+)=\"(\w+)\"", alert["expr"])]
@@ -117,10 +131,22 @@ def test_every_panel_names_what_it_shows() -> None:
     assert len({panel["id"] for panel in panels()}) == len(panels())
 
 
-def test_the_dashboard_counts_as_not_served_what_the_alert_does() -> None:
-    (panel,) = [one for one in panels() if one["title"] == "Partitions not served"]
-    metric = "throughline_partition_running"
-    alert = ALERTS["ThroughlinePartitionNotRunning"]["expr"].replace(metric, f'{metric}{{service=~"$service"}}')
+@pytest.mark.parametrize(
+    ("title", "name"),
+    [
+        ("Partitions not served", "ThroughlinePartitionNotRunning"),
+        ("Services that serve nothing", "ThroughlineServesNothing"),
+    ],
+)
+def test_the_dashboard_counts_as_not_served_what_the_alert_does(title: str, name: str) -> None:
+    (panel,) = [one for one in panels() if one["title"] == title]
+    alert = METRIC.sub(r'\g<0>{service=~"$service"}', ALERTS[name]["expr"])
     assert [target["expr"] for target in panel["targets"]] == [f"count({alert})"]
     # What was counted earlier is over where nothing is counted any more.
     assert all(target["instant"] for target in panel["targets"])
+
+
+def test_the_dashboard_offers_also_a_service_that_serves_nothing() -> None:
+    (service,) = json.loads(DASHBOARD.read_text())["templating"]["list"]
+    (metric,) = METRIC.findall(service["definition"])
+    assert metric in shown_at_once()
