@@ -150,3 +150,9 @@ def test_the_dashboard_offers_also_a_service_that_serves_nothing() -> None:
     (service,) = json.loads(DASHBOARD.read_text())["templating"]["list"]
     (metric,) = METRIC.findall(service["definition"])
     assert metric in shown_at_once()
+
+
+def test_the_dashboard_names_all_that_may_be_stuck(services: list[Service]) -> None:
+    (panel,) = [one for one in panels() if one["title"] == "Stuck"]
+    named = panel["description"].lower()
+    assert [what for what in stuck_in(services) if what.replace("_", " ") not in named] == []
