@@ -158,12 +158,22 @@ def test_oms_is_told_where_everything_is_on_kubernetes(monkeypatch: pytest.Monke
     for name, value in (told | {one["name"]: one["value"] for one in container["env"]}).items():
         monkeypatch.setenv(name, value)
     assert {name: connection.service_urls(name) for name in SERVICES} == {
-        name: [f"http://{name}-service"] for name in SERVICES
+        name: [f"http://{name}-instances"] for name in SERVICES
     }
     assert connection.brokers(None) == told["KAFKA_BROKERS"]
     assert connection.mongo_url(None) == told["MONGO_URL"]
     labels = load(KUBERNETES / "oms" / "deployment.yaml")["spec"]["template"]["metadata"]["labels"]
     assert labels["throughline-access"] == "operator"
+
+
+def test_operators_reach_also_instances_that_are_not_ready_and_nobody_else_does() -> None:
+    """What is to be put right may be why they are not ready."""
+    usual, of_operators = load_all(KUBERNETES / "service" / "service.yaml")
+    assert of_operators["spec"] == usual["spec"] | {"publishNotReadyAddresses": True}
+    assert "publishNotReadyAddresses" not in usual["spec"]
+    (container,) = OMS_POD["containers"]
+    name = of_operators["metadata"]["name"]
+    assert {one["value"] for one in container["env"]} == {f"http://{service}-{name}" for service in SERVICES}
 
 
 def test_backups_on_kubernetes_are_on_a_volume_that_outlives_the_pod_and_that_oms_may_write_to() -> None:
