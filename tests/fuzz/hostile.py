@@ -172,7 +172,7 @@ def _say_twice(tree: Json, place: Place, random: Random) -> tuple[bytes, Place]:
         return _exchange(tree, place, random)
     value = json.dumps(inside[name])
     inside[name] = HERE
-    return _written(tree, f"{value}, {json.dumps(name)}: {value}".encode()), (name,)
+    return _written(tree, f"{value}, {json.dumps(name)}: {value}".encode()), place
 
 
 def _rename(tree: Json, place: Place, random: Random) -> tuple[bytes, Place]:

@@ -433,6 +433,29 @@ def test_a_field_that_stands_twice_is_named() -> None:
     assert refused(Record(value=twice)) == [("reason", "duplicate_key")]
 
 
+@pytest.mark.parametrize(
+    ("body", "path"),
+    [
+        (b'{"lines": [{"sku": "a"}, {"sku": "b", "quantity": 1, "sku": "c"}]}', "lines[1].sku"),
+        (b'{"a": [[], [{"b": {"c": 1, "c": {}}}]]}', "a[1][0].b.c"),
+        (b'[1, {"": 1, "": 2}]', "[1]."),
+        (b'{"a": {"\\ud800": 1, "\\ud800": 1}}', "a.?"),
+        (b'{"' + b"n" * 1000 + b'": 1, "' + b"n" * 1000 + b'": 2}', "n" * 300),
+    ],
+    ids=["in a line", "deep", "without a name", "half a character", "long"],
+)
+def test_a_field_that_stands_twice_is_named_by_its_path(body: bytes, path: str) -> None:
+    with pytest.raises(Unreadable) as caught:
+        refuse_ambiguous(body)
+    assert [(reason.path, reason.code) for reason in caught.value.reasons] == [(path, "duplicate_key")]
+
+
+def test_what_is_no_json_after_a_field_that_stands_twice_is_no_json() -> None:
+    with pytest.raises(Unreadable) as caught:
+        refuse_ambiguous(b'{"a": 1, "b": {"c": 1, "c": 2}')
+    assert [(reason.path, reason.code) for reason in caught.value.reasons] == [("", "malformed_json")]
+
+
 @pytest.mark.parametrize("opening", [b"[", b'{"reason": '])
 @pytest.mark.parametrize("record", [Record(), shipment(b"")], ids=["open", "ours"])
 def test_deep_nesting_is_refused(record: Record, opening: bytes) -> None:

@@ -313,21 +313,50 @@ def refuse_ambiguous(body: bytes | bytearray) -> None:
     Raises Unreadable, also where the body is no JSON at all.
     """
     try:
-        STRICT.decode(body.decode())
+        text = body.decode()
+        try:
+            STRICT.decode(text)
+        except _StandsTwice:
+            _unreadable(_what_stands_twice(text), "duplicate_key", "this field stands twice in the same object")
     except ValueError as error:
         _unreadable("", "malformed_json", f"the body is no JSON: {error}")
     except RecursionError:
         _unreadable("", "malformed_json", "the body is nested too deeply")
 
 
+class _StandsTwice(Exception):  # noqa: N818 - named for what is there
+    """A name stands twice in one object."""
+
+
+class _Object(list[tuple[str, Any]]):
+    """A JSON object as it is written, with names that stand there twice."""
+
+
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     read = dict(pairs)
     if len(read) != len(pairs):
-        counted = Counter(name for name, _ in pairs)
-        twice = next(name for name, count in counted.items() if count > 1)
-        path = twice[:100].encode(errors="replace").decode()
-        _unreadable(path, "duplicate_key", "this field stands twice in the same object")
+        raise _StandsTwice
     return read
+
+
+def _what_stands_twice(text: str) -> str:
+    """The path of the field. Places are not kept while JSON is read, so it is read again for this one."""
+    whole = json.loads(text, object_pairs_hook=_Object, parse_constant=_no_constant, parse_int=str, parse_float=str)
+    return path_of(_twice_in(whole)).encode(errors="replace").decode()
+
+
+def _twice_in(value: Any) -> tuple[str | int, ...]:  # noqa: ANN401 - JSON
+    """Where the first field is that stands twice in its object; nothing where there is none."""
+    if not isinstance(value, list):
+        return ()
+    parts: Sequence[tuple[str | int, Any]] = value if isinstance(value, _Object) else [*enumerate(value)]
+    counted = Counter(name for name, _ in parts)
+    for name, inner in parts:
+        if counted[name] > 1:
+            return (name,)
+        if found := _twice_in(inner):
+            return (name, *found)
+    return ()
 
 
 def _no_constant(name: str) -> NoReturn:
