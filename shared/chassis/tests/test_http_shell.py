@@ -279,6 +279,15 @@ async def test_errors_of_all_kinds_are_problems(shell: Shell) -> None:
     assert [(error["path"], error["code"]) for error in wrong["errors"]] == [("count", "int_parsing")]
 
 
+@pytest.mark.parametrize("path", ["/baskets/", "/stream/", "/fail/none/", "/healthz/"])
+async def test_a_path_with_a_slash_too_many_is_unknown_and_nobody_is_sent_elsewhere(shell: Shell, path: str) -> None:
+    """Behind TLS the service knows itself as http://, and a client would send its body there in clear text."""
+    for method in ("GET", "POST"):
+        answer = await shell.client.request(method, path, json=GOOD)
+        said(answer, 404)
+        assert "location" not in answer.headers
+
+
 async def test_a_code_that_is_no_word_is_made_one(shell: Shell) -> None:
     odd = said(await shell.client.get("/fail/odd"), 422)
     assert odd["errors"] == [{"path": "x[0]", "code": "odd_type_", "message": "odd"}]

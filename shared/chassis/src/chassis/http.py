@@ -177,7 +177,14 @@ def create_app(
 ) -> FastAPI:
     """The service's HTTP application."""
     # Its pages come from here: who operates the service may have no way to the servers that FastAPI would name.
-    app = FastAPIOffline(docs_url="/docs", redoc_url=None, title=title, description=description, responses=ERRORS)
+    app = FastAPIOffline(
+        docs_url="/docs",
+        redoc_url=None,
+        title=title,
+        description=description,
+        responses=ERRORS,
+        redirect_slashes=False,  # behind TLS they would name http://, and a body be sent again for everybody to read
+    )
     app.openapi_version = "3.2.0"  # streams are described by `itemSchema`, which 3.1 does not have
     app.add_middleware(StrictBody, streaming=_streaming(routers))
     app.add_middleware(HeadersOnly)
