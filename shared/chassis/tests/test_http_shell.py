@@ -1,6 +1,7 @@
 """The HTTP shell: what is refused before any route runs, and errors that all have one shape (RFC 9457)."""
 
 import asyncio
+import gzip
 import json
 import re
 import time
@@ -183,6 +184,23 @@ async def test_two_content_types_are_no_way_around(shell: Shell) -> None:
         headers = [("content-type", "application/json"), ("content-type", other)]
         for ordered in (headers, headers[::-1]):
             said(await shell.client.post("/baskets", content=json.dumps(GOOD).encode(), headers=ordered), 415)
+
+
+@pytest.mark.parametrize(("path", "type_"), [("/baskets", "application/json"), ("/stream", STREAMED)])
+@pytest.mark.parametrize("codings", [["gzip"], ["identity, GZIP"], ["identity", "br"], ["x"]])
+async def test_a_body_that_is_packed_is_refused_before_it_is_read(
+    shell: Shell, path: str, type_: str, codings: list[str]
+) -> None:
+    headers = [("content-type", type_), *(("content-encoding", coding) for coding in codings)]
+    answer = await shell.client.post(path, content=gzip.compress(b"{}"), headers=headers)
+    assert "without Content-Encoding" in said(answer, 415)["detail"]
+    assert answer.headers["accept-encoding"] == "identity"
+
+
+@pytest.mark.parametrize("coding", ["identity", "Identity", "identity, identity", ""])
+async def test_a_body_that_is_said_to_be_as_it_is_is_read(shell: Shell, coding: str) -> None:
+    headers = {"content-type": "application/json", "content-encoding": coding}
+    assert (await shell.client.post("/baskets", json=GOOD, headers=headers)).status_code == 200
 
 
 async def test_json_in_another_encoding_is_refused(shell: Shell) -> None:

@@ -32,6 +32,8 @@ from chassis.problem import Problem
 from chassis.telemetry import Meters, logger
 
 JSON = "application/json"
+IDENTITY = "identity"
+"""The content coding that is none."""
 STREAMED = "application/x-ndjson"
 STREAMING: dict[str, Any] = {
     "requestBody": {"required": True, "content": {STREAMED: {"schema": {"type": "string"}}}},
@@ -146,6 +148,26 @@ def _again(body: bytes, receive: Receive) -> Callable[[], Awaitable[Message]]:
     return replay
 
 
+class PlainBody:
+    """Refuses a body that is packed, such as by gzip (RFC 9110, 8.4): nobody here unpacks it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] != "GET" and _is_packed(scope):
+            refusal = problem(415, "Unsupported content coding", "send the body as it is, without Content-Encoding")
+            refusal.headers["Accept-Encoding"] = IDENTITY
+            await refusal(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+
+def _is_packed(scope: Scope) -> bool:
+    named = ",".join(value.decode("latin-1") for name, value in scope["headers"] if name == b"content-encoding")
+    return any(coding.strip().lower() not in {"", IDENTITY} for coding in named.split(","))
+
+
 class HeadersOnly:
     """Answers HEAD as GET is answered, but without the body (RFC 9110, 9.3.2); of a stream nothing else begins."""
 
@@ -187,6 +209,7 @@ def create_app(
     )
     app.openapi_version = "3.2.0"  # streams are described by `itemSchema`, which 3.1 does not have
     app.add_middleware(StrictBody, streaming=_streaming(routers))
+    app.add_middleware(PlainBody)
     app.add_middleware(HeadersOnly)
     for router in routers:
         app.include_router(router, dependencies=[Depends(_refuse_unknown_parameters)])
