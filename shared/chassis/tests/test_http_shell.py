@@ -42,7 +42,7 @@ UNSOLD = Reason(path="lines[0].sku", code="unknown", message="nobody sells it")
 ODD = {"loc": ("body", "x", 0), "type": "Odd-Type!", "msg": "odd", "input": "secret"}
 FAILURES = {
     "problem": Problem(409, "Conflict", "it cannot be done now", (UNSOLD,)),
-    "unavailable": Unavailable("Kafka does not take messages at the moment; try again"),
+    "unavailable": Unavailable("MongoDB does not answer that at the moment; try again"),
     "unreadable": UnreadableDocument("baskets/a: lines: Field required"),
     "not-found": HTTPException(404, "no such basket", {"X-Hint": "look elsewhere"}),
     "odd": RequestValidationError([ODD]),

@@ -78,6 +78,15 @@ async def test_a_request_is_told_to_try_again_before_kafka_is_connected() -> Non
         await KafkaPublisher(KafkaLog("nowhere:1", "order"), "order", WallClock()).publish(CANCEL)
 
 
+async def test_a_request_that_kafka_did_not_confirm_is_told_that_it_may_have_been_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    log = connecting_to(Producer(), monkeypatch)
+    log._producer, log._partitions = Producer(KafkaTimeoutError), 4
+    with pytest.raises(Unavailable, match=r"may have taken it\. Send the same again, with the same id: that is safe"):
+        await KafkaPublisher(log, "order", WallClock()).publish(CANCEL)
+
+
 @pytest.mark.parametrize(
     ("failure", "is_replaced"),
     [(OutOfOrderSequenceNumber, True), (KafkaTimeoutError, False), (TimeoutError, False)],

@@ -23,7 +23,9 @@ class LineReport(Shown):
     line: int
     """Where it stands in the file, from 1."""
     outcome: Literal["accepted", "refused", "unavailable"]
-    """`unavailable`: it was not taken because Kafka did not answer; nothing after these lines was looked at."""
+    """`accepted`: it was sent on, or is known already, just so. `refused`: nothing came of it. `unavailable`: Kafka did not
+    confirm it, and may have taken it; to send the same again is safe. Nothing after these lines was looked at.
+    """
     order_id: str | None = None
     revision: int | None = None
     reasons: tuple[Reason, ...] = ()

@@ -27,6 +27,9 @@ from chassis.trace import child_of
 
 BATCH_BYTES = 262_144
 SEND_TIMEOUT_S = 10.0
+UNCONFIRMED = (
+    "Kafka did not confirm it in time, and may have taken it. Send the same again, with the same id: that is safe."
+)
 WRITTEN_TO = [topic.name for topic in TOPICS] + [topic.dead_letter for topic in TOPICS if topic.readers]
 """A record for a topic that is not there would hold up for ever all that its partition says after it."""
 
@@ -165,7 +168,7 @@ class KafkaLog:
         return await look_up(self._brokers, topic, partition, offset)
 
     async def send(self, record: Outgoing, timeout_s: float) -> None:
-        """Send one record. Raises Unavailable when Kafka did not take it in time; it may still have."""
+        """Send one record. Raises Unavailable when Kafka did not confirm it in time; it may have taken it."""
         producer = self._running()
         try:
             async with asyncio.timeout(timeout_s):
@@ -178,7 +181,7 @@ class KafkaLog:
                 with suppress(KafkaError, TimeoutError):
                     async with asyncio.timeout(timeout_s):
                         await self._renew(producer)
-            raise Unavailable("Kafka does not take messages at the moment; try again") from failure
+            raise Unavailable(UNCONFIRMED) from failure
 
 
 class KafkaPublisher:

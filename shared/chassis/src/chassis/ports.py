@@ -142,7 +142,7 @@ class Publisher(Protocol):
     async def publish(self, message: Message, /) -> str:
         """Send it to its topic by its key and return its id once Kafka has it.
 
-        Raises Unavailable when Kafka does not take it in time.
+        Raises Unavailable when Kafka does not confirm it in time; it may have taken it.
         """
 
 
