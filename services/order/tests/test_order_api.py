@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from codecs import BOM_UTF8
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from tempfile import SpooledTemporaryFile
@@ -37,12 +38,22 @@ class Shop(Shelf):
 
     kafka_takes = 10**9
     """Kafka goes away after so many messages."""
+    is_readable = True
+    """Whether MongoDB answers."""
+    looked_up = 0
+    slow_to_find = ""
+    """The order that is found when another one was."""
 
     def __init__(self, stage: Rehearsal) -> None:
         super().__init__(stage)
         self.read = asyncio.Event()
 
     async def get(self, model: type[D], id: str, /) -> D | None:  # noqa: A002 - it is the field's name
+        self.looked_up += 1
+        if not self.is_readable:
+            raise Unavailable("MongoDB")
+        if id == self.slow_to_find:
+            await self.read.wait()
         found = await super().get(model, id)
         self.read.set()
         return found
@@ -216,7 +227,7 @@ async def test_a_file_is_taken_in_line_by_line_and_each_line_is_reported(
     *lines, total = [json.loads(line) for line in answer.text.splitlines()]
     assert [(line["line"], line["outcome"], line["order_id"]) for line in lines] == [
         (1, "accepted", "web:1"),
-        (3, "refused", None),
+        (3, "refused", "web:2"),
         (4, "refused", None),
         (5, "refused", None),
         (6, "accepted", "web:3"),
@@ -228,6 +239,65 @@ async def test_a_file_is_taken_in_line_by_line_and_each_line_is_reported(
     ]
     assert total == {"accepted": 2, "refused": 3, "unavailable": 0, "complete": True}
     assert shop.published == [placed(number="1"), placed(number="3")]
+
+
+async def reports(http: httpx.AsyncClient, *orders: OrderPlaced) -> list[dict[str, Any]]:
+    """The report on a file of these orders."""
+    lines = [order.model_dump_json(exclude_unset=True) for order in orders]
+    answer = await http.post("/orders/file", content="\n".join(lines), headers=NDJSON)
+    return [json.loads(line) for line in answer.text.splitlines()]
+
+
+async def test_a_line_is_refused_for_what_an_order_alone_is_refused_for(
+    http: httpx.AsyncClient, shop: Shop, stage: Rehearsal, placed: Placed
+) -> None:
+    stage.take(placed())
+    first, second, total = await reports(http, placed(special_instructions="ring once"), placed(number="2"))
+    assert (first["outcome"], first["order_id"], first["revision"]) == ("refused", ID, 1)
+    assert [(reason["path"], reason["code"]) for reason in first["reasons"]] == [("revision", "other_content")]
+    assert second["outcome"] == "accepted"
+    assert (total["accepted"], total["refused"], total["complete"]) == (1, 1, True)
+    assert shop.published == [placed(number="2")]
+
+
+async def test_a_line_that_is_known_just_so_is_accepted_and_sent_nowhere(
+    http: httpx.AsyncClient, shop: Shop, stage: Rehearsal, placed: Placed
+) -> None:
+    stage.take(placed())
+    report, _ = await reports(http, placed())
+    assert (report["outcome"], report["order_id"], report["reasons"]) == ("accepted", ID, [])
+    assert shop.published == []
+
+
+async def test_a_file_is_taken_in_while_what_is_known_cannot_be_looked_up_and_waits_for_that_once(
+    http: httpx.AsyncClient, shop: Shop, stage: Rehearsal, placed: Placed
+) -> None:
+    stage.take(placed())
+    shop.is_readable = False
+    orders = [placed(number=str(number)) for number in range(LINES_AT_ONCE)]
+    *_, total = await reports(http, *orders, placed(special_instructions="ring once"))
+    assert (total["accepted"], total["complete"]) == (LINES_AT_ONCE + 1, True)
+    assert shop.published[-1] == placed(special_instructions="ring once")
+    assert shop.looked_up <= LINES_AT_ONCE
+
+
+async def test_lines_are_sent_in_the_order_in_which_they_stand_there_however_they_are_looked_up(
+    http: httpx.AsyncClient, shop: Shop, placed: Placed
+) -> None:
+    shop.slow_to_find = "web:0"
+    orders = [placed(number=str(number)) for number in range(3)]
+    await reports(http, *orders)
+    assert shop.published == orders
+
+
+async def test_the_mark_with_which_some_programs_begin_a_text_is_passed_over(
+    http: httpx.AsyncClient, shop: Shop, placed: Placed
+) -> None:
+    lines = [BOM_UTF8 + json.dumps(json_of(placed(), number=number)).encode() for number in "12"]
+    answer = await http.post("/orders/file", content=b"\n".join(lines), headers=NDJSON)
+    first, second, _ = [json.loads(line) for line in answer.text.splitlines()]
+    assert (first["outcome"], second["outcome"]) == ("accepted", "refused")
+    assert shop.published == [placed(number="1")]
 
 
 async def test_a_file_of_any_size_is_taken_in_without_holding_it_or_the_report(

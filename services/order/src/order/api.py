@@ -22,10 +22,10 @@ from pydantic import AwareDatetime, GetCoreSchemaHandler, ValidatorFunctionWrapH
 from pydantic_core import CoreSchema, core_schema
 from starlette.requests import ClientDisconnect
 
-from order.decide import why_not_place
 from order.file_intake import take_in
 from order.known import known_order
 from order.live import Changes, Live, changes_of
+from order.placing import send_on
 from order.repair import why_not_turn_back
 from order.sagas_api import add_sagas
 from order.shown import OrderAccepted, OrderPage, OrderShown, OrderSummary
@@ -36,8 +36,6 @@ from order.view import StatusChange
 NEWEST_FIRST = (("received_ms", -1), ("id", 1))
 NEW_ORDER_S = 5.0
 """How long an order that was just placed may take to become readable."""
-FINAL_FOR_GOOD = frozenset({"other_content", "already_completed", "already_cancelled"})
-"""Refusals of a placing that what is a second old can tell for certain."""
 MOST_REPORT_BYTES_IN_MEMORY = 1_048_576
 
 
@@ -78,11 +76,9 @@ def _intake(routes: APIRouter, reader: Reader, publisher: Publisher) -> None:
     async def place(order: Annotated[OrderPlaced, EveryReason], response: Response) -> OrderAccepted:
         """Place an order, or the next revision of one that was rejected. The same again is the same order."""
         known = await reader.get(Order, order.order_id)
-        refusal = why_not_place(known, order)
-        if refusal is not None and refusal.code in FINAL_FOR_GOOD:
+        refusal = await send_on(order, known, publisher)
+        if refusal is not None:
             raise Problem(409, "The order cannot be placed", reasons=(refusal,))
-        if known is None or known.placed != order:
-            await publisher.publish(order)
         return _accepted(order.order_id, order.revision, response)
 
     @routes.post(
@@ -97,7 +93,7 @@ def _intake(routes: APIRouter, reader: Reader, publisher: Publisher) -> None:
             raise Problem(415, "Unsupported media type", f"send the orders one a line, as {STREAMED}")
         report = SpooledTemporaryFile(MOST_REPORT_BYTES_IN_MEMORY)  # noqa: SIM115 - it is closed when it is sent
         try:
-            async for line in take_in(request.stream(), publisher):
+            async for line in take_in(request.stream(), reader, publisher):
                 report.write(line.model_dump_json().encode() + b"\n")
         except ClientDisconnect:
             report.close()

@@ -1,20 +1,27 @@
 """Orders from a file: one a line (NDJSON), taken in line by line, whatever the size of the file."""
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator
+from codecs import BOM_UTF8
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from typing import Literal
 
 from chassis.inbox import MOST_TAKEN_BYTES
-from chassis.ports import Publisher, Unavailable
+from chassis.kinds import UnreadableDocument
+from chassis.ports import Publisher, Reader, Unavailable
 from chassis.shown import Shown
 from contracts.message import Reason
+from contracts.order import OrderPlaced
 from contracts.wire import MOST_OPEN_BODY_BYTES, Unreadable
 
-from order.validation import read
+from order.placing import send_on
+from order.state import Order
+from order.validation import order_id_of, read
 
 LINES_AT_ONCE = 100
 """So many lines are read at once, or fewer that have MOST_TAKEN_BYTES together: meanwhile nothing is decided, and
 Kafka is not told that we live."""
+
+Outcome = Literal["accepted", "refused", "unavailable"]
 
 
 class LineReport(Shown):
@@ -22,12 +29,15 @@ class LineReport(Shown):
 
     line: int
     """Where it stands in the file, from 1."""
-    outcome: Literal["accepted", "refused", "unavailable"]
-    """`accepted`: it was sent on, or is known already, just so. `refused`: nothing came of it. `unavailable`: Kafka did not
-    confirm it, and may have taken it; to send the same again is safe. Nothing after these lines was looked at.
+    outcome: Outcome
+    """`accepted`: it was sent on, or is known already, just so. `refused`: it was not, because of the reasons.
+    `unavailable`: Kafka did not confirm it, and may have taken it; to send the same again is safe. Nothing after these
+    lines was looked at.
     """
     order_id: str | None = None
+    """The order, as `<channel>:<number>`; absent where the line does not say which one it is."""
     revision: int | None = None
+    """Which placing of the order it is; absent where the line cannot be read."""
     reasons: tuple[Reason, ...] = ()
     """Everything that is wrong with it."""
 
@@ -45,11 +55,14 @@ class FileReport(Shown):
         return self.model_copy(update={report.outcome: getattr(self, report.outcome) + 1})
 
 
-async def take_in(chunks: AsyncIterable[bytes], publisher: Publisher) -> AsyncIterator[LineReport | FileReport]:
-    """Publish every order in the file; say what became of each line, and at last of them all."""
+async def take_in(
+    chunks: AsyncIterable[bytes], reader: Reader, publisher: Publisher
+) -> AsyncIterator[LineReport | FileReport]:
+    """Send on every order in the file; say what became of each line, and at last of them all."""
     total = FileReport()
+    intake = _Intake(reader, publisher)
     async for lines in _batches(chunks):
-        for report in await asyncio.gather(*(_place(number, line, publisher) for number, line in lines)):
+        for report in await intake.take(lines):
             total = total.counting(report)
             yield report
         if total.unavailable:
@@ -58,19 +71,50 @@ async def take_in(chunks: AsyncIterable[bytes], publisher: Publisher) -> AsyncIt
     yield total
 
 
-async def _place(number: int, line: bytes, publisher: Publisher) -> LineReport:
-    try:
-        order = read(line)
-    except Unreadable as unreadable:
-        return LineReport(line=number, outcome="refused", reasons=unreadable.reasons)
-    try:
-        await publisher.publish(order)
-    except Unavailable as unavailable:
-        reason = Reason(path="", code="unavailable", message=str(unavailable))
-        return LineReport(
-            line=number, outcome="unavailable", order_id=order.order_id, revision=order.revision, reasons=(reason,)
-        )
-    return LineReport(line=number, outcome="accepted", order_id=order.order_id, revision=order.revision)
+class _Intake:
+    """Takes the lines of one file."""
+
+    def __init__(self, reader: Reader, publisher: Publisher) -> None:
+        self._reader = reader
+        self._publisher = publisher
+        self._looks_up = True
+        """Until the store does not answer: to wait for it again at every hundred lines would take hours."""
+
+    async def take(self, lines: Sequence[tuple[int, bytes]]) -> list[LineReport]:
+        """All are looked up before the first is sent, for they are sent in the order in which they stand there."""
+        orders: list[tuple[int, OrderPlaced]] = []
+        refused: list[LineReport] = []
+        for number, line in lines:
+            try:
+                orders.append((number, read(line)))
+            except Unreadable as unreadable:
+                id_ = order_id_of(line)
+                refused.append(LineReport(line=number, outcome="refused", order_id=id_, reasons=unreadable.reasons))
+        known = await asyncio.gather(*(self._known(order.order_id) for _, order in orders))
+        placed = await asyncio.gather(*(self._place(*one, before) for one, before in zip(orders, known, strict=True)))
+        return sorted((*refused, *placed), key=lambda report: report.line)
+
+    async def _known(self, order_id: str) -> Order | None:
+        """The order as it was about a second ago. What cannot be looked up is sent on: its partition knows it."""
+        try:
+            return await self._reader.get(Order, order_id) if self._looks_up else None
+        except Unavailable:
+            self._looks_up = False
+        except UnreadableDocument:
+            pass
+        return None
+
+    async def _place(self, number: int, order: OrderPlaced, known: Order | None) -> LineReport:
+        try:
+            refusal = await send_on(order, known, self._publisher)
+        except Unavailable as unavailable:
+            reason = Reason(path="", code="unavailable", message=str(unavailable))
+            return _report(number, order, "unavailable", reason)
+        return _report(number, order, "refused", refusal) if refusal else _report(number, order, "accepted")
+
+
+def _report(number: int, order: OrderPlaced, outcome: Outcome, *reasons: Reason) -> LineReport:
+    return LineReport(line=number, outcome=outcome, order_id=order.order_id, revision=order.revision, reasons=reasons)
 
 
 async def _batches(chunks: AsyncIterable[bytes]) -> AsyncIterator[list[tuple[int, bytes]]]:
@@ -79,9 +123,10 @@ async def _batches(chunks: AsyncIterable[bytes]) -> AsyncIterator[list[tuple[int
     number = size = 0
     async for line in _lines(chunks):
         number += 1
-        if line.strip():
-            batch.append((number, line))
-            size += len(line)
+        body = line.removeprefix(BOM_UTF8) if number == 1 else line  # as some programs begin every text
+        if body.strip():
+            batch.append((number, body))
+            size += len(body)
         if len(batch) == LINES_AT_ONCE or size >= MOST_TAKEN_BYTES:
             yield batch
             batch, size = [], 0

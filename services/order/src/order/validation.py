@@ -74,11 +74,8 @@ def salvage(record: Received, reasons: tuple[Reason, ...]) -> MalformedOrder | N
     body = record.value or b""
     if dict(record.headers).get("ce_type") != b"OrderPlaced" or any(_is_about_all_of_it(reason) for reason in reasons):
         return None
-    try:
-        identity = _Identity.model_validate_json(body)
-    except ValidationError:
-        return None
-    if _says_twice_which_order(body):
+    identity = _identity(body)
+    if identity is None:
         return None
     return MalformedOrder(
         channel=identity.channel,
@@ -96,6 +93,20 @@ OF_THE_BODY = {"extra_forbidden", "duplicate_key"}
 def _is_about_all_of_it(reason: Reason) -> bool:
     is_of_a_header = reason.path.startswith("ce_") and reason.code not in OF_THE_BODY
     return is_of_a_header or reason.code == TOO_LARGE
+
+
+def order_id_of(body: bytes) -> str | None:
+    """Which order a body is about that is none, as far as it says so."""
+    identity = _identity(body)
+    return f"{identity.channel}:{identity.number}" if identity is not None else None
+
+
+def _identity(body: bytes) -> _Identity | None:
+    try:
+        identity = _Identity.model_validate_json(body)
+    except ValidationError:
+        return None
+    return None if _says_twice_which_order(body) else identity
 
 
 def _says_twice_which_order(body: bytes) -> bool:
