@@ -4,6 +4,7 @@ import ast
 import importlib
 import inspect
 import json
+import re
 import tomllib
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
@@ -158,6 +159,36 @@ def test_the_http_api_describes_itself_in_openapi(name: str, monkeypatch: pytest
     for _, operation in operations:
         refusals = {status: said["content"] for status, said in operation["responses"].items() if status[1:] == "XX"}
         assert {media for content in refusals.values() for media in content} == {"application/problem+json"}
+
+
+@each_service
+def test_openapi_says_how_each_route_of_ours_refuses_and_what_its_headers_say(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = described(name, monkeypatch).openapi()["paths"]
+    ours = {
+        f"{method} {path}": operation
+        for path, methods in paths.items()
+        for method, operation in methods.items()
+        if operation["tags"] != ["operation"]
+    }
+    for path, operation in ours.items():
+        said = operation["responses"]
+        errors = {status: response for status, response in said.items() if status[0] in "45"}
+        assert all(list(error["content"]) == ["application/problem+json"] for error in errors.values()), path
+        assert "Retry-After" in said["503"]["headers"], path
+        assert "202" not in said or said["202"]["headers"]["Location"]["required"], path
+        if "requestBody" in operation:
+            read_whole = set() if "application/x-ndjson" in operation["requestBody"]["content"] else {"413", "422"}
+            assert {"400", "415"} | read_whole <= said.keys(), path
+
+
+@each_service
+def test_what_openapi_refers_to_is_there(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    document = described(name, monkeypatch).openapi()
+    named = set(re.findall(r'"\$ref": "#/components/schemas/([^"]+)"', json.dumps(document)))
+    assert named
+    assert named <= document["components"]["schemas"].keys()
 
 
 @each_service

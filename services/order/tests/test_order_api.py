@@ -11,8 +11,9 @@ from typing import Any
 import httpx
 import pytest
 from chassis.decision import D
-from chassis.http import STREAMED, create_app
+from chassis.http import create_app
 from chassis.inbox import MOST_TAKEN_BYTES
+from chassis.openapi import STREAMED
 from chassis.ports import Unavailable
 from chassis.telemetry import Meters
 from chassis.testing import Rehearsal, Shelf
@@ -208,6 +209,43 @@ async def test_says_when_kafka_cannot_be_reached(http: httpx.AsyncClient, shop: 
     shop.kafka_takes = 0
     answer = await http.post("/orders", json=json_of(placed()))
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+
+
+# What OpenAPI says.
+
+
+@pytest.fixture
+async def described(http: httpx.AsyncClient) -> dict[str, Any]:
+    """The operations by their paths."""
+    paths: dict[str, Any] = (await http.get("/openapi.json")).json()["paths"]
+    return paths
+
+
+def test_openapi_says_what_the_lines_of_a_file_and_of_its_report_are(described: dict[str, Any]) -> None:
+    placing = described["/orders/file"]["post"]
+    lines = {"anyOf": [{"$ref": "#/components/schemas/OrderPlaced"}]}
+    reports = {"anyOf": [{"$ref": f"#/components/schemas/{name}"} for name in ("LineReport", "FileReport")]}
+    assert placing["requestBody"]["content"] == {STREAMED: {"itemSchema": lines}}
+    assert placing["responses"]["200"]["content"] == {STREAMED: {"itemSchema": reports}}
+    assert {"400", "415"} <= placing["responses"].keys()
+
+
+@pytest.mark.parametrize("path", ["/orders/{order_id}/events", "/events"])
+def test_openapi_says_what_an_event_holds(described: dict[str, Any], path: str) -> None:
+    event = described[path]["get"]["responses"]["200"]["content"]["text/event-stream"]["itemSchema"]
+    assert event["required"] == ["data"]
+    assert event["properties"]["data"] == {
+        "type": "string",
+        "contentMediaType": "application/json",
+        "contentSchema": {"$ref": "#/components/schemas/StatusChange"},
+    }
+
+
+def test_openapi_says_which_refusals_a_channel_may_hear(described: dict[str, Any]) -> None:
+    for path in ("/orders", "/orders/{order_id}/cancel"):
+        assert {"202", "400", "409", "413", "415", "422", "503"} <= described[path]["post"]["responses"].keys()
+    for path in ("/orders/{order_id}", "/orders/{order_id}/events", "/sagas/{order_id}"):
+        assert {"200", "404", "503"} <= described[path]["get"]["responses"].keys()
 
 
 # Placing a file.

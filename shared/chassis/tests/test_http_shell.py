@@ -11,8 +11,9 @@ from typing import Annotated, Any
 import httpx
 import pytest
 from chassis.body import AsJson
-from chassis.http import STREAMED, STREAMING, create_app
+from chassis.http import create_app
 from chassis.kinds import UnreadableDocument
+from chassis.openapi import STREAMED, streaming
 from chassis.ports import Unavailable
 from chassis.problem import Problem
 from chassis.telemetry import Meters
@@ -63,7 +64,7 @@ def routes() -> APIRouter:
     async def put(basket: Annotated[Basket, AsJson]) -> int:
         return len(basket.lines)
 
-    @router.post("/stream", openapi_extra=STREAMING)
+    @router.post("/stream", openapi_extra=streaming(Basket))
     async def stream(request: Request) -> int:
         return sum([len(chunk) async for chunk in request.stream()])
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 from chassis.body import AsJson
+from chassis.openapi import refused, taken
 from chassis.paging import Paging
 from chassis.ports import Publisher, Reader
 from chassis.problem import Problem
@@ -106,7 +107,7 @@ def _add_reads(routes: APIRouter, reader: Reader) -> None:
             next=after,
         )
 
-    @routes.get("/fulfillments/{order_id}")
+    @routes.get("/fulfillments/{order_id}", responses=refused(404))
     async def fulfillments(order_id: OrderId) -> FulfillmentsShown:
         """Every attempt at picking and packing an order."""
         found = await reader.find(Fulfillment, {"order_id": order_id}, sort=OLDEST_FIRST, limit=1000)
@@ -117,17 +118,17 @@ def _add_reads(routes: APIRouter, reader: Reader) -> None:
 
 
 def _add_reports(routes: APIRouter, reader: Reader, publisher: Publisher) -> None:
-    @routes.post(f"{PICK_LIST}/picked", status_code=status.HTTP_202_ACCEPTED)
+    @routes.post(f"{PICK_LIST}/picked", status_code=status.HTTP_202_ACCEPTED, responses=taken(404, 409))
     async def picked(name: PathName, body: Annotated[Picked, AsJson], response: Response) -> ReportAccepted:
         """Say that these units, or without lines all of the list, are off the shelf."""
         return await _accept(reader, publisher, ReportPicked(**name, **body.said), response)
 
-    @routes.post(f"{PICK_LIST}/short", status_code=status.HTTP_202_ACCEPTED)
+    @routes.post(f"{PICK_LIST}/short", status_code=status.HTTP_202_ACCEPTED, responses=taken(404, 409))
     async def short(name: PathName, body: Annotated[Short, AsJson], response: Response) -> ReportAccepted:
         """Say which lines cannot be picked in full; the fulfillment fails and the order is undone."""
         return await _accept(reader, publisher, ReportShort(**name, **body.said), response)
 
-    @routes.post(f"{PICK_LIST}/packed", status_code=status.HTTP_202_ACCEPTED)
+    @routes.post(f"{PICK_LIST}/packed", status_code=status.HTTP_202_ACCEPTED, responses=taken(404, 409))
     async def packed(name: PathName, body: Annotated[Packed, AsJson], response: Response) -> ReportAccepted:
         """Say that everything on the list is in a parcel, and so off the shelf, too."""
         return await _accept(reader, publisher, ReportPacked(**name, **body.said), response)

@@ -8,6 +8,7 @@ from urllib.parse import quote
 from uuid import uuid4
 
 from chassis.body import AsJson
+from chassis.openapi import refused, taken
 from chassis.paging import Paging
 from chassis.ports import Publisher, Reader
 from chassis.problem import Problem
@@ -85,25 +86,25 @@ def router(reader: Reader, publisher: Publisher, availability: Availability) -> 
 
 
 def _moving(routes: APIRouter, reader: Reader, publisher: Publisher) -> None:
-    @routes.post("/movements/receive", status_code=status.HTTP_202_ACCEPTED)
+    @routes.post("/movements/receive", status_code=status.HTTP_202_ACCEPTED, responses=taken(409))
     async def receive(receipt: Annotated[Receipt, AsJson], response: Response) -> MovementAccepted:
         """Say that goods arrived."""
         message = ReceiveStock(**receipt.said | {"movement_id": receipt.movement_id})
         return await _accept(reader, publisher, message, response)
 
-    @routes.post("/movements/adjust", status_code=status.HTTP_202_ACCEPTED)
+    @routes.post("/movements/adjust", status_code=status.HTTP_202_ACCEPTED, responses=taken(409))
     async def adjust(correction: Annotated[Correction, AsJson], response: Response) -> MovementAccepted:
         """Say that a count came out different. Units that are set aside for orders cannot be taken away."""
         message = AdjustStock(**correction.said | {"movement_id": correction.movement_id})
         return await _accept(reader, publisher, message, response)
 
-    @routes.post("/movements/transfer", status_code=status.HTTP_202_ACCEPTED)
+    @routes.post("/movements/transfer", status_code=status.HTTP_202_ACCEPTED, responses=taken(409))
     async def send(transfer: Annotated[Transfer, AsJson], response: Response) -> MovementAccepted:
         """Send stock to another location, all of it or nothing."""
         message = TransferStock(**transfer.said | {"movement_id": transfer.movement_id})
         return await _accept(reader, publisher, message, response)
 
-    @routes.get("/movements/{location}/{movement_id:path}")
+    @routes.get("/movements/{location}/{movement_id:path}", responses=refused(404))
     async def movement(location: Location, movement_id: Reference, wait_s: WaitS = 0) -> MovementShown:
         """A movement: done, or refused and why."""
         place = Movement.place(location, movement_id)
@@ -113,7 +114,7 @@ def _moving(routes: APIRouter, reader: Reader, publisher: Publisher) -> None:
             raise Problem(404, "Unknown movement", detail)
         return MovementShown.model_validate(found)
 
-    @routes.put("/items/{location}/{sku}", status_code=status.HTTP_202_ACCEPTED)
+    @routes.put("/items/{location}/{sku}", status_code=status.HTTP_202_ACCEPTED, responses=taken())
     async def configure(
         location: Location, sku: Sku, item: Annotated[ItemSettings, AsJson], response: Response
     ) -> Accepted:
@@ -151,7 +152,7 @@ def _levels(routes: APIRouter, reader: Reader, availability: Availability) -> No
             ]
         )
 
-    @routes.get("/stock/{location}/{sku}")
+    @routes.get("/stock/{location}/{sku}", responses=refused(404))
     async def stock(location: Location, sku: Sku) -> StockShown:
         """An item in a location, as it was about a second ago."""
         found = await reader.get(Stock, Stock.place(location, sku))
@@ -183,7 +184,7 @@ def _history(routes: APIRouter, reader: Reader) -> None:
         found = await reader.find(Reservation, {"order_id": order_id}, sort=oldest_first, limit=1000)
         return ReservationsShown(reservations=[ReservationShown.model_validate(reservation) for reservation in found])
 
-    @routes.get("/reservations/{location}/{order_id}/{revision}/{attempt}")
+    @routes.get("/reservations/{location}/{order_id}/{revision}/{attempt}", responses=refused(404))
     async def reservation(
         location: Location, order_id: OrderId, revision: Revision, attempt: Attempt
     ) -> ReservationShown:

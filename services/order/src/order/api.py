@@ -6,7 +6,8 @@ from tempfile import SpooledTemporaryFile
 from typing import Annotated
 
 from chassis.body import AsJson
-from chassis.http import STREAMED, STREAMING, is_media_type
+from chassis.http import is_media_type
+from chassis.openapi import STREAMED, events_of, lines_of, refused, streaming, taken
 from chassis.paging import Paging
 from chassis.ports import Publisher, Reader, Unavailable
 from chassis.problem import Problem
@@ -22,7 +23,7 @@ from pydantic import AwareDatetime, GetCoreSchemaHandler, ValidatorFunctionWrapH
 from pydantic_core import CoreSchema, core_schema
 from starlette.requests import ClientDisconnect
 
-from order.file_intake import take_in
+from order.file_intake import FileReport, LineReport, take_in
 from order.known import known_order
 from order.live import Changes, Live, changes_of
 from order.placing import send_on
@@ -37,6 +38,10 @@ NEWEST_FIRST = (("received_ms", -1), ("id", 1))
 NEW_ORDER_S = 5.0
 """How long an order that was just placed may take to become readable."""
 MOST_REPORT_BYTES_IN_MEMORY = 1_048_576
+REPORTED = {
+    200: {"description": "A report on each line, and one on them all", "content": lines_of(LineReport, FileReport)},
+    **refused(400, 415),
+}
 
 
 class Cancellation(FromOutside):
@@ -72,7 +77,7 @@ def router(reader: Reader, publisher: Publisher, live: Live, stuck_after: timede
 
 
 def _intake(routes: APIRouter, reader: Reader, publisher: Publisher) -> None:
-    @routes.post("/orders", status_code=status.HTTP_202_ACCEPTED)
+    @routes.post("/orders", status_code=status.HTTP_202_ACCEPTED, responses=taken(409))
     async def place(order: Annotated[OrderPlaced, EveryReason], response: Response) -> OrderAccepted:
         """Place an order, or the next revision of one that was rejected. The same again is the same order."""
         known = await reader.get(Order, order.order_id)
@@ -83,9 +88,10 @@ def _intake(routes: APIRouter, reader: Reader, publisher: Publisher) -> None:
 
     @routes.post(
         "/orders/file",
-        openapi_extra=STREAMING,
+        openapi_extra=streaming(OrderPlaced),
+        response_model=LineReport | FileReport,
         response_class=StreamingResponse,
-        responses={200: {"content": {STREAMED: {}}, "description": "A report on each line, and one on them all"}},
+        responses=REPORTED,
     )
     async def place_file(request: Request) -> StreamingResponse:
         """Place the orders of a file, one a line, and report on each line. Nothing is undone when a line is refused."""
@@ -101,7 +107,7 @@ def _intake(routes: APIRouter, reader: Reader, publisher: Publisher) -> None:
         report.seek(0)
         return StreamingResponse(report, media_type=STREAMED)
 
-    @routes.post("/orders/{order_id}/cancel", status_code=status.HTTP_202_ACCEPTED)
+    @routes.post("/orders/{order_id}/cancel", status_code=status.HTTP_202_ACCEPTED, responses=taken(409))
     async def cancel(
         order_id: OrderId, cancellation: Annotated[Cancellation, AsJson], response: Response
     ) -> OrderAccepted:
@@ -134,7 +140,7 @@ def _reading(routes: APIRouter, reader: Reader) -> None:
         found, after = await paging.page(reader, Order, where, NEWEST_FIRST)
         return OrderPage(orders=[OrderSummary.of(order) for order in found], next=after)
 
-    @routes.get("/orders/{order_id}")
+    @routes.get("/orders/{order_id}", responses=refused(404))
     async def order(order_id: OrderId, wait_s: WaitS = 0) -> OrderShown:
         """An order, its timeline and the steps of its saga, as they were about a second ago."""
         return OrderShown.of(await known_order(reader, order_id, wait_s))
@@ -166,7 +172,12 @@ def _following(routes: APIRouter, reader: Reader, live: Live) -> None:
                 raise Unavailable("Redis, which tells of changes as they happen")
             yield changes
 
-    @routes.get("/orders/{order_id}/events", response_class=EventSourceResponse)
+    @routes.get(
+        "/orders/{order_id}/events",
+        response_model=StatusChange,
+        response_class=EventSourceResponse,
+        responses=events_of(StatusChange) | refused(404),
+    )
     async def follow(
         changes: Annotated[Changes, Depends(changes_of_one)], order: Annotated[Order, Depends(known)]
     ) -> AsyncIterator[ServerSentEvent]:
@@ -174,7 +185,12 @@ def _following(routes: APIRouter, reader: Reader, live: Live) -> None:
         async for change in changes_of(order, changes, reader):
             yield _event(change)
 
-    @routes.get("/events", response_class=EventSourceResponse)
+    @routes.get(
+        "/events",
+        response_model=StatusChange,
+        response_class=EventSourceResponse,
+        responses=events_of(StatusChange),
+    )
     async def follow_all(
         changes: Annotated[Changes, Depends(changes_of_all)],
     ) -> AsyncIterator[ServerSentEvent]:

@@ -8,6 +8,7 @@ from typing import Annotated
 from urllib.parse import quote
 
 from chassis.body import AsJson
+from chassis.openapi import refused, taken
 from chassis.paging import Paging
 from chassis.ports import Publisher, Reader
 from chassis.problem import Problem
@@ -61,12 +62,12 @@ def _reading(routes: APIRouter, reader: Reader, stuck_after: timedelta) -> None:
         found, after = await paging.page(reader, Order, where, LONGEST_FIRST)
         return SagaPage(sagas=[SagaStuck.of(order) for order in found], next=after)
 
-    @routes.get("/sagas/{order_id}", tags=["repairs"])
+    @routes.get("/sagas/{order_id}", tags=["repairs"], responses=refused(404))
     async def saga(order_id: OrderId) -> SagaShown:
         """How far the saga of an order is, what may be done about it, and what people have asked for."""
         return SagaShown.of(await known_order(reader, order_id))
 
-    @routes.get("/sagas/{order_id}/repairs/{repair_id:path}", tags=["repairs"])
+    @routes.get("/sagas/{order_id}/repairs/{repair_id:path}", tags=["repairs"], responses=refused(404))
     async def repair(order_id: OrderId, repair_id: RepairId, wait_s: WaitS = 0) -> SagaRepair:
         """What came of one request."""
 
@@ -87,17 +88,21 @@ def _asking(routes: APIRouter, reader: Reader, publisher: Publisher) -> None:
         url = f"/sagas/{order_id}/repairs/{quote(wish.repair_id, safe='')}"
         return accepted(Asked(status_url=url, repair_id=wish.repair_id), response)
 
-    @routes.post("/sagas/{order_id}/retry", status_code=status.HTTP_202_ACCEPTED, tags=["repairs"])
+    @routes.post(
+        "/sagas/{order_id}/retry", status_code=status.HTTP_202_ACCEPTED, tags=["repairs"], responses=taken(404)
+    )
     async def retry(order_id: OrderId, wish: Annotated[Retrying, AsJson], response: Response) -> Asked:
         """Ask again, now, for what nobody has answered."""
         return await ask(order_id, wish, RetryStep(**_names(order_id, wish), step=wish.step), response)
 
-    @routes.post("/sagas/{order_id}/skip", status_code=status.HTTP_202_ACCEPTED, tags=["repairs"])
+    @routes.post("/sagas/{order_id}/skip", status_code=status.HTTP_202_ACCEPTED, tags=["repairs"], responses=taken(404))
     async def skip(order_id: OrderId, wish: Annotated[Skipping, AsJson], response: Response) -> Asked:
         """Take a step as done though nobody said so, or its undo, where that is what nobody answers."""
         return await ask(order_id, wish, SkipStep(**_names(order_id, wish), step=wish.step), response)
 
-    @routes.post("/sagas/{order_id}/compensate", status_code=status.HTTP_202_ACCEPTED, tags=["repairs"])
+    @routes.post(
+        "/sagas/{order_id}/compensate", status_code=status.HTTP_202_ACCEPTED, tags=["repairs"], responses=taken(404)
+    )
     async def compensate(order_id: OrderId, wish: Annotated[Wish, AsJson], response: Response) -> Asked:
         """Turn the order back, and undo what was done for it."""
         return await ask(order_id, wish, CompensateOrder(**_names(order_id, wish)), response)

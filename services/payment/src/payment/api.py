@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+from chassis.openapi import refused
 from chassis.paging import Paging
 from chassis.ports import Publisher, Reader
 from chassis.problem import Problem
@@ -15,7 +16,7 @@ from payment.state import Payment, State
 def router(reader: Reader, _: Publisher) -> APIRouter:
     routes = APIRouter(tags=["payments"])
 
-    @routes.get("/payments/{order_id}")
+    @routes.get("/payments/{order_id}", responses=refused(404))
     async def payments_of(order_id: OrderId) -> PaymentsShown:
         """The payments of an order, one a revision."""
         found = await reader.find(Payment, {"order_id": order_id}, sort=(("revision", 1),), limit=1000)

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Annotated
 
+from chassis.openapi import refused
 from chassis.paging import Paging
 from chassis.ports import Publisher, Reader
 from chassis.problem import Problem
@@ -31,7 +32,7 @@ def router(reader: Reader, _: Publisher) -> APIRouter:
             raise Problem(404, "Unknown order", f"No shipment was asked for {order_id}.")
         return found
 
-    @routes.get("/shipments/{order_id}")
+    @routes.get("/shipments/{order_id}", responses=refused(404))
     async def shipments_of(order_id: OrderId) -> ShipmentsShown:
         """Every attempt at shipping an order."""
         found = await attempts(order_id)
@@ -52,7 +53,11 @@ def router(reader: Reader, _: Publisher) -> APIRouter:
         found, after = await paging.page(reader, Shipment, where)
         return ShipmentPage(shipments=[ShipmentShown.of(shipment) for shipment in found], next=after)
 
-    @routes.get("/shipments/{order_id}/labels/{tracking_number:path}.pdf", response_class=PdfResponse)
+    @routes.get(
+        "/shipments/{order_id}/labels/{tracking_number:path}.pdf",
+        response_class=PdfResponse,
+        responses=refused(404, 410, 422),
+    )
     async def label(order_id: OrderId, tracking_number: str) -> PdfResponse:
         """A parcel's label, to be printed on 100 x 150 mm."""
         wanted = _label(await attempts(order_id), tracking_number)

@@ -27,6 +27,7 @@ from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chassis.kinds import UnreadableDocument
+from chassis.openapi import ERRORS, STREAMED, UNAVAILABLE
 from chassis.ports import Unavailable
 from chassis.problem import Problem
 from chassis.telemetry import Meters, logger
@@ -34,35 +35,6 @@ from chassis.telemetry import Meters, logger
 JSON = "application/json"
 IDENTITY = "identity"
 """The content coding that is none."""
-STREAMED = "application/x-ndjson"
-STREAMING: dict[str, Any] = {
-    "requestBody": {"required": True, "content": {STREAMED: {"schema": {"type": "string"}}}},
-}
-"""The `openapi_extra` of a route that reads its body itself, line by line, and bounds each line."""
-
-PROBLEM = {
-    "application/problem+json": {
-        "schema": {
-            "type": "object",
-            "properties": {
-                "type": {"type": "string"},
-                "title": {"type": "string"},
-                "status": {"type": "integer"},
-                "detail": {"type": "string"},
-                "errors": {"type": "array", "items": Reason.model_json_schema()},
-            },
-            "required": ["type", "title", "status"],
-        }
-    }
-}
-ERRORS: dict[int | str, dict[str, Any]] = {
-    "4XX": {
-        "description": "What is wrong with the request; `errors` names each field and each unknown query parameter.",
-        "content": PROBLEM,
-    },
-    "5XX": {"description": "What is wrong with the service; with 503, try again.", "content": PROBLEM},
-}
-"""How every route may fail, as OpenAPI says it."""
 
 Health = Callable[[], tuple[bool, dict[str, Any]]]
 
@@ -212,7 +184,7 @@ def create_app(
     app.add_middleware(PlainBody)
     app.add_middleware(HeadersOnly)
     for router in routers:
-        app.include_router(router, dependencies=[Depends(_refuse_unknown_parameters)])
+        app.include_router(router, dependencies=[Depends(_refuse_unknown_parameters)], responses=UNAVAILABLE)
 
     @app.get("/healthz", tags=["operation"], summary="Alive: the process answers")
     async def healthz() -> dict[str, str]:
@@ -258,7 +230,8 @@ def _streaming(routers: Sequence[APIRouter]) -> frozenset[str]:
         route.path
         for router in routers
         for route in router.routes
-        if isinstance(route, APIRoute) and route.openapi_extra == STREAMING
+        if isinstance(route, APIRoute)
+        and STREAMED in (route.openapi_extra or {}).get("requestBody", {}).get("content", {})
     )
 
 

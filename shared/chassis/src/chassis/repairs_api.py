@@ -27,6 +27,7 @@ from chassis.body import AsJson
 from chassis.dead_letter import BY_PLACE, DeadLetter
 from chassis.decision import id_in_partition
 from chassis.gap import Gap
+from chassis.openapi import refused, taken
 from chassis.paging import Paging
 from chassis.parking import Parked
 from chassis.ports import Log, Publisher, Reader, Unread
@@ -143,12 +144,12 @@ def _parked(routes: APIRouter, reader: Reader, desk: _Desk) -> None:
         found, after = await paging.page(reader, Parked, where)
         return ParkedPage(parked=[ParkedShown.model_validate(one) for one in found], next=after)
 
-    @routes.get(PARKED)
+    @routes.get(PARKED, responses=refused(404))
     async def parked_at(partition: PartitionNumber, place: Place) -> ParkedShown:
         """One parked order, or whatever else shares a key, in one partition."""
         return ParkedShown.model_validate(await desk.find(Parked, id_in_partition(partition, place)))
 
-    @routes.post(f"{PARKED}/release", status_code=status.HTTP_202_ACCEPTED)
+    @routes.post(f"{PARKED}/release", status_code=status.HTTP_202_ACCEPTED, responses=taken(404))
     async def release(
         partition: PartitionNumber, place: Place, wish: Annotated[Wish, AsJson], response: Response
     ) -> Asked:
@@ -165,7 +166,7 @@ def _dead_letters(routes: APIRouter, reader: Reader, log: Log, desk: _Desk) -> N
         found, after = await paging.page(reader, DeadLetter, where, BY_PLACE)
         return DeadLetterPage(dead_letters=[DeadLetterShown.model_validate(letter) for letter in found], next=after)
 
-    @routes.get(DEAD_LETTER)
+    @routes.get(DEAD_LETTER, responses=refused(404))
     async def dead_letter(topic: TopicName, partition: PartitionNumber, offset: Offset) -> DeadLetterWhole:
         """One of them, with what it says."""
         letter = await desk.find(DeadLetter, place_on_log(topic, partition, offset))
@@ -174,7 +175,7 @@ def _dead_letters(routes: APIRouter, reader: Reader, log: Log, desk: _Desk) -> N
         content = None if record is None or isinstance(record.value, Unread) else Content.of(record)
         return DeadLetterWhole(**dict(DeadLetterShown.model_validate(letter)), content=content)
 
-    @routes.post(f"{DEAD_LETTER}/retry", status_code=status.HTTP_202_ACCEPTED)
+    @routes.post(f"{DEAD_LETTER}/retry", status_code=status.HTTP_202_ACCEPTED, responses=taken(404))
     async def retry(
         topic: TopicName,
         partition: PartitionNumber,
@@ -186,7 +187,7 @@ def _dead_letters(routes: APIRouter, reader: Reader, log: Log, desk: _Desk) -> N
         letter = await desk.find(DeadLetter, place_on_log(topic, partition, offset))
         return await desk.ask(RetryDeadLetter, wish, partition, response, topic=letter.topic, offset=letter.offset)
 
-    @routes.post(f"{DEAD_LETTER}/drop", status_code=status.HTTP_202_ACCEPTED)
+    @routes.post(f"{DEAD_LETTER}/drop", status_code=status.HTTP_202_ACCEPTED, responses=taken(404))
     async def drop(
         topic: TopicName,
         partition: PartitionNumber,
@@ -206,12 +207,12 @@ def _gaps(routes: APIRouter, reader: Reader, desk: _Desk) -> None:
         found = await reader.find(Gap, {"open": True}, sort=(("partition", 1),), limit=1000)
         return Gaps(gaps=[GapShown.model_validate(gap) for gap in found])
 
-    @routes.get("/gaps/{partition}")
+    @routes.get("/gaps/{partition}", responses=refused(404))
     async def gap(partition: PartitionNumber) -> GapShown:
         """Where one partition stands still."""
         return GapShown.model_validate(await desk.find(Gap, str(partition)))
 
-    @routes.post("/gaps/{partition}/accept", status_code=status.HTTP_202_ACCEPTED)
+    @routes.post("/gaps/{partition}/accept", status_code=status.HTTP_202_ACCEPTED, responses=taken(404, 409))
     async def accept(
         partition: PartitionNumber, acceptance: Annotated[Acceptance, AsJson], response: Response
     ) -> Asked:
@@ -229,7 +230,7 @@ def _repairs(routes: APIRouter, reader: Reader) -> None:
         found, after = await paging.page(reader, Repair, {}, LATEST_FIRST)
         return RepairPage(repairs=[RepairShown.model_validate(one) for one in found], next=after)
 
-    @routes.get("/repairs/{repair_id:path}")
+    @routes.get("/repairs/{repair_id:path}", responses=refused(404))
     async def repair(repair_id: RepairId, wait_s: WaitS = 0) -> RepairShown:
         """What came of one request; of several that have this name in several partitions, the latest."""
 
