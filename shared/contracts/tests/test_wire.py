@@ -39,12 +39,13 @@ HEADERS = {
     "content-type": b"application/json",
 }
 CANCEL = {"order_id": "webshop:1001", "reason": "Ordered twice", "requested_by": "Ann"}
+ADDRESS = {"name": "Ann", "street": "High Street 1", "city": "Leeds", "country": "GB"}
 PLACED: dict[str, Any] = {
     "channel": "webshop",
     "number": "1001",
     "customer": {"id": "c-1", "name": "Ann"},
-    "shipping_address": {"name": "Ann", "street": "High Street 1", "city": "Leeds", "country": "GB"},
-    "billing_address": {"name": "Ann", "street": "High Street 1", "city": "Leeds", "country": "GB"},
+    "shipping_address": ADDRESS,
+    "billing_address": ADDRESS,
     "lines": [{"sku": "mug", "quantity": 2, "unit_price": 250}],
     "total": 500,
     "currency": "GBP",
@@ -376,14 +377,13 @@ def test_json_that_is_no_object_is_refused(body: bytes) -> None:
         ({"lines": {"0": {}}}, "lines", "tuple_type"),
         ({"lines": [{"sku": "mug", "quantity": 0, "unit_price": 1}]}, "lines[0].quantity", "greater_than_equal"),
         ({"lines": [{"sku": "mug", "quantity": 1, "unit_price": 1, "vat": 2}]}, "lines[0].vat", "extra_forbidden"),
-        ({"shipping_address": PLACED["shipping_address"] | {"country": "ZZ"}}, "shipping_address.country", "country"),
+        ({"shipping_address": ADDRESS | {"country": "ZZ"}}, "shipping_address.country", "country_alpha2"),
         ({"customer": {"id": "c-1"}}, "customer.name", "missing"),
     ],
 )
 def test_a_field_that_does_not_fit_is_named(changes: Mapping[str, object], path: str, code: str) -> None:
-    (reason,) = refused(placed(**changes))
-    assert reason[0] == path
-    assert code in reason[1]
+    """Programs go by these codes: they stay, also where the library that finds the mistakes gives them other ones."""
+    assert refused(placed(**changes)) == [(path, code)]
 
 
 @pytest.mark.parametrize(("type_", "to"), [(b"ReceiveStock", {}), (b"TransferStock", {"to_location": "MAN"})])
@@ -417,7 +417,7 @@ def test_a_body_of_hundreds_of_thousands_of_wrong_values_is_refused_before_each_
 def test_the_longest_order_is_read() -> None:
     line = {"sku": "m" * 64, "quantity": 1, "unit_price": 1}
     texts = dict.fromkeys(("name", "street", "city", "region"), "," * 200)
-    address = PLACED["shipping_address"] | texts
+    address = ADDRESS | texts
     longest = {"lines": [line] * 2000, "special_instructions": "," * 2000, "customer": {"id": "," * 128, "name": ",,,"}}
     assert decode(placed(**longest, shipping_address=address, billing_address=address)).message
 

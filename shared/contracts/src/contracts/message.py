@@ -140,7 +140,7 @@ class Reason(Value):
     path: Annotated[str, Field(max_length=300)]
     """The field it is about, as a path such as `lines[2].quantity`; empty when it is about the whole."""
     code: Annotated[str, Field(max_length=64, pattern=r"^[a-z0-9_]+$")]
-    """A stable code, such as `not_positive`."""
+    """A stable code, such as `missing` or `total_mismatch`."""
     message: Annotated[str, Field(max_length=1000)]
     """The same for people."""
 
