@@ -84,6 +84,7 @@ def orders() -> list[Order]:
         Order(
             id=placed.order_id,
             received_ms=int((NOON + timedelta(seconds=number)).timestamp() * 1000),
+            changed_ms=int((NOON + timedelta(seconds=number)).timestamp() * 1000),
             revision=1,
             placed=placed,
             status=status,
@@ -106,8 +107,9 @@ def change(document: Order) -> Change:
         ({"channel": "pos"}, 1),
         ({"customer": "rare"}, 1),
         ({"since": (NOON + timedelta(seconds=USUAL - 1)).isoformat()}, 2),
+        ({"changed_since": (NOON + timedelta(seconds=USUAL - 1)).isoformat()}, 2),
     ],
-    ids=["all", "status", "channel", "customer", "since"],
+    ids=["all", "status", "channel", "customer", "since", "changed since"],
 )
 async def test_each_filter_of_a_list_is_served_by_an_index(shop: Shop, params: dict[str, str], found: int) -> None:
     shown, done = await shop.asked(params)

@@ -26,6 +26,7 @@ from order import api
 from order.file_intake import LINES_AT_ONCE
 from order.live import Live
 from order.state import MalformedOrder, Order
+from order.view import StatusChange
 
 Placed = Callable[..., OrderPlaced]
 ID = "web:1001"
@@ -491,6 +492,30 @@ async def test_an_order_that_could_not_be_read_shows_why(http: httpx.AsyncClient
     assert (shown["status"], shown["content"], shown["reasons"]) == ("rejected", None, [reason.model_dump()])
 
 
+async def test_an_order_says_which_version_it_is_as_its_events_do(
+    http: httpx.AsyncClient, stage: Rehearsal, placed: Placed
+) -> None:
+    stage.take(placed())
+    hears(stage, StockRejected, location="LON", shortages=[{"sku": "MUG", "requested": 2, "available": 1}])
+    order = stage.get(Order, ID)
+    assert order is not None
+    answer = await http.get(f"/orders/{ID}")
+    assert (answer.json()["version"], answer.headers["etag"]) == (StatusChange.of(order).version, 'W/"2"')
+    assert (await http.get("/orders")).json()["orders"][0]["version"] == 2
+
+
+@pytest.mark.parametrize("known", ['W/"1"', '"1"', '"0", W/"1"', "*"])
+async def test_an_order_that_is_known_already_is_not_sent_again_until_it_changes(
+    http: httpx.AsyncClient, stage: Rehearsal, placed: Placed, known: str
+) -> None:
+    stage.take(placed())
+    same = await http.get(f"/orders/{ID}", headers={"if-none-match": known})
+    assert (same.status_code, same.headers["etag"], same.content) == (304, 'W/"1"', b"")
+    for other in ('W/"0"', '"11"', "1", ""):
+        answer = await http.get(f"/orders/{ID}", headers={"if-none-match": other})
+        assert (answer.status_code, answer.json()["version"]) == (200, 1)
+
+
 async def test_an_unknown_order_is_not_found(http: httpx.AsyncClient) -> None:
     answer = await http.get("/orders/web:none")
     assert answer.status_code == 404
@@ -522,6 +547,41 @@ async def test_lists_are_filtered(http: httpx.AsyncClient, stage: Rehearsal, pla
     assert await found(since="2026-01-05T12:00:30Z", status="reserving", channel="web") == ["web:3"]
 
 
+async def test_what_changed_since_then_is_listed_by_its_last_change(
+    http: httpx.AsyncClient, stage: Rehearsal, placed: Placed
+) -> None:
+    async def changed_since(moment: str, **params: str) -> list[tuple[str, str]]:
+        answer = await http.get("/orders", params={"changed_since": moment} | params)
+        return [(order["order_id"], order["changed_at"]) for order in answer.json()["orders"]]
+
+    for number in range(3):
+        stage.take(placed(number=str(number)))
+        stage.advance(timedelta(seconds=1))
+    assert await changed_since("2026-01-05T12:00:01Z") == [
+        ("web:1", "2026-01-05T12:00:01Z"),
+        ("web:2", "2026-01-05T12:00:02Z"),
+    ]
+    stage.take(CancelOrder(order_id="web:0", reason="too late", requested_by="Ada"))
+    assert [id_ for id_, _ in await changed_since("2026-01-05T12:00:01Z")] == ["web:1", "web:2", "web:0"]
+    assert await changed_since("2026-01-05T12:00:02Z", status="undoing") == [("web:0", "2026-01-05T12:00:03Z")]
+    assert await changed_since("2026-01-05T12:00:03.001Z") == []
+
+
+async def test_an_order_that_changes_while_the_changes_are_read_comes_again(
+    http: httpx.AsyncClient, stage: Rehearsal, placed: Placed
+) -> None:
+    for number in range(3):
+        stage.take(placed(number=str(number)))
+    params = {"changed_since": "2026-01-05T12:00:00Z", "limit": "2"}
+    first = (await http.get("/orders", params=params)).json()
+    stage.advance(timedelta(seconds=1))
+    stage.take(CancelOrder(order_id="web:0", reason="too late", requested_by="Ada"))
+    second = (await http.get("/orders", params=params | {"cursor": first["next"]})).json()
+    assert [(order["order_id"], order["version"]) for order in first["orders"]] == [("web:0", 1), ("web:1", 1)]
+    assert [(order["order_id"], order["version"]) for order in second["orders"]] == [("web:2", 1), ("web:0", 2)]
+    assert second["next"] is None
+
+
 async def test_pages_stay_where_they_are_while_orders_come_in(
     http: httpx.AsyncClient, stage: Rehearsal, placed: Placed
 ) -> None:
@@ -549,6 +609,7 @@ async def test_pages_stay_where_they_are_while_orders_come_in(
         ({"status": "lost"}, "status"),
         ({"limit": "0"}, "limit"),
         ({"since": "yesterday"}, "since"),
+        ({"changed_since": "2026-01-05"}, "changed_since"),
         ({"channel": "Web"}, "channel"),
     ],
 )

@@ -1,22 +1,22 @@
 """The HTTP API: orders come in, and what became of them is read. Whatever changes something becomes a message."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import datetime, timedelta
 from tempfile import SpooledTemporaryFile
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from chassis.body import AsJson
 from chassis.http import is_media_type
-from chassis.openapi import STREAMED, events_of, lines_of, refused, streaming, taken
+from chassis.openapi import STREAMED, Responses, events_of, lines_of, refused, streaming, taken
 from chassis.paging import Paging
-from chassis.ports import Publisher, Reader, Unavailable
+from chassis.ports import Publisher, Reader, Sort, Unavailable
 from chassis.problem import Problem
 from chassis.readable import WaitS
 from chassis.shown import accepted
 from contracts.message import Channel, FromOutside, Name, OrderId, Reference
 from contracts.order import CancelOrder, OrderPlaced
 from contracts.wire import Unreadable
-from fastapi import APIRouter, Depends, Query, Request, Response, status
+from fastapi import APIRouter, Depends, Header, Query, Request, Response, status
 from fastapi.responses import StreamingResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import AwareDatetime, GetCoreSchemaHandler, ValidatorFunctionWrapHandler
@@ -35,12 +35,19 @@ from order.validation import read
 from order.view import StatusChange
 
 NEWEST_FIRST = (("received_ms", -1), ("id", 1))
+OLDEST_CHANGE_FIRST = (("changed_ms", 1), ("id", 1))
 NEW_ORDER_S = 5.0
 """How long an order that was just placed may take to become readable."""
 MOST_REPORT_BYTES_IN_MEMORY = 1_048_576
-REPORTED = {
+REPORTED: Responses = {
     200: {"description": "A report on each line, and one on them all", "content": lines_of(LineReport, FileReport)},
     **refused(400, 415),
+}
+ETAG = {"ETag": {"description": "Which `version` of the order it is.", "schema": {"type": "string"}}}
+VERSIONED: Responses = {
+    200: {"headers": ETAG},
+    304: {"description": "It is the one that `If-None-Match` names.", "headers": ETAG},
+    **refused(404),
 }
 
 
@@ -126,36 +133,60 @@ def _accepted(order_id: str, revision: int, response: Response) -> OrderAccepted
     return accepted(answer, response)
 
 
-def _reading(routes: APIRouter, reader: Reader) -> None:
-    @routes.get("/orders")
-    async def orders(
-        paging: Paging,
-        status: Status | None = None,
-        channel: Channel | None = None,
-        customer: Reference | None = None,
-        since: Annotated[AwareDatetime | None, Query(description="first heard of then or later")] = None,
-    ) -> OrderPage:
-        """Orders, the newest first; orders that come in meanwhile do not move the pages that follow."""
-        where = _where(status, channel, customer, since)
-        found, after = await paging.page(reader, Order, where, NEWEST_FIRST)
-        return OrderPage(orders=[OrderSummary.of(order) for order in found], next=after)
+class Selection(NamedTuple):
+    """Which orders a list shows, and which of them first."""
 
-    @routes.get("/orders/{order_id}", responses=refused(404))
-    async def order(order_id: OrderId, wait_s: WaitS = 0) -> OrderShown:
-        """An order, its timeline and the steps of its saga, as they were about a second ago."""
-        return OrderShown.of(await known_order(reader, order_id, wait_s))
+    where: Mapping[str, object]
+    sort: Sort
 
 
-def _where(
-    status: Status | None, channel: str | None, customer: str | None, since: datetime | None
-) -> dict[str, object]:
+# It awaits nothing, but what is no coroutine FastAPI gives to a thread.
+async def _asked_for(
+    status: Status | None = None,
+    channel: Channel | None = None,
+    customer: Reference | None = None,
+    since: Annotated[AwareDatetime | None, Query(description="first heard of then or later")] = None,
+    changed_since: Annotated[AwareDatetime | None, Query(description="changed then or later")] = None,
+) -> Selection:
     asked = {
         "status": status,
         "placed.channel": channel,
         "placed.customer.id": customer,
-        "received_ms": {"$gte": int(since.timestamp() * 1000)} if since is not None else None,
+        "received_ms": _from(since),
+        "changed_ms": _from(changed_since),
     }
-    return {field: value for field, value in asked.items() if value is not None}
+    where = {field: value for field, value in asked.items() if value is not None}
+    return Selection(where, NEWEST_FIRST if changed_since is None else OLDEST_CHANGE_FIRST)
+
+
+def _from(moment: datetime | None) -> dict[str, int] | None:
+    return {"$gte": int(moment.timestamp() * 1000)} if moment is not None else None
+
+
+def _reading(routes: APIRouter, reader: Reader) -> None:
+    @routes.get("/orders")
+    async def orders(paging: Paging, asked: Annotated[Selection, Depends(_asked_for)]) -> OrderPage:
+        """Orders, the newest first; orders that come in meanwhile do not move the pages that follow.
+
+        With `changed_since` they come by their last change, the oldest first: one that changes meanwhile comes again.
+        """
+        found, after = await paging.page(reader, Order, asked.where, asked.sort)
+        return OrderPage(orders=[OrderSummary.of(order) for order in found], next=after)
+
+    @routes.get("/orders/{order_id}", response_model=OrderShown, responses=VERSIONED)
+    async def order(
+        order_id: OrderId,
+        response: Response,
+        wait_s: WaitS = 0,
+        if_none_match: Annotated[str, Header(description="the `ETag` of what is known already")] = "",
+    ) -> OrderShown | Response:
+        """An order, its timeline and the steps of its saga, as they were about a second ago."""
+        found = await known_order(reader, order_id, wait_s)
+        etag = f'W/"{found.version}"'
+        if any(tag.strip() in {"*", etag, etag.removeprefix("W/")} for tag in if_none_match.split(",")):
+            return Response(status_code=status.HTTP_304_NOT_MODIFIED, headers={"ETag": etag})
+        response.headers["ETag"] = etag
+        return OrderShown.of(found)
 
 
 def _following(routes: APIRouter, reader: Reader, live: Live) -> None:

@@ -275,6 +275,7 @@ class Turn:
             status=self._status(),
             alarm=min(deadlines, default=None),
             unanswered_since_ms=self._unanswered_since_ms(),
+            changed_ms=int(self._now.timestamp() * 1000),
             version=order.version + 1,
             timeline=(*order.timeline[1 - MOST_HAPPENINGS :], latest) if latest else order.timeline,
         )

@@ -28,6 +28,7 @@ def main() -> None:
         view=StatusView(settings.redis_url),
         indexes=(
             Index(Order.kind, (("received_ms", -1), ("id", 1))),
+            Index(Order.kind, (("changed_ms", 1), ("id", 1))),
             Index(Order.kind, (("status", 1), ("received_ms", -1), ("id", 1))),
             Index(Order.kind, (("placed.channel", 1), ("received_ms", -1), ("id", 1))),
             Index(Order.kind, (("placed.customer.id", 1), ("received_ms", -1), ("id", 1))),

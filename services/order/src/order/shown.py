@@ -51,10 +51,12 @@ class OrderSummary(Shown):
     order_id: str
     revision: int
     status: Status
+    version: int
+    """Counts the changes of the order, as the `id` of an event does: a later one has a higher number."""
     received_at: datetime
     """When it was first heard of."""
     changed_at: datetime
-    """When something last happened to it."""
+    """When it last changed: `changed_since` goes by it."""
     deadline: datetime | None
     """When something will be done about it if nothing is heard until then."""
     undo_tries: int
@@ -70,8 +72,9 @@ class OrderSummary(Shown):
             order_id=order.id,
             revision=order.revision,
             status=order.status,
+            version=order.version,
             received_at=datetime.fromtimestamp(order.received_ms / 1000, UTC),
-            changed_at=order.timeline[-1].at,
+            changed_at=datetime.fromtimestamp(order.changed_ms / 1000, UTC),
             deadline=order.alarm,
             undo_tries=order.undo_tries,
             forward_tries=order.forward_tries,

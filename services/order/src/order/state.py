@@ -171,6 +171,8 @@ class Order(Document):
 
     received_ms: int
     """When it was first heard of, in milliseconds since 1970 (UTC): lists are sorted by it."""
+    changed_ms: int = 0
+    """When an input last changed it, in the same unit: lists of changes are sorted by it."""
     version: int = 0
     """How many inputs have changed it."""
     revision: int

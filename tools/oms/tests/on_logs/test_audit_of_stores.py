@@ -112,7 +112,7 @@ async def test_names_a_document_that_cannot_be_read_and_why(shop: Stage, compare
 
 
 async def test_does_not_care_when_a_silent_input_was_taken(shop: Stage, compare: Compare) -> None:
-    assert compare(changed(shop.documents, "order", "orders", timeline=(), alarm=None)) == []
+    assert compare(changed(shop.documents, "order", "orders", timeline=(), alarm=None, changed_ms=1)) == []
 
 
 @pytest.mark.parametrize("would_have_had", [{"definition": 2}, {"route": ("ROT",)}])

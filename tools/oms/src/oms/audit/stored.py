@@ -128,6 +128,7 @@ def _compare(judged: Judged, rebuilt: Order, document: Remembered | None, replay
 def _timeless(order: Order) -> Order:
     """The order without the times that the log does not say."""
     return order.but(
+        changed_ms=0,
         timeline=(),
         alarm=None,
         unanswered_since_ms=None,
