@@ -262,6 +262,11 @@ async def test_a_report_on_a_list_that_is_no_longer_worked_on_is_a_conflict(
             "also[0].found",
         ),
         ("short", {"sku": "mug", "bin": "A-10", "found": 0, "also": [{"sku": "rug", "found": 0}]}, "also[0].sku"),
+        (
+            "short",
+            {"sku": "mug", "bin": "A-10", "found": 0, "also": [{"sku": "mug", "bin": "A-10", "found": 2}]},
+            "also[0].sku",
+        ),
     ],
 )
 async def test_a_report_that_does_not_fit_the_list_is_refused_by_field(

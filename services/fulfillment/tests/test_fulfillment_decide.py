@@ -260,6 +260,7 @@ def test_many_shortages_are_not_all_told_in_words() -> None:
             short(found=1, also=(ShortLine(sku="lamp", bin="A-2", found=1), ShortLine(sku="kettle", found=0))),
             ["also[0].found not_short", "also[1].sku unknown_line"],
         ),
+        (short(found=1, also=(ShortLine(sku="mug", bin="A-10", found=2),)), ["also[0].sku named_twice"]),
         (picked(mug=1, rug=1), ["lines[1].sku unknown_line"]),
     ],
 )

@@ -1,6 +1,6 @@
 """How an order is picked and packed, message by message."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -134,11 +134,7 @@ def reasons_against(report: Report, pick_list: PickList) -> tuple[Reason, ...]:
                 if pick_list.line(line.sku, line.bin) is None
             )
         case ReportShort():
-            return tuple(
-                reason
-                for place, line in enumerate(_short_lines(report))
-                if (reason := _not_short(f"also[{place - 1}]." if place else "", line, pick_list)) is not None
-            )
+            return tuple(_against_short(report, pick_list))
         case ReportPacked():
             return ()
 
@@ -147,13 +143,21 @@ def _short_lines(report: ReportShort) -> tuple[ReportShort | ShortLine, ...]:
     return report, *report.also
 
 
-def _not_short(path: str, line: ReportShort | ShortLine, pick_list: PickList) -> Reason | None:
-    wanted = pick_list.line(line.sku, line.bin)
-    if wanted is None:
-        return _unknown_line(f"{path}sku", line)
-    if line.found >= wanted.quantity:
-        return Reason(path=f"{path}found", code="not_short", message=f"{wanted.quantity} are all that is wanted")
-    return None
+def _against_short(report: ReportShort, pick_list: PickList) -> Iterator[Reason]:
+    named: set[tuple[str, str]] = set()
+    for place, line in enumerate(_short_lines(report)):
+        path = f"also[{place - 1}]." if place else ""
+        wanted = pick_list.line(line.sku, line.bin)
+        if wanted is None:
+            yield _unknown_line(f"{path}sku", line)
+        elif (line.sku, line.bin) in named:
+            # Which of the two numbers holds, nobody knows.
+            twice = f"the report has {line.sku} in bin {line.bin!r} twice"
+            yield Reason(path=f"{path}sku", code="named_twice", message=twice)
+        elif line.found >= wanted.quantity:
+            all_wanted = f"{wanted.quantity} are all that is wanted"
+            yield Reason(path=f"{path}found", code="not_short", message=all_wanted)
+        named.add((line.sku, line.bin))
 
 
 def _unknown_line(path: str, line: PickedLine | ReportShort | ShortLine) -> Reason:
