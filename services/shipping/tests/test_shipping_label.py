@@ -15,8 +15,16 @@ from shipping.label import Label, render
 NUMBER = tracking_number("web:1001/1/1/book/0", "GB")
 
 
-def label(name: str = "Ann Smith", street: str = "High Street 1", city: str = "Leeds", number: str = NUMBER) -> Label:
-    recipient = Recipient(name=name, street=street, city=city, postal_code="LS1 1AA", country=CountryAlpha2("GB"))
+def label(
+    name: str = "Ann Smith",
+    street: str = "High Street 1",
+    city: str = "Leeds",
+    region: str = "",
+    number: str = NUMBER,
+) -> Label:
+    recipient = Recipient(
+        name=name, street=street, city=city, postal_code="LS1 1AA", region=region, country=CountryAlpha2("GB")
+    )
     return Label(
         tracking_number=number,
         carrier="Parcel Post",
@@ -37,6 +45,15 @@ def text_of(pdf: bytes) -> str:
     assert len(document) == 1
     text: str = document[0].get_textpage().get_text_range()
     return text
+
+
+def bottom_mm(pdf: bytes, text: str) -> float:
+    """How far down the page this text ends."""
+    page = pypdfium2.PdfDocument(pdf)[0]
+    printed = page.get_textpage()
+    first, _ = printed.search(text).get_next()
+    _, bottom, _, _ = printed.get_charbox(first)
+    return float(page.get_height() - bottom) * 25.4 / 72
 
 
 def scanned(pdf: bytes) -> list[tuple[str, str]]:
@@ -81,6 +98,14 @@ def test_prints_a_long_address_smaller_instead_of_over_the_barcode() -> None:
     pdf = render(label(name="W" * 200, street="Ж" * 200, city="Llanfair PG " * 16))
     assert scanned(pdf) == [("Code128", NUMBER)]
     assert "UNITED KINGDOM" in text_of(pdf)
+
+
+def test_cuts_an_address_that_no_print_is_small_enough_for_but_not_its_country() -> None:
+    longest = "霜" * 200
+    pdf = render(label(name=longest, street=longest, city=longest, region=longest))
+    assert "…" in text_of(pdf)
+    assert bottom_mm(pdf, "UNITED KINGDOM") < bottom_mm(pdf, "Order web:1001")
+    assert scanned(pdf) == [("Code128", NUMBER)]
 
 
 @settings(max_examples=10, deadline=None)

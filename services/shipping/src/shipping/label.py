@@ -13,7 +13,7 @@ from fpdf.fonts import TTFFont
 WIDTH_MM, HEIGHT_MM, MARGIN_MM = 100, 150, 8
 INNER_MM = WIDTH_MM - 2 * MARGIN_MM
 ADDRESS_MM = 55
-"""What the address may take of the page's height; a long one is printed smaller."""
+"""What the address may take of the page's height; a long one is printed smaller, in the end cut."""
 FONT = "Noto Sans"
 
 
@@ -71,13 +71,19 @@ def _rule(pdf: FPDF, at_mm: float | None = None) -> None:
 
 def _print_address(pdf: FPDF, recipient: Recipient) -> None:
     town = " ".join(part for part in (recipient.postal_code, recipient.city) if part)
-    lines = (recipient.name, recipient.street, town, recipient.region, recipient.country.short_name.upper())
-    text = "\n".join(_printable(pdf, line) for line in lines if line)
+    parts = (recipient.name, recipient.street, town, recipient.region, recipient.country.short_name.upper())
+    text = "\n".join(_printable(pdf, part) for part in parts if part)
     for size_pt in range(16, 3, -1):
         pdf.set_font(FONT, size=size_pt)
         height_mm = pdf.multi_cell(INNER_MM, text=text, dry_run=True, output="HEIGHT")
         if isinstance(height_mm, float) and height_mm <= ADDRESS_MM:
             break
+    else:
+        lines = pdf.multi_cell(INNER_MM, text=text, dry_run=True, output="LINES")
+        if isinstance(lines, list):
+            most = int(ADDRESS_MM / pdf.font_size)
+            # The country, which comes last, is what mail is sorted by.
+            text = "\n".join((*lines[: most - 2], "…", lines[-1]))
     pdf.multi_cell(INNER_MM, text=text, new_x="LMARGIN", new_y="NEXT")
 
 
