@@ -545,6 +545,48 @@ def test_a_refused_refund_is_asked_again_until_it_is_done(stage: Stage) -> None:
     assert stage.money == (0, 500, 500)
 
 
+# Nothing to pay.
+
+
+def test_what_costs_nothing_is_paid_for_without_the_provider(stage: Stage) -> None:
+    authorized = said(PaymentAuthorized, amount=0, currency="EUR", authorization_id="nothing-due")
+    captured = said(PaymentCaptured, amount=0, currency="EUR", capture_id="nothing-due")
+    assert stage.take(authorize(amount=0)) == (authorized,)
+    assert stage.take(authorize(amount=0)) == (authorized,)
+    assert stage.take(capture(amount=0)) == (captured,)
+    assert stage.take(capture(amount=0)) == (captured,)
+    assert stage.state == "captured"
+    assert stage.take(void()) == (said(PaymentVoided),)
+    assert stage.calls == ()
+    assert stage.money == (0, 0, 0)
+
+
+def test_nothing_that_is_held_is_let_go_without_the_provider(stage: Stage) -> None:
+    stage.take(authorize(amount=0))
+    assert stage.take(void()) == (said(PaymentVoided),)
+    assert stage.state == "voided"
+    assert stage.calls == ()
+
+
+def test_to_take_nothing_of_what_is_held_is_to_let_go_of_it(stage: Stage) -> None:
+    assert stage.authorized().take(capture(amount=0)) == ()
+    assert (stage.asked, stage.call.amount) == ("void", 500)
+    captured = said(PaymentCaptured, amount=0, currency="EUR", capture_id="ref-web:1001/1/1/void")
+    assert stage.answer(accept) == (captured,)
+    assert stage.take(capture()) == (captured,)
+    assert stage.money == (0, 0, 0)
+    assert stage.take(void()) == (said(PaymentVoided),)
+
+
+def test_what_is_undone_while_nothing_of_it_is_taken_is_let_go_once(stage: Stage) -> None:
+    stage.authorized().take(capture(amount=0))
+    assert stage.take(void()) == ()
+    declined_, voided = stage.answer(accept)
+    assert code_of((declined_,)) == declined("voided")
+    assert voided == said(PaymentVoided)
+    assert stage.calls == ()
+
+
 # What is kept.
 
 

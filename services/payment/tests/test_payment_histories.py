@@ -42,6 +42,7 @@ class Bank:
         self._done: dict[str, tuple[dict[str, Any], Accepted | Declined]] = {}
 
     def ask(self, call: PaymentCall, willing: bool, heard: bool = True) -> Accepted | Declined:
+        assert call.amount > 0, "the bank is asked for nothing"
         if not heard:
             self.unheard.add(call.authorization_id)
         request = call.model_dump(exclude={"id", "tries", "not_before"})
@@ -108,9 +109,9 @@ class Histories(RuleBasedStateMachine):
                     self.voids_said.add(attempt)
                     assert attempt in self.voids_asked
                     self.check_nothing_is_left_of(attempt)
-                case PaymentAuthorized(attempt=attempt, authorization_id=authorization):
+                case PaymentAuthorized(attempt=attempt, amount=amount, authorization_id=authorization):
                     assert attempt not in self.voids_said
-                    assert authorization == f"auth-web:1001/1/{attempt}/authorize"
+                    assert authorization == (f"auth-web:1001/1/{attempt}/authorize" if amount else "nothing-due")
                 case PaymentCaptured(attempt=attempt, amount=amount, capture_id=reference):
                     self.captures_answered.add(attempt)
                     assert self.taken.setdefault(reference, amount) == amount

@@ -47,6 +47,8 @@ SUPERSEDED = Declined(code="superseded", message="a later attempt took the place
 NOT_UNDONE = Declined(code="not_undone", message="an earlier attempt at this payment has not been undone")
 NOT_AUTHORIZED = Declined(code="not_authorized", message="no authorization holds the money")
 TOO_MUCH = Declined(code="exceeds_authorization", message="less than this was authorized")
+NOTHING_DUE = "nothing-due"
+"""Stands for the provider's reference where there was nothing to ask it for."""
 
 
 def needs(message: Input, _: Documents) -> Iterable[str]:
@@ -200,13 +202,15 @@ def _accepted(payment: Payment, call: PaymentCall, reference: str) -> Step:
         case "authorize":
             held = payment.but(state="authorized", authorization_id=reference, held=call.amount)
             return held, () if payment.unwanted else _authorized(held)
-        case "capture":
-            capture = Capture(amount=call.amount, waiting=(), capture_id=reference)
-            taken = payment.but(state="captured", held=0, captured=payment.captured + call.amount, capture=capture)
-            return taken, tuple(_captured(taken, attempt, capture) for attempt in payment.waiting)
-        case "void":
+        case "void" if payment.unwanted:
             said = tuple(word for attempt in payment.waiting for word in _declined(payment, attempt, VOIDED))
             return payment.but(state="voided", held=0, capture=None, put_off=None), said
+        case "capture" | "void":
+            # To let go of everything is how nothing of it is taken.
+            amount = call.amount if call.operation == "capture" else 0
+            capture = Capture(amount=amount, waiting=(), capture_id=reference)
+            taken = payment.but(state="captured", held=0, captured=payment.captured + amount, capture=capture)
+            return taken, tuple(_captured(taken, attempt, capture) for attempt in payment.waiting)
         case "refund":
             undone = payment.but(state="voided", refunded=payment.refunded + call.amount)
             return undone, (_refunded(undone, call.amount, reference),)
@@ -219,24 +223,27 @@ def _proceed(payment: Payment) -> Step:
     """Take every step that needs no call, then make the call that comes next, if any."""
     said: tuple[Message, ...] = ()
     while not payment.calls:
+        more: tuple[Message, ...] = ()
         owed = payment.captured - payment.refunded
-        if payment.state == "authorized" and payment.unwanted:
-            payment = _ask(payment, "void", f"{payment.step}/void", payment.held)
+        takes_nothing = payment.capture is not None and payment.capture.amount == 0
+        if payment.state == "authorized" and (payment.unwanted or takes_nothing):
+            payment, more = _ask(payment, "void", f"{payment.step}/void", payment.held)
         elif payment.state == "authorized" and payment.capture is not None:
-            payment = _ask(payment, "capture", f"{payment.step}/capture", payment.capture.amount)
+            payment, more = _ask(payment, "capture", f"{payment.step}/capture", payment.capture.amount)
         elif payment.unwanted and owed:
-            payment = _ask(payment, "refund", f"{payment.step}/undo", owed)
+            payment, more = _ask(payment, "refund", f"{payment.step}/undo", owed)
         elif payment.voids:
-            said += tuple(PaymentVoided(**payment.names(attempt)) for attempt in payment.voids)
+            more = tuple(PaymentVoided(**payment.names(attempt)) for attempt in payment.voids)
             payment = payment.but(state="voided", voids=())
         elif payment.next is not None:
-            payment = _begin(payment, payment.next)
+            payment, more = _begin(payment, payment.next)
         else:
             break
+        said += more
     return payment, said
 
 
-def _begin(payment: Payment, wanted: Wanted) -> Payment:
+def _begin(payment: Payment, wanted: Wanted) -> Step:
     begun = payment.but(
         attempt=wanted.attempt,
         amount=wanted.amount,
@@ -249,7 +256,8 @@ def _begin(payment: Payment, wanted: Wanted) -> Payment:
     return _ask(begun, "authorize", f"{begun.step}/authorize", begun.amount, payment_token=wanted.payment_token)
 
 
-def _ask(payment: Payment, operation: Operation, id_: str, amount: int, payment_token: str = "") -> Payment:
+def _ask(payment: Payment, operation: Operation, id_: str, amount: int, payment_token: str = "") -> Step:
+    """Call the provider, unless it is about no money: providers refuse an amount of zero, and nothing is to be done."""
     call = PaymentCall(
         id=id_,
         operation=operation,
@@ -258,7 +266,9 @@ def _ask(payment: Payment, operation: Operation, id_: str, amount: int, payment_
         payment_token=payment_token,
         authorization_id=payment.authorization_id,
     )
-    return payment.but(state=UNDER_WAY[operation], calls=(call,))
+    if amount == 0:
+        return _accepted(payment, call, NOTHING_DUE)
+    return payment.but(state=UNDER_WAY[operation], calls=(call,)), ()
 
 
 # What is said.

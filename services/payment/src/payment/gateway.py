@@ -4,7 +4,7 @@ A gateway is any object with `async perform(call: PaymentCall) -> Accepted | Dec
 provider as the idempotency key. Declined is for what the provider definitely did not do; what it finds done already, as
 when an authorization that is to be voided has run out, is Accepted. To void what was captured is Declined, and so is to
 capture what was voided: where the owner of a partition changes, both may be asked for. Whatever else happens is raised,
-or left to the time-out: the outcome is then unknown, and the same call comes again.
+or left to the time-out: the outcome is then unknown, and the same call comes again. No call is about an amount of 0.
 """
 
 import asyncio
