@@ -708,6 +708,18 @@ def test_an_order_that_goes_forward_again_hears_of_its_parcel_once(scene: Scene)
     assert isinstance(refused, CancellationRefused)
 
 
+def test_an_order_that_went_forward_again_without_knowing_its_parcels_learns_them_late(scene: Scene) -> None:
+    scene.go_to("shipping")
+    scene.cancel()
+    _, shipped, *_ = scene.hear(ShipmentDispatched, dispatched_at=NOON)
+    assert shipped == OrderShipped(order_id=ID, revision=1, parcels=())
+    assert scene.hear(ShipmentCreated) == ()
+    assert scene.order.parcels == (PARCEL,)
+    before = scene.order
+    assert scene.hear(ShipmentCreated) == ()
+    assert scene.order is before
+
+
 def test_an_order_of_which_more_is_undone_cannot_go_forward_again_and_asks_on(scene: Scene) -> None:
     scene.go_to("shipping")
     scene.cancel()

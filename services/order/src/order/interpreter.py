@@ -51,7 +51,7 @@ class Turn:
             case "done" | "waits", "failed" | "undone":
                 self._undo(step, task)
                 self.remark = "too late: undone again"
-            case "done", "undoing":
+            case "done", "undoing" | "done":
                 self._done_after_all(step, answer)
             case "too late", _:
                 self._too_late(step, task, answer)
@@ -228,9 +228,11 @@ class Turn:
     # Too late to go back.
 
     def _done_after_all(self, step: Step, answer: SagaStep) -> None:
-        """What is being undone was done: where the undo may come too late, that will be needed."""
-        if step.undo is not None and step.undo.too_late and step.done.fits(self.order, answer):
-            self.order = step.done.remember(self.order, answer)
+        """It was done, whatever came before: where an undo may come too late, the order needs what the answer says."""
+        if step.undo is None or not step.undo.too_late or not step.done.fits(self.order, answer):
+            return
+        if (after := step.done.remember(self.order, answer)) != self.order:
+            self.order = after
 
     def _too_late(self, step: Step, task: Task, answer: SagaStep) -> None:
         """What was done can no longer be undone; nobody minds that of what is not undone."""
