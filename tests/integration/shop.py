@@ -79,6 +79,13 @@ class Shop:
         """A new item, which no location has."""
         return f"{name}-{next(NUMBERS)}"
 
+    async def announced(self, location: str) -> str:
+        """A new item that this location expects, so that orders can wait for it there."""
+        sku = self.item()
+        (await self.http.put(self.url(f"inventory/items/{location}/{sku}"), json={})).raise_for_status()
+        await self.reads(f"inventory/stock/{location}/{sku}", lambda shown: "bin" in shown)
+        return sku
+
     async def stocked(self, **units: int) -> str:
         """A new item of which these locations have so many units."""
         sku = self.item()

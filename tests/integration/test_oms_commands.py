@@ -150,7 +150,7 @@ async def test_follows_refused_repeated_and_unreadable_orders_to_their_end(shop:
 
 
 async def test_gives_up_on_orders_that_come_to_no_end(shop: Shop, oms: Oms) -> None:
-    waits = shop.fields({shop.item(): 1}, allow_backorder=True)
+    waits = shop.fields({await shop.announced("ROT"): 1}, allow_backorder=True)
 
     done = await oms("place", "-", "--follow", "--patience", "2", "--json", stdin=lines(waits))
 
@@ -160,7 +160,7 @@ async def test_gives_up_on_orders_that_come_to_no_end(shop: Shop, oms: Oms) -> N
 
 
 async def test_cancels_what_a_file_lists(shop: Shop, oms: Oms, witness: Witness) -> None:
-    order_id = await shop.place({shop.item(): 1}, allow_backorder=True)
+    order_id = await shop.place({await shop.announced("ROT"): 1}, allow_backorder=True)
     request = {"order_id": order_id, "reason": "no longer wanted", "requested_by": "customer"}
 
     done = await oms("cancel", "-", "--json", stdin=lines(request))

@@ -105,7 +105,7 @@ async def test_a_backordered_order_goes_on_by_itself_when_stock_arrives(shop: Sh
 async def test_orders_that_wait_for_one_item_are_served_in_the_order_in_which_they_came(
     shop: Shop, witness: Witness
 ) -> None:
-    mug = shop.item()
+    mug = await shop.announced("ROT")
     orders = []
     for _ in range(3):
         orders.append(await shop.place({mug: 2}, allow_backorder=True))

@@ -48,7 +48,7 @@ async def test_what_arrives_is_available_wherever_somebody_asks(shop: Shop) -> N
 
 
 async def test_an_order_waits_until_a_transfer_brings_what_it_lacks(shop: Shop, witness: Witness) -> None:
-    sku = shop.item()
+    sku = await shop.announced("ROT")
     order = await shop.place({sku: 3}, allow_backorder=True)
     place = await waits_at(shop, order)
     backorders = (await shop.http.get(shop.url(f"inventory/backorders?location={place}&limit=200"))).json()
@@ -72,7 +72,7 @@ async def test_an_order_waits_until_a_transfer_brings_what_it_lacks(shop: Shop, 
 
 
 async def test_a_correction_cannot_take_what_is_set_aside(shop: Shop) -> None:
-    sku = shop.item()
+    sku = await shop.announced("ROT")
     place = await waits_at(shop, await shop.place({sku: 3}, allow_backorder=True))
     await post(shop, "receive", location=place, lines=lines(sku, 2))
     await shop.reads(f"inventory/stock/{place}/{sku}", lambda shown: shown["reserved"] == 2)

@@ -7,7 +7,17 @@ from unittest.mock import patch
 import pytest
 from chassis.decision import Documents, Input
 from chassis.testing import Rehearsal
-from contracts.inventory import GoodsLine, ReceiveStock, ReleaseStock, ReserveStock, StockReserved
+from contracts.inventory import (
+    ConfigureItem,
+    GoodsLine,
+    ReceiveStock,
+    ReleaseStock,
+    ReserveStock,
+    Shortage,
+    StockBackordered,
+    StockRejected,
+    StockReserved,
+)
 from contracts.message import Message, SkuQuantity
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,7 +31,7 @@ MANY = tuple(f"LAMP-{number}" for number in range(30))
 
 
 class Desk(Rehearsal):
-    """Where nobody is turned away; it knows how much of the queues each input looked at, and what it wrote."""
+    """Where lamps are known and nobody is turned away; it counts what of the queues each input looked at, and wrote."""
 
     def __init__(self) -> None:
         super().__init__(self._asked, decider(Policy(backorder_queue_max_orders=10_000)))
@@ -29,6 +39,7 @@ class Desk(Rehearsal):
         self.written = 0
         self._backorders: set[str] = set()
         self._deliveries = 0
+        super().take(*(ConfigureItem(location="BERLIN", sku=sku) for sku in ("LAMP", *MANY)))
 
     def _asked(self, message: Input, documents: Documents) -> Iterator[str]:
         for key in needs(message, documents):
@@ -47,9 +58,9 @@ class Desk(Rehearsal):
             self.looks.append(len(self._backorders))
         return tuple(said)
 
-    def wait(self, order: int, units: int = 1, skus: tuple[str, ...] = ("LAMP",)) -> None:
+    def wait(self, order: int, units: int = 1, skus: tuple[str, ...] = ("LAMP",)) -> tuple[Message, ...]:
         lines = tuple(SkuQuantity(sku=sku, quantity=units) for sku in skus)
-        self.take(ReserveStock.model_validate(named(order) | {"lines": lines, "when_short": "backorder"}))
+        return self.take(ReserveStock.model_validate(named(order) | {"lines": lines, "when_short": "backorder"}))
 
     def release(self, order: int) -> list[str]:
         return served(self.take(ReleaseStock.model_validate(named(order))))
@@ -106,6 +117,31 @@ def test_what_an_input_writes_does_not_grow_with_the_queue(what: str) -> None:
     assert written(what, orders=80) - written(what, orders=40) < 10 * len(MANY), "only numbers become longer"
 
 
+def test_nobody_waits_for_an_item_that_the_location_never_heard_of(desk: Desk) -> None:
+    desk.receive(5)
+
+    (rejected,) = desk.wait(1, skus=("LAMP", "LAPM"))
+
+    assert rejected == StockRejected.model_validate(
+        named(1) | {"shortages": (Shortage(sku="LAPM", requested=1, available=0),)}
+    )
+    assert desk.lamp.available == 5
+    assert "stock/BERLIN/LAPM" not in desk.documents
+
+
+@pytest.mark.parametrize("heard", ["announced", "received"])
+def test_an_item_can_be_waited_for_once_the_location_has_heard_of_it(desk: Desk, heard: str) -> None:
+    if heard == "announced":
+        desk.take(ConfigureItem(location="BERLIN", sku="NOVELTY"))
+    else:
+        desk.receive(1, skus=("NOVELTY",))
+        desk.wait(1, skus=("NOVELTY",))
+
+    waits, *_ = desk.wait(2, skus=("NOVELTY",))
+
+    assert isinstance(waits, StockBackordered)
+
+
 def test_who_has_left_the_queue_is_passed_over(desk: Desk) -> None:
     for order in (1, 2, 3, 4):
         desk.wait(order, units=2)
@@ -151,7 +187,7 @@ def test_one_input_looks_at_few_of_many_queues(desk: Desk) -> None:
 
     assert desk.looks[0] == LOOKS * (LOOKS + 1) // 2, "in each queue at one fewer, for it takes one at the least"
     assert max(desk.looks[1:]) == LOOKS
-    levels = [stock for stock in desk.documents.values() if isinstance(stock, Stock)]
+    levels = [stock for sku in MANY if (stock := desk.get(Stock, f"BERLIN/{sku}"))]
     assert [(stock.available, stock.reserved, stock.waiting_orders) for stock in levels] == [(20, 20, 0)] * len(MANY)
 
 

@@ -269,6 +269,7 @@ async def test_the_ledger_is_that_of_an_item_in_a_location(api: httpx.AsyncClien
 
 
 async def test_lists_who_waits_in_order_of_arrival(shelf: Shelf, api: httpx.AsyncClient) -> None:
+    shelf.stage.take(*(ConfigureItem(location=location, sku="LAMP") for location in ("BERLIN", "LYON")))
     shelf.stage.take(*(reserve(number, 1) for number in (3, 1, 2)), reserve(4, 1, location="LYON"))
     shelf.stage.take(ReleaseStock(order_id="web:1", revision=1, attempt=1, location="BERLIN"))
     waiting: list[str] = []
@@ -284,7 +285,8 @@ async def test_lists_who_waits_in_order_of_arrival(shelf: Shelf, api: httpx.Asyn
 
 
 async def test_shows_what_was_reserved_for_an_order(shelf: Shelf, api: httpx.AsyncClient) -> None:
-    shelf.stage.take(DELIVERY, reserve(1, 9, "refuse"), reserve(1, 2, location="LYON"))
+    announced = ConfigureItem(location="LYON", sku="LAMP")
+    shelf.stage.take(DELIVERY, reserve(1, 9, "refuse"), announced, reserve(1, 2, location="LYON"))
 
     every = (await api.get("/reservations", params={"order_id": "web:1"})).json()["reservations"]
 

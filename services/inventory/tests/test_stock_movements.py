@@ -110,13 +110,14 @@ def test_counts_the_lines_of_one_item_together_when_it_corrects(book: Rehearsal)
 
 
 def test_found_units_go_to_the_order_that_waits(book: Rehearsal) -> None:
-    book.take(order(LAMP=2))
+    book.take(receive(LAMP=1), order(LAMP=3))
 
     assert StockReserved in map(type, book.take(adjust(LAMP=2)))
 
 
 def test_what_is_being_handed_to_orders_that_wait_is_not_taken_from_them() -> None:
     book = Rehearsal(needs, decider(Policy(backorder_queue_max_orders=100)))
+    book.take(ConfigureItem(location="BERLIN", sku="LAMP"))
     for number in range(60):
         book.take(order(LAMP=1).model_copy(update={"order_id": f"web:{number}"}))
     book.take(receive(LAMP=62))  # of which the first orders have theirs at once, and the others a moment later

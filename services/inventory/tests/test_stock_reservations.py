@@ -41,6 +41,10 @@ def receive(**units: int) -> ReceiveStock:
     return ReceiveStock(movement_id=f"delivery of {units}", location="BERLIN", lines=goods)
 
 
+def announce(sku: str = "LAMP") -> ConfigureItem:
+    return ConfigureItem(location="BERLIN", sku=sku)
+
+
 def reserve(when_short: str = "refuse", order: str = "web:1", attempt: int = 1, **units: int) -> ReserveStock:
     step = {**STEP, "order_id": order, "attempt": attempt}
     return ReserveStock.model_validate({**step, "lines": lines(**units), "when_short": when_short})
@@ -168,7 +172,7 @@ def test_a_backorder_that_finds_everything_is_simply_reserved(book: Rehearsal) -
 
 
 def test_stock_that_arrives_completes_the_order_that_waits(book: Rehearsal) -> None:
-    book.take(receive(LAMP=5), reserve("backorder", LAMP=7, VASE=2))
+    book.take(receive(LAMP=5), announce("VASE"), reserve("backorder", LAMP=7, VASE=2))
 
     assert StockReserved not in map(type, book.take(receive(LAMP=3)))
     said = book.take(ConfigureItem(location="BERLIN", sku="VASE", bin="C-1"), receive(VASE=2))
@@ -181,6 +185,7 @@ def test_stock_that_arrives_completes_the_order_that_waits(book: Rehearsal) -> N
 
 
 def test_stock_that_arrives_goes_to_the_orders_in_the_order_in_which_they_came(book: Rehearsal) -> None:
+    book.take(announce())
     for number in (1, 2, 3):
         book.take(reserve("backorder", order=f"web:{number}", LAMP=2))
 
@@ -193,7 +198,8 @@ def test_stock_that_arrives_goes_to_the_orders_in_the_order_in_which_they_came(b
 
 
 def test_who_got_a_part_stays_at_the_head_of_the_queue(book: Rehearsal) -> None:
-    book.take(reserve("backorder", order="web:1", LAMP=2), reserve("backorder", order="web:2", LAMP=1), receive(LAMP=1))
+    book.take(announce(), reserve("backorder", order="web:1", LAMP=2), reserve("backorder", order="web:2", LAMP=1))
+    book.take(receive(LAMP=1))
 
     said = book.take(receive(LAMP=1).model_copy(update={"movement_id": "the second"}))
 
@@ -201,7 +207,7 @@ def test_who_got_a_part_stays_at_the_head_of_the_queue(book: Rehearsal) -> None:
 
 
 def test_nobody_gets_ahead_of_the_queue(book: Rehearsal) -> None:
-    book.take(reserve("backorder", LAMP=2), receive(LAMP=1))
+    book.take(announce(), reserve("backorder", LAMP=2), receive(LAMP=1))
 
     said = book.take(reserve("split", order="web:2", LAMP=1))
 
@@ -232,6 +238,7 @@ def test_an_order_that_stops_waiting_gives_back_what_it_held_and_leaves_the_queu
 
 
 def test_a_queue_takes_only_so_many_orders(book: Rehearsal) -> None:
+    book.take(announce())
     for number in (1, 2, 3):
         book.take(reserve("backorder", order=f"web:{number}", LAMP=2))
 
@@ -244,6 +251,7 @@ def test_a_queue_takes_only_so_many_orders(book: Rehearsal) -> None:
 
 def test_a_long_queue_is_served_in_portions(book: Rehearsal) -> None:
     book.decide = decider(Policy(backorder_queue_max_orders=100))
+    book.take(announce())
     for number in range(60):
         book.take(reserve("backorder", order=f"web:{number}", LAMP=1))
 
@@ -411,6 +419,7 @@ def test_the_ledger_tells_what_moved_for_whom_and_why(book: Rehearsal) -> None:
 
 
 def test_needs_no_more_of_the_queue_than_the_arriving_units_reach(book: Rehearsal) -> None:
+    book.take(announce())
     for number in (1, 2, 3):
         book.take(reserve("backorder", order=f"web:{number}", LAMP=2))
     loaded: set[str] = set()

@@ -168,8 +168,10 @@ def _reserve(book: OpenBook, command: ReserveStock, known: Reservation | None, p
         return
     wanted = added_up((line.sku, line.quantity) for line in command.lines)
     short = [sku for sku, units in wanted.items() if book.stock(sku).free < units]
-    crowded = any(book.stock(sku).waiting_orders >= policy.backorder_queue_max_orders for sku in short)
-    if short and (command.when_short == "refuse" or (command.when_short == "backorder" and crowded)):
+    can_wait = all(
+        stock.heard_of and stock.waiting_orders < policy.backorder_queue_max_orders for stock in map(book.stock, short)
+    )
+    if short and (command.when_short == "refuse" or (command.when_short == "backorder" and not can_wait)):
         rejected = Reservation.begin(command, "rejected", book.number, book.now)
         offering = [sku for sku in short if book.stock(sku).substitutes][:MOST_OFFERS]
         reservation = rejected.but(shortages=tuple(_shortage(book, sku, wanted, sku in offering) for sku in short))

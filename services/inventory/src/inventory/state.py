@@ -85,6 +85,11 @@ class Stock(Document):
         return f"{location}/{sku}"
 
     @property
+    def heard_of(self) -> bool:
+        """Whether it was ever received or configured here; what was not may be mistyped, and may never come."""
+        return self.version > 0
+
+    @property
     def free(self) -> int:
         """Units that a new order can have: none while others wait for the item."""
         return 0 if self.waiting_orders else self.available

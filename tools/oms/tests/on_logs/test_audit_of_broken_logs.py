@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from chassis.kafka import home_of
 from contracts.fulfillment import OrderPacked
-from contracts.inventory import ReceiveStock, ReserveStock, StockReceived, StockReleased, StockReserved
+from contracts.inventory import ConfigureItem, ReceiveStock, ReserveStock, StockReceived, StockReleased, StockReserved
 from contracts.message import Message
 from contracts.order import (
     CancelOrder,
@@ -245,6 +245,8 @@ async def test_names_what_an_order_waits_for_of_which_another_placing_was_refuse
     stage: Callable[[int], Stage], judge: Judge, placed: Place
 ) -> None:
     shop = stage(7)
+    shop.send(ConfigureItem(location="MAN", sku="MUG"))
+    await shop.settle()
     shop.send(placed("1", allow_backorder=True))
     await shop.settle()
     shop.send(placed("1", units=2, allow_backorder=True))

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from chassis.decision import Document
 from chassis.kafka import home_of
+from contracts.inventory import ConfigureItem
 from contracts.order import CancelOrder, OrderPlaced, RetryStep
 from contracts.payment import PaymentCaptured
 from contracts.topics import TOPICS
@@ -32,6 +33,7 @@ CUT = {topic.name for topic in TOPICS if not topic.compacted}
 async def shop(stage: Callable[[int], Stage], placed: Place) -> Stage:
     """On each of three days eight orders, of which two wait until the last day, and a record that is none."""
     shop = stage(7)
+    shop.send(ConfigureItem(location="MAN", sku="TEA"))
     for day in DAYS:
         shop.stock("LON", 9, "MUG", "TEA")
         await shop.settle()

@@ -112,7 +112,7 @@ async def test_hears_deadlines_where_the_log_says_so(
     stage: Callable[[int], Stage], replayer: Replayer, placed: Place
 ) -> None:
     shop = stage(3)
-    shop.stock("LON", 1, "MUG")
+    shop.stock("MAN", 1, "MUG")
     await shop.settle()  # or the order may be there before the goods
     shop.send(placed("1", units=2, allow_backorder=True))
     await shop.settle()
@@ -127,7 +127,7 @@ async def test_hears_deadlines_where_the_log_says_so(
 
 async def test_replays_under_the_policy_of_the_time(stage: Callable[[int], Stage], placed: Place) -> None:
     shop = stage(3)
-    shop.stock("LON", 1, "MUG")
+    shop.stock("MAN", 1, "MUG")
     await shop.settle()  # or the order may be there before the goods
     shop.send(placed("1", units=2, allow_backorder=True))
     await shop.settle()
