@@ -31,6 +31,7 @@ GOOD_BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "fulfillment/pick-lists/tests:none/1/1/LON/picked"): {"reported_by": "Pat"},
     ("POST", "fulfillment/pick-lists/tests:none/1/1/LON/short"): {"reported_by": "Pat", "sku": "MUG", "found": 0},
     ("POST", "fulfillment/pick-lists/tests:none/1/1/LON/packed"): {"reported_by": "Pat"},
+    ("POST", "fulfillment/pick-lists/tests:none/1/1/LON/put-back"): {"reported_by": "Pat"},
 }
 
 every_way_in = pytest.mark.parametrize(("method", "path"), GOOD_BODIES.keys(), ids=lambda part: part)

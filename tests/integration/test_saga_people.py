@@ -93,7 +93,12 @@ async def test_an_order_is_cancelled_when_it_is_picked_and_not_packed(shop: Shop
         f"fulfillment/fulfillments/{order}", lambda shown: shown["fulfillments"][0]["state"] == "cancelled"
     )
     late = await shop.http.post(shop.url(url_of(pick_list, "packed")), json={"reported_by": "Pat"})
-    assert (late.status_code, late.json()["detail"]) == (409, "The list is cancelled.")
+    assert late.status_code == 409
+    assert late.json()["detail"] == "The list is cancelled. Put back what is off the shelf."
+    to_put_back = "fulfillment/pick-lists?location=LON&state=to_put_back&limit=200"
+    await shop.reads(to_put_back, lambda shown: bool(of(shown, order)))
+    await tell(shop, pick_list, "put-back")
+    await shop.reads(to_put_back, lambda shown: not of(shown, order))
 
 
 async def test_an_order_is_cancelled_when_stock_is_reserved_and_nothing_picked(shop: Shop, witness: Witness) -> None:

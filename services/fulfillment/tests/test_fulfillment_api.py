@@ -16,6 +16,7 @@ from contracts.fulfillment import (
     PickedLine,
     ReportPacked,
     ReportPicked,
+    ReportPutBack,
 )
 from contracts.inventory import BinQuantity
 from contracts.message import Reason
@@ -84,6 +85,29 @@ async def test_a_pick_list_says_all_that_a_picker_needs(shelf: Shelf, api: httpx
             {"sku": "mug", "bin": "A-10", "quantity": 3, "picked": 0},
         ],
     }
+
+
+async def test_what_is_to_be_put_back_is_listed_until_somebody_says_that_it_is(
+    shelf: Shelf, api: httpx.AsyncClient
+) -> None:
+    report = {"revision": 1, "attempt": 1, "reported_by": "Ann"}
+    for number in (1, 2, 3):
+        ask(shelf, number, "LEEDS", "YORK")
+        shelf.stage.take(ReportPicked.model_validate(report | {"order_id": f"shop:{number}", "location": "LEEDS"}))
+    for number in (1, 3):
+        shelf.stage.take(CancelFulfillment(order_id=f"shop:{number}", revision=1, attempt=1))
+    assert await listed(api, state="to_put_back", limit=1) == [("shop:1", "LEEDS"), ("shop:3", "LEEDS")]
+    assert await listed(api, state="to_put_back", location="YORK") == []
+    assert await listed(api) == [("shop:2", "LEEDS"), ("shop:2", "YORK")]
+
+    answer = await api.post("/pick-lists/shop:1/1/1/LEEDS/put-back", json={"reported_by": "Ben"})
+
+    assert answer.status_code == 202
+    assert shelf.published == [
+        ReportPutBack.model_validate(report | {"order_id": "shop:1", "location": "LEEDS", "reported_by": "Ben"})
+    ]
+    shelf.stage.take(*shelf.published)
+    assert await listed(api, state="to_put_back") == [("shop:3", "LEEDS")]
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 200])
@@ -205,7 +229,8 @@ async def test_a_picker_names_all_that_is_short_and_is_told_what_to_do_about_the
     assert [(line.sku, line.quantity) for line in failed.not_found[0].lines] == [("lamp", 1), ("mug", 2)]
     late = await api.post("/pick-lists/shop:1/1/1/LEEDS/short", json={"reported_by": "Ann", **lamp})
     assert problem(late) == (409, [])
-    assert "The list is failed. Correct the stock of what is missing by AdjustStock" in late.json()["detail"]
+    what_then = "Put back what is off the shelf. Correct the stock of what is missing by AdjustStock"
+    assert f"The list is failed. {what_then}" in late.json()["detail"]
 
 
 async def test_every_attempt_at_an_order_is_shown(shelf: Shelf, api: httpx.AsyncClient) -> None:
@@ -240,10 +265,10 @@ async def test_a_report_on_a_list_that_is_no_longer_worked_on_is_a_conflict(
     ask(shelf, 2)
     await api.post("/pick-lists/shop:1/1/1/LEEDS/packed", json={"reported_by": "Ann"})
     shelf.stage.take(*shelf.published, CancelFulfillment(order_id="shop:2", revision=1, attempt=1))
-    for number, state in ((1, "packed"), (2, "cancelled")):
+    for number, detail in ((1, "is packed."), (2, "is cancelled. Put back what is off the shelf.")):
         answer = await api.post(f"/pick-lists/shop:{number}/1/1/LEEDS/picked", json={"reported_by": "Ann"})
         assert problem(answer) == (409, [])
-        assert answer.json()["detail"] == f"The list is {state}."
+        assert answer.json()["detail"] == f"The list {detail}"
 
 
 @pytest.mark.parametrize(
@@ -254,6 +279,7 @@ async def test_a_report_on_a_list_that_is_no_longer_worked_on_is_a_conflict(
             {"lines": [{"sku": "lamp", "bin": "A-2", "picked": 1}, {"sku": "rug", "picked": 1}]},
             "lines[1].sku",
         ),
+        ("put-back", {}, ""),
         ("short", {"sku": "mug", "bin": "Z-9", "found": 0}, "sku"),
         ("short", {"sku": "mug", "bin": "A-10", "found": 3}, "found"),
         (

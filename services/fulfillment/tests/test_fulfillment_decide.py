@@ -16,6 +16,7 @@ from contracts.fulfillment import (
     PickedLine,
     ReportPacked,
     ReportPicked,
+    ReportPutBack,
     ReportRefused,
     ReportShort,
     ShortLine,
@@ -53,6 +54,10 @@ def packed(location: str = "LEEDS") -> ReportPacked:
     return ReportPacked.model_validate(STEP | {"location": location, "reported_by": "Ann"})
 
 
+def put_back(location: str = "LEEDS") -> ReportPutBack:
+    return ReportPutBack.model_validate(STEP | {"location": location, "reported_by": "Ann"})
+
+
 def short(sku: str = "mug", bin: str = "A-10", found: int = 1, also: tuple[ShortLine, ...] = ()) -> ReportShort:  # noqa: A002 - the field's name
     return ReportShort.model_validate(
         STEP | {"location": "LEEDS", "reported_by": "Ann", "sku": sku, "bin": bin, "found": found, "also": also}
@@ -86,6 +91,11 @@ def now(stage: Rehearsal) -> Fulfillment:
     fulfillment = stage.get(Fulfillment, ID)
     assert fulfillment is not None
     return fulfillment
+
+
+def states(stage: Rehearsal) -> list[str]:
+    """Of each list, in the order of the picks."""
+    return [pick_list.state for pick_list in now(stage).lists]
 
 
 def failure(messages: tuple[Message, ...]) -> Reason:
@@ -275,10 +285,11 @@ def test_a_report_that_does_not_fit_the_list_is_refused_by_field(report: Report,
 def test_reports_on_a_list_that_nobody_asked_for_are_refused() -> None:
     stage = with_people()
     unknown = [" unknown_list"]
-    assert refused(stage.take(picked(), packed(), short())) == [
+    assert refused(stage.take(picked(), packed(), short(), put_back())) == [
         ("ReportPicked", "LEEDS", unknown),
         ("ReportPacked", "LEEDS", unknown),
         ("ReportShort", "LEEDS", unknown),
+        ("ReportPutBack", "LEEDS", unknown),
     ]
     assert stage.documents == {}
     stage.take(fulfill(LEEDS))
@@ -288,10 +299,60 @@ def test_reports_on_a_list_that_nobody_asked_for_are_refused() -> None:
 @pytest.mark.parametrize("ended", [short(), cancel()])
 def test_reports_after_the_end_change_nothing(ended: Message) -> None:
     stage = with_people()
-    stage.take(fulfill(), ended)
+    stage.take(fulfill(), picked(), ended)
     before = now(stage)
     assert stage.take(picked(), packed(), short()) == ()
     assert now(stage) == before
+
+
+def test_what_is_off_the_shelf_of_a_cancelled_order_is_to_be_put_back_in_each_location() -> None:
+    stage = with_people()
+    stage.take(fulfill(LEEDS, YORK), packed("LEEDS"))
+    assert stage.take(cancel()) == said(FulfillmentCancelled)
+    assert states(stage) == ["to_put_back", "called_off"]
+    assert stage.take(put_back("LEEDS")) == ()
+    assert states(stage) == ["called_off", "called_off"]
+    assert now(stage).state == "cancelled"
+
+
+def test_what_other_locations_have_picked_is_to_be_put_back_when_one_finds_too_few() -> None:
+    stage = with_people()
+    stage.take(fulfill(LEEDS, YORK), picked("YORK", rug=1), short())
+    assert states(stage) == ["called_off", "to_put_back"]
+    stage.take(cancel(), put_back("YORK"))
+    assert states(stage) == ["called_off", "called_off"]
+    assert now(stage).state == "failed"
+
+
+@pytest.mark.parametrize("late", [picked(mug=1), picked(), packed()])
+def test_what_a_picker_took_while_the_order_was_cancelled_is_to_be_put_back(late: Message) -> None:
+    stage = with_people()
+    stage.take(fulfill(), cancel())
+    assert states(stage) == ["called_off"]
+    assert stage.take(late, late) == ()
+    assert states(stage) == ["to_put_back"]
+    assert stage.take(put_back(), late, put_back()) == ()
+    assert states(stage) == ["called_off"]
+    assert now(stage).state == "cancelled"
+
+
+@pytest.mark.parametrize("before", [(), (picked(mug=1),), (picked(),), (packed(),)])
+def test_what_is_still_wanted_is_not_put_back(before: tuple[Message, ...]) -> None:
+    stage = with_people()
+    stage.take(fulfill(), *before)
+    unchanged = now(stage)
+    assert refused(stage.take(put_back())) == [("ReportPutBack", "LEEDS", [" still_wanted"])]
+    assert now(stage) == unchanged
+
+
+@pytest.mark.parametrize("ended", [short(), cancel()])
+def test_simulated_pickers_put_back_at_once(ended: Message) -> None:
+    stage = with_simulated_pickers()
+    stage.take(fulfill(LEEDS, YORK))
+    stage.advance(timedelta(seconds=2))
+    assert states(stage) == ["picked", "picked"]
+    stage.take(ended)
+    assert states(stage) == ["called_off", "called_off"]
 
 
 def test_nothing_is_packed_after_a_cancel() -> None:

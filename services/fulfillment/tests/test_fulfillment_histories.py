@@ -18,6 +18,7 @@ from contracts.fulfillment import (
     PickedLine,
     ReportPacked,
     ReportPicked,
+    ReportPutBack,
     ReportShort,
     ShortLine,
 )
@@ -48,6 +49,7 @@ MESSAGES: st.SearchStrategy[Input | timedelta] = st.one_of(
     st.builds(lambda names: CancelFulfillment(**names), NAMES),
     st.builds(lambda names, report, lines: ReportPicked(**names, **report, lines=lines), NAMES, REPORTS, PROGRESS),
     st.builds(lambda names, report: ReportPacked(**names, **report), NAMES, REPORTS),
+    st.builds(lambda names, report: ReportPutBack(**names, **report), NAMES, REPORTS),
     st.builds(
         lambda names, report, sku, bin_, found, also: ReportShort(
             **names, **report, sku=sku, bin=bin_, found=found, also=also
@@ -117,5 +119,12 @@ def test_what_is_remembered_survives_being_stored(
         assert document.at_work or document.alarm is None
         assert (document.failure is not None) == (document.state == "failed") == (document.not_found != ())
         assert all(0 <= line.picked <= line.quantity for pick_list in document.lists for line in pick_list.lines)
+        states = {pick_list.state for pick_list in document.lists}
         if document.state == "packed":
-            assert {pick_list.state for pick_list in document.lists} == {"packed"}
+            assert states == {"packed"}
+        if document.state in {"failed", "cancelled"}:
+            assert states <= {"to_put_back", "called_off"}
+        else:
+            assert not states & {"to_put_back", "called_off"}
+        for pick_list in document.lists:
+            assert pick_list.state != "to_put_back" or any(line.picked for line in pick_list.lines)

@@ -97,7 +97,8 @@ def test_an_asyncapi_document_says_what_its_service_receives_and_sends() -> None
         "send.fulfillment.work.dead-letter",
         "send.repair.requests.dead-letter",
     }
-    assert set(document["channels"]["fulfillment.work"]["messages"]) == {"ReportPicked", "ReportShort", "ReportPacked"}
+    reports = {"ReportPicked", "ReportShort", "ReportPacked", "ReportPutBack"}
+    assert set(document["channels"]["fulfillment.work"]["messages"]) == reports
 
 
 def test_a_copy_is_in_step_too(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:

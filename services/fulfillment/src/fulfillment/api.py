@@ -9,7 +9,7 @@ from chassis.paging import Paging
 from chassis.ports import Publisher, Reader
 from chassis.problem import Problem
 from chassis.shown import accepted
-from contracts.fulfillment import PickedLine, ReportPacked, ReportPicked, ReportShort, ShortLine
+from contracts.fulfillment import PickedLine, ReportPacked, ReportPicked, ReportPutBack, ReportShort, ShortLine
 from contracts.message import (
     Attempt,
     Bin,
@@ -62,6 +62,13 @@ class Packed(FromOutside):
     """Who says so."""
 
 
+class PutBack(FromOutside):
+    """What was off the shelf is back."""
+
+    reported_by: Name
+    """Who says so."""
+
+
 class ListName(SagaNames):
     """What names one pick list."""
 
@@ -92,6 +99,8 @@ def _add_reads(routes: APIRouter, reader: Reader) -> None:
         paging: Paging, location: Location | None = None, state: ListState | None = None
     ) -> PickListPage:
         """Pick lists, the oldest first: those still to be picked or packed, unless a state is asked for.
+
+        `to_put_back` are those of orders that are called off, with units that are off the shelf.
 
         `limit` counts orders; an order with several locations has several lists.
         """
@@ -133,6 +142,11 @@ def _add_reports(routes: APIRouter, reader: Reader, publisher: Publisher) -> Non
         """Say that everything on the list is in a parcel, and so off the shelf, too."""
         return await _accept(reader, publisher, ReportPacked(**name, **body.said), response)
 
+    @routes.post(f"{PICK_LIST}/put-back", status_code=status.HTTP_202_ACCEPTED, responses=taken(404, 409))
+    async def put_back(name: PathName, body: Annotated[PutBack, AsJson], response: Response) -> ReportAccepted:
+        """Say that what was off the shelf for a list that is called off is back where it was taken from."""
+        return await _accept(reader, publisher, ReportPutBack(**name, **body.said), response)
+
 
 async def _open_list(reader: Reader, report: Report) -> PickList:
     """The list as it was a moment ago. Raises Problem if there is none, or if it is no longer worked on."""
@@ -140,11 +154,13 @@ async def _open_list(reader: Reader, report: Report) -> PickList:
     pick_list = fulfillment.list_at(report.location) if fulfillment is not None else None
     if fulfillment is None or pick_list is None:
         raise Problem(404, "Unknown pick list", f"{report.location} has no such list for {report.order_id}.")
-    if not fulfillment.at_work or pick_list.state == "packed":
-        state = pick_list.state if fulfillment.at_work else fulfillment.state
-        what_then = TOO_LATE if isinstance(report, ReportShort) else ""
-        raise Problem(409, "No longer worked on", f"The list is {state}.{what_then}")
-    return pick_list
+    if isinstance(report, ReportPutBack) or (fulfillment.at_work and pick_list.state != "packed"):
+        return pick_list
+    state = pick_list.state if fulfillment.at_work else fulfillment.state
+    what_then = TOO_LATE if isinstance(report, ReportShort) else ""
+    if state in {"failed", "cancelled"}:
+        what_then = f" Put back what is off the shelf.{what_then}"
+    raise Problem(409, "No longer worked on", f"The list is {state}.{what_then}")
 
 
 async def _accept(reader: Reader, publisher: Publisher, report: Report, response: Response) -> ReportAccepted:
@@ -161,5 +177,4 @@ def _where(location: str | None, states: Sequence[ListState]) -> Mapping[str, ob
     wanted: dict[str, object] = {"state": {"$in": list(states)}}
     if location is not None:
         wanted["location"] = location
-    begun = ["picking", "picked", "packed"] if "packed" in states else ["picking", "picked"]
-    return {"state": {"$in": begun}, "lists": {"$elemMatch": wanted}}
+    return {"lists": {"$elemMatch": wanted}}

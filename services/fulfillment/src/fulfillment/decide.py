@@ -18,6 +18,7 @@ from contracts.fulfillment import (
     PickReport,
     ReportPacked,
     ReportPicked,
+    ReportPutBack,
     ReportRefused,
     ReportShort,
     ShortLine,
@@ -32,7 +33,7 @@ SHORT_PICK = "[simulate: short pick]"
 NOBODY_PICKS = "[simulate: nobody picks]"
 """In the special instructions: the simulated pickers never come."""
 
-Report = ReportPicked | ReportShort | ReportPacked
+Report = ReportPicked | ReportShort | ReportPacked | ReportPutBack
 Step = tuple[Fulfillment, tuple[Message, ...]]
 """The fulfillment as it is now, and what is said about it."""
 
@@ -40,11 +41,12 @@ MOST_TOLD = 3
 """So many shortages are told in words; `not_found` has all of them."""
 CANCELLED = Reason(path="", code="cancelled", message="the fulfillment was cancelled")
 UNKNOWN_LIST = Reason(path="", code="unknown_list", message="nobody asked this location to pick that")
+STILL_WANTED = Reason(path="", code="still_wanted", message="the order was not called off")
 
 
 @dataclass(frozen=True, slots=True)
 class SimulatedPickers:
-    """Pickers who need no hands: they tell at a fixed pace that a list is picked, then packed."""
+    """Pickers who need no hands: they tell at a fixed pace that a list is picked, then packed, and put back at once."""
 
     pick_after: timedelta
     """From the command until everything is off the shelves."""
@@ -54,7 +56,7 @@ class SimulatedPickers:
 
 def needs(message: Input, _: Documents) -> Iterable[str]:
     match message:
-        case FulfillOrder() | CancelFulfillment() | ReportPicked() | ReportShort() | ReportPacked():
+        case FulfillOrder() | CancelFulfillment() | ReportPicked() | ReportShort() | ReportPacked() | ReportPutBack():
             return (Fulfillment.key_of(_id(message)),)
         case AlarmRang(document=key):
             return (key,)
@@ -70,9 +72,9 @@ def decider(pickers: SimulatedPickers | None) -> Decide:
             case FulfillOrder():
                 return _fulfill(documents.get(Fulfillment, _id(message)), message, now, pickers)
             case CancelFulfillment():
-                return _cancel(documents.get(Fulfillment, _id(message)), message, now)
-            case ReportPicked() | ReportShort() | ReportPacked():
-                return _report(documents.get(Fulfillment, _id(message)), message)
+                return _cancel(documents.get(Fulfillment, _id(message)), message, now, pickers)
+            case ReportPicked() | ReportShort() | ReportPacked() | ReportPutBack():
+                return _report(documents.get(Fulfillment, _id(message)), message, pickers)
             case AlarmRang(document=key):
                 known = documents.get(Fulfillment, id_of(key))
                 return _work(known, now, pickers) if known is not None and known.alarm is not None else Decision()
@@ -113,15 +115,23 @@ def _outcome(known: Fulfillment) -> tuple[Message, ...]:
             return (FulfillmentFailed(**names_of(known), reason=reason, not_found=known.not_found),)
 
 
-def _cancel(known: Fulfillment | None, command: CancelFulfillment, now: datetime) -> Decision:
+def _cancel(
+    known: Fulfillment | None, command: CancelFulfillment, now: datetime, pickers: SimulatedPickers | None
+) -> Decision:
     if known is None:
         known = Fulfillment.begin(command, "tombstone", now)
         changed: tuple[Fulfillment, ...] = (known,)
     elif known.state in {"picking", "picked", "packed"}:
-        changed = (known.but(state="cancelled", alarm=None),)
+        changed = (_end(known.but(state="cancelled"), pickers),)
     else:
         changed = ()
     return Decision(changed, (FulfillmentCancelled(**names_of(known)),))
+
+
+def _end(known: Fulfillment, pickers: SimulatedPickers | None) -> Fulfillment:
+    """Nobody goes on with it, and what is off the shelf is to be put back: its units are available to others."""
+    lists = tuple(pick_list.put_back() if pickers else pick_list.called_off() for pick_list in known.lists)
+    return known.but(lists=lists, alarm=None)
 
 
 def reasons_against(report: Report, pick_list: PickList) -> tuple[Reason, ...]:
@@ -137,6 +147,8 @@ def reasons_against(report: Report, pick_list: PickList) -> tuple[Reason, ...]:
             return tuple(_against_short(report, pick_list))
         case ReportPacked():
             return ()
+        case ReportPutBack():
+            return (STILL_WANTED,) if pick_list.state in {"picking", "picked", "packed"} else ()
 
 
 def _short_lines(report: ReportShort) -> tuple[ReportShort | ShortLine, ...]:
@@ -164,26 +176,28 @@ def _unknown_line(path: str, line: PickedLine | ReportShort | ShortLine) -> Reas
     return Reason(path=path, code="unknown_line", message=f"the list has no {line.sku} in bin {line.bin!r}")
 
 
-def _report(known: Fulfillment | None, report: Report) -> Decision:
-    """A report that does not fit is refused, so that whoever wrote it learns of it; one on a list that is no longer
-    worked on changes nothing, for what became of the list was said, and reports may be repeated.
+def _report(known: Fulfillment | None, report: Report, pickers: SimulatedPickers | None) -> Decision:
+    """A report that does not fit is refused, so that whoever wrote it learns of it; one that comes late changes nothing
+    but what is to be put back, for what became of the list was said, and reports may be repeated.
     """
     before = known.list_at(report.location) if known is not None else None
     if known is None or before is None:
         return _refuse(report, (UNKNOWN_LIST,))
-    if not known.at_work or before.state == "packed":
-        return Decision()
     if reasons := reasons_against(report, before):
         return _refuse(report, reasons)
+    if before.state == "packed" or (isinstance(report, ReportShort) and not known.at_work):
+        return Decision()
     match report:
         case ReportShort():
             lines = {(line.sku, line.bin): line.found for line in _short_lines(report)}
-            reported, said = _short(known, before, lines)
+            reported, said = _short(known, before, lines, pickers)
         case ReportPicked():
             after = before.with_picked(report.lines) if report.lines else before.all_picked()
             reported, said = _with(known, before, after)
         case ReportPacked():
             reported, said = _with(known, before, before.all_packed())
+        case ReportPutBack():
+            reported, said = _with(known, before, before.put_back())
     return Decision((reported,) if reported != known else (), said)
 
 
@@ -211,12 +225,14 @@ def _simulate(known: Fulfillment, now: datetime, pickers: SimulatedPickers | Non
     first = next(((pick_list, line) for pick_list in known.lists for line in pick_list.lines), None)
     if first is not None and SHORT_PICK in known.special_instructions:
         pick_list, line = first
-        return _short(known, pick_list, {(line.sku, line.bin): line.quantity - 1})
+        return _short(known, pick_list, {(line.sku, line.bin): line.quantity - 1}, pickers)
     later = known.but(alarm=now + pickers.pack_after)
     return _progress(later, tuple(pick_list.all_picked() for pick_list in known.lists))
 
 
-def _short(known: Fulfillment, pick_list: PickList, found: Mapping[tuple[str, str], int]) -> Step:
+def _short(
+    known: Fulfillment, pick_list: PickList, found: Mapping[tuple[str, str], int], pickers: SimulatedPickers | None
+) -> Step:
     """Fail, naming all that is short of what was found, by item and bin."""
     short = [(line, found[line.sku, line.bin]) for line in pick_list.lines if (line.sku, line.bin) in found]
     told = [_shortage(pick_list.location, line, there) for line, there in short]
@@ -226,9 +242,8 @@ def _short(known: Fulfillment, pick_list: PickList, found: Mapping[tuple[str, st
         state="failed",
         failure=Reason(path="picks", code="short_pick", message=message),
         not_found=(Pick(location=pick_list.location, lines=lacking),),
-        alarm=None,
     )
-    return failed, _outcome(failed)
+    return _end(failed, pickers), _outcome(failed)
 
 
 def _shortage(location: str, line: PickLine, found: int) -> str:
@@ -240,7 +255,8 @@ def _with(known: Fulfillment, before: PickList, after: PickList) -> Step:
     """The fulfillment with one of its lists gone on, if it has."""
     if after == before:
         return known, ()
-    return _progress(known, tuple(after if pick_list is before else pick_list for pick_list in known.lists))
+    lists = tuple(after if pick_list is before else pick_list for pick_list in known.lists)
+    return _progress(known, lists) if known.at_work else (known.but(lists=lists), ())
 
 
 def _progress(known: Fulfillment, lists: tuple[PickList, ...]) -> Step:

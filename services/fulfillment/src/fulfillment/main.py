@@ -20,7 +20,7 @@ def main() -> None:
         decide=decider(settings.simulated_pickers),
         indexes=(
             Index(Fulfillment.kind, (("order_id", 1),)),
-            Index(Fulfillment.kind, (("state", 1), ("requested_at", 1), ("id", 1))),
+            Index(Fulfillment.kind, (("lists.state", 1), ("requested_at", 1), ("id", 1))),
         ),
     )
     run(service, settings, router)

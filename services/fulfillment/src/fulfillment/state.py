@@ -9,7 +9,7 @@ from chassis.decision import Document
 from contracts.fulfillment import Pick, PickedLine
 from contracts.message import Reason, SagaStep, Value, names_of
 
-ListState = Literal["picking", "picked", "packed"]
+ListState = Literal["picking", "picked", "packed", "to_put_back", "called_off"]
 State = Literal["picking", "picked", "packed", "failed", "cancelled", "tombstone"]
 
 
@@ -23,7 +23,7 @@ class PickLine(Value):
     quantity: int
     """Units to pick."""
     picked: int = 0
-    """Units off the shelf so far."""
+    """Units taken off the shelf so far."""
 
 
 class PickList(Value):
@@ -34,7 +34,7 @@ class PickList(Value):
     lines: tuple[PickLine, ...]
     """One line an item and bin, in the order in which a picker walks past the bins."""
     state: ListState = "picking"
-    """How far it is."""
+    """How far it is; `called_off` when its order does not want it any more and nothing of it is off the shelf."""
 
     def line(self, sku: str, bin: str) -> PickLine | None:  # noqa: A002 - it is the field's name
         return next((line for line in self.lines if (line.sku, line.bin) == (sku, bin)), None)
@@ -49,7 +49,7 @@ class PickList(Value):
             for line in self.lines
         )
         done = all(line.picked == line.quantity for line in lines)
-        return self.model_copy(update={"lines": lines, "state": "picked" if done else self.state})
+        return self._gone_on(lines, "picked" if done else self.state)
 
     def all_picked(self) -> Self:
         return self if self.state == "packed" else self._complete("picked")
@@ -59,8 +59,21 @@ class PickList(Value):
         return self._complete("packed")
 
     def _complete(self, state: ListState) -> Self:
-        lines = tuple(line.model_copy(update={"picked": line.quantity}) for line in self.lines)
+        return self._gone_on(tuple(line.model_copy(update={"picked": line.quantity}) for line in self.lines), state)
+
+    def _gone_on(self, lines: tuple[PickLine, ...], state: ListState) -> Self:
+        """What is taken off the shelf for an order that does not want it any more is to be put back."""
+        if self.state in {"to_put_back", "called_off"}:
+            state = self.state if lines == self.lines else "to_put_back"
         return self.model_copy(update={"lines": lines, "state": state})
+
+    def called_off(self) -> Self:
+        """The list of an order that does not want it any more."""
+        state = "to_put_back" if any(line.picked for line in self.lines) else "called_off"
+        return self.model_copy(update={"state": state})
+
+    def put_back(self) -> Self:
+        return self.model_copy(update={"state": "called_off"})
 
 
 class Fulfillment(Document):

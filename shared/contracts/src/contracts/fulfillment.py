@@ -126,6 +126,10 @@ class ReportPacked(PickReport):
     """Everything on the list is in a parcel."""
 
 
+class ReportPutBack(PickReport):
+    """What was off the shelf for a list that is called off is back where it was taken from."""
+
+
 class ReportRefused(SagaStep):
     """None of a report counts: it does not fit the list that it is about, or there is no such list."""
 

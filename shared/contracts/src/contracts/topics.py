@@ -173,7 +173,7 @@ TOPICS: tuple[Topic, ...] = (
         "fulfillment.work",
         "fulfillment",
         ("order_id",),
-        (fulfillment.ReportPicked, fulfillment.ReportShort, fulfillment.ReportPacked),
+        (fulfillment.ReportPicked, fulfillment.ReportShort, fulfillment.ReportPacked, fulfillment.ReportPutBack),
         readers=("fulfillment",),
         open=True,
     ),
