@@ -2,8 +2,8 @@
 
     python samples/channel.py localhost:19092 2001
 
-Any Kafka client will do. This one is Confluent's (`pip install confluent-kafka`), which chooses partitions otherwise
-than the services do; the order service sends such a record on to the partition where its order lives.
+Any Kafka client will do. This one is Confluent's (`pip install confluent-kafka`). It is told to choose partitions as
+the services do: else a cancellation that comes another way, such as by HTTP, may overtake the order that it is about.
 """  # noqa: INP001 - a script, no package
 
 import json
@@ -37,7 +37,7 @@ def place(brokers: str, number: str) -> str:
         "payment_token": "tok_ok",
     }
     order_id = f"{order['channel']}:{number}"
-    producer = Producer({"bootstrap.servers": brokers, "acks": "all"})
+    producer = Producer({"bootstrap.servers": brokers, "acks": "all", "partitioner": "murmur2_random"})
     producer.produce(
         "order.intake",
         key=order_id,

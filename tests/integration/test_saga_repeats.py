@@ -1,5 +1,9 @@
 """The same again, something else under the same number, and records that lie where their order does not live."""
 
+import asyncio
+import runpy
+from pathlib import Path
+from uuid import uuid4
 from zlib import crc32
 
 import pytest
@@ -19,6 +23,7 @@ from contracts.order import (
 from contracts.payment import AuthorizePayment, CapturePayment, PaymentAuthorized, PaymentCaptured
 from contracts.shipping import CreateShipment, ShipmentCreated
 from contracts.topics import PARTITIONS
+from oms.fleet import Addresses
 from oms.sending import letter
 
 from tests.integration.shop import Shop
@@ -26,6 +31,7 @@ from tests.integration.witness import Witness
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
 
+CHANNEL = Path(__file__).parents[2] / "samples" / "channel.py"
 ONCE: list[type[SagaStep]] = [ReserveStock, AuthorizePayment, FulfillOrder, CreateShipment, CapturePayment]
 
 
@@ -109,6 +115,18 @@ async def test_an_order_from_a_client_with_another_partitioner_is_taken_once_whe
     for order in orders:
         assert len(list(witness.said(order.order_id, OrderValidated))) == 1
     await witness.stands("LON", mug, available=80, shipped=20)
+
+
+async def test_the_sample_channel_writes_each_order_where_it_lives(stack: Addresses, witness: Witness) -> None:
+    """Else a cancellation that is written there directly would overtake the order."""
+    place = runpy.run_path(str(CHANNEL))["place"]
+    numbers = [f"{uuid4().hex[:8]}-{number}" for number in range(10)]
+
+    orders = [await asyncio.to_thread(place, stack.kafka, number) for number in numbers]
+
+    for order in orders:
+        await witness.hears(order, OrderValidated)
+        assert len(list(witness.said(order, OrderPlaced))) == 1  # what is sent on is there twice
 
 
 @pytest.mark.parametrize("key", [None, b"", b"a key of its own", b"\xff\xfe"], ids=["none", "empty", "other", "binary"])

@@ -127,7 +127,10 @@ class Reading:
             return salvaged(record, message)
 
     def _route(self, record: Received, envelope: Envelope, now: datetime) -> Item | None:
-        """Other clients' partitioners differ: what belongs elsewhere is sent on, once, to where its key lives."""
+        """Other clients' partitioners differ: what belongs elsewhere is sent on, once, to where its key lives.
+
+        What was written there directly, such as the cancellation of an order, may overtake it.
+        """
         topic = BY_NAME[record.topic]
         key = topic.key_of(envelope.message)
         if isinstance(envelope.message, RepairCommand):
