@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from contracts.inventory import ReceiveTransfer
 from contracts.message import Message, SkuQuantity
-from contracts.order import CancelOrder
+from contracts.order import CancelOrder, OrderPlaced
 from contracts.shipping import CancelShipment
 from contracts.topics import BY_NAME, MESSAGES, TOPIC_OF, TOPICS, Topic
 from contracts.wire import (
@@ -264,6 +264,14 @@ def test_a_time_may_have_any_offset_and_is_read_as_utc() -> None:
     assert decode(Record().but(ce_time=b"2026-01-05T12:00:00Z")).time == NOON
 
 
+def test_a_time_may_be_written_as_rfc_3339_allows() -> None:
+    for text in ("2026-01-05T12:00:00Z", "2026-01-05t12:00:00z", "2026-01-05 12:00:00.000+00:00"):
+        assert decode(Record().but(ce_time=text.encode())).time == NOON
+        order = decode(placed(placed_at=text)).message
+        assert isinstance(order, OrderPlaced)
+        assert order.placed_at == NOON
+
+
 def test_without_a_time_it_happened_when_kafka_got_it() -> None:
     assert decode(Record().but(ce_time=None)).time == NOON
 
@@ -372,6 +380,10 @@ def test_json_that_is_no_object_is_refused(body: bytes) -> None:
         ({"placed_at": "2026-01-05T12:00:00+01:00"}, "placed_at", "value_error"),
         ({"placed_at": "2026-01-05T12:00:00"}, "placed_at", "timezone_aware"),
         ({"placed_at": 1767614400}, "placed_at", "datetime_type"),
+        ({"placed_at": "20240101"}, "placed_at", "datetime_type"),
+        ({"placed_at": "2024"}, "placed_at", "datetime_type"),
+        ({"placed_at": "1767614400.5"}, "placed_at", "datetime_type"),
+        ({"placed_at": "2026-01-05"}, "placed_at", "datetime_type"),
         ({"shipping_method": "drone"}, "shipping_method", "literal_error"),
         ({"lines": []}, "lines", "too_short"),
         ({"lines": {"0": {}}}, "lines", "tuple_type"),

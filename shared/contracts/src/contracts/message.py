@@ -1,10 +1,20 @@
 """What every message is, and the values that messages are made of."""
 
+import re
 from datetime import datetime
 from typing import Annotated, Any, Protocol, TypedDict
 
 import pycountry
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+)
+from pydantic_core import PydanticKnownError
 from pydantic_extra_types.country import CountryAlpha2
 from pydantic_extra_types.currency_code import Currency
 
@@ -13,6 +23,8 @@ MOST_UNITS = 10_000_000
 MOST_COUNTED = 1_000_000_000_000
 """The most that a `Count` can be."""
 NO_CONTROL_CHARACTERS = r"^[^\x00-\x1f\x7f]*$"
+DATE_AND_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]")
+"""How a moment begins (RFC 3339)."""
 
 
 class Value(BaseModel):
@@ -68,6 +80,13 @@ class StepOutside(SagaStep):
     """Whether a person asks again, knowing that whatever prevented it is gone: it is tried without further wait."""
 
 
+def _dated(moment: object) -> object:
+    """Without its date it is none: pydantic takes a number in quotes for seconds since 1970, as in "20240101"."""
+    if isinstance(moment, datetime) or (isinstance(moment, str) and DATE_AND_TIME.match(moment)):
+        return moment
+    raise PydanticKnownError("datetime_type")
+
+
 def _utc(moment: datetime) -> datetime:
     offset = moment.utcoffset()
     if offset is None or offset.total_seconds() != 0:
@@ -83,7 +102,8 @@ COUNTRY_IN_SCHEMA = WithJsonSchema({"type": "string", "enum": sorted(one.alpha_2
 Text = Annotated[str, Field(max_length=200, pattern=NO_CONTROL_CHARACTERS)]
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=NO_CONTROL_CHARACTERS)]
 LongText = Annotated[str, Field(max_length=2000, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]*$")]
-Moment = Annotated[AwareDatetime, AfterValidator(_utc), UTC_IN_SCHEMA]
+# Behind `_dated` pydantic no longer knows that a text comes from JSON, and would refuse every one if it read strictly.
+Moment = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_dated), AfterValidator(_utc), UTC_IN_SCHEMA]
 Country = Annotated[CountryAlpha2, COUNTRY_IN_SCHEMA]
 Channel = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
 Number = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]

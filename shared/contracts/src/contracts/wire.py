@@ -226,7 +226,8 @@ def _time(headers: Mapping[str, bytes | None], timestamp_ms: int) -> datetime:
     """When the writer says it happened, or else when Kafka got it."""
     text = _text(headers, "ce_time")
     try:
-        moment = datetime.fromisoformat(text) if text else datetime.fromtimestamp(timestamp_ms / 1000, UTC)
+        # RFC 3339 takes a small `t` and `z`, too, and Python 3.11 does not.
+        moment = datetime.fromisoformat(text.upper()) if text else datetime.fromtimestamp(timestamp_ms / 1000, UTC)
         if moment.tzinfo is None:
             _unreadable("ce_time", "malformed_header", "this header lacks its offset from UTC")
         return moment.astimezone(UTC)
