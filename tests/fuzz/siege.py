@@ -9,12 +9,13 @@ from dataclasses import replace
 from typing import Any
 
 from chassis.outbox import FORWARDED
-from contracts.message import Reason
-from contracts.order import OrderCompleted, OrderRejected, PlacementRefused
+from contracts.message import Message, Reason
+from contracts.order import CancellationRefused, OrderCompleted, OrderRejected, PlacementRefused
 from contracts.topics import BY_NAME, TOPIC_OF, TOPICS
 from contracts.wire import Record as Logged
 from contracts.wire import Unreadable, decode, place_on_log
 from oms.log import LogReader
+from order.state import MalformedCancellation, MalformedOrder
 from order.validation import salvage
 
 from tests.fuzz.battery import names_what_is_wrong
@@ -38,12 +39,12 @@ class Siege:
         """Where the records are that must become dead letters and have not yet."""
         self._early: set[str] = set()
         """Dead letters of records of which Kafka has not yet said where they are."""
-        self._unanswered: set[str] = set()
-        """The orders that must be rejected and are not yet."""
+        self._unanswered: set[tuple[type[Message], str]] = set()
+        """The orders of which a placing or a cancellation must be refused, and is not yet."""
         self._open: set[str] = set()
         """The good orders that are not completed."""
         self.fates: Counter[str] = Counter()
-        """How many hostile records are to be dead letters, or rejected orders, or are nothing but odd."""
+        """How many hostile records are to be dead letters, or are refused to who sent them, or are nothing but odd."""
         self.codes: Counter[str] = Counter()
         """How often each reason was given in dead letters."""
         self.wrong: list[str] = []
@@ -87,10 +88,10 @@ class Siege:
         except Unreadable as unreadable:
             salvaged = salvage(record, unreadable.reasons) if record.topic == "order.intake" else None
             if salvaged is not None and FORWARDED not in dict(record.headers):
-                self.fates["rejected"] += 1
-                self._unanswered.add(salvaged.order_id)
+                self.fates["refused"] += 1
+                self._unanswered.add((type(salvaged), salvaged.order_id))
                 return False
-            self.fates["buried" if salvaged is None else "rejected or buried"] += 1
+            self.fates["buried" if salvaged is None else "refused or buried"] += 1
             return salvaged is None
         self.fates["harmless"] += 1
         return False
@@ -126,7 +127,9 @@ class Siege:
         if isinstance(message, OrderCompleted):
             self._open.discard(message.order_id)
         elif isinstance(message, OrderRejected | PlacementRefused):
-            self._unanswered.discard(message.order_id)
+            self._unanswered.discard((MalformedOrder, message.order_id))
+        elif isinstance(message, CancellationRefused):
+            self._unanswered.discard((MalformedCancellation, message.order_id))
 
     def _bury(self, letter: Logged) -> None:
         # Of headers of one name the last one counts: the service's come after those that a stranger wrote.

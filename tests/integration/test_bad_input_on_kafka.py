@@ -13,12 +13,12 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import MessageSizeTooLargeError
 from aiokafka.record.util import calc_crc32c
 from chassis.kafka import home_of
-from contracts.order import OrderCompleted, OrderPlaced, OrderRejected
+from contracts.order import CancellationRefused, OrderCompleted, OrderPlaced, OrderRejected
 from contracts.topics import PARTITIONS, TOPICS, Topic
 from oms.fleet import Addresses
 from oms.sending import letter
 
-from tests.integration.shop import Headers, Shop, headers_of
+from tests.integration.shop import CHANNEL, Headers, Shop, headers_of
 from tests.integration.witness import Witness
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
@@ -98,6 +98,31 @@ async def test_an_order_is_rejected_with_all_of_its_reasons_at_once(shop: Shop, 
 
     rejected = await witness.hears(f"{fields['channel']}:{fields['number']}", OrderRejected)
     assert {reason.path for reason in rejected.reasons} == {"currency", "colour", "total", "customer"}
+
+
+# A cancellation of which it can be read which order it is about: it is refused, and the order goes on.
+
+
+@pytest.mark.parametrize(
+    ("changes", "path", "code", "asked"),
+    [
+        ({"reason": "x" * 201}, "reason", "string_too_long", "Ann"),
+        ({"reason": "wrong\nsize"}, "reason", "string_pattern_mismatch", "Ann"),
+        ({"requested_by": None}, "requested_by", "string_type", CHANNEL),
+    ],
+    ids=["a reason that is too long", "two lines", "nobody"],
+)
+async def test_a_cancellation_that_makes_no_sense_is_refused_with_the_field_named(
+    shop: Shop, witness: Witness, changes: Fields, path: str, code: str, asked: str
+) -> None:
+    order = await shop.place({await shop.stocked(LON=1): 1})
+    wish = {"order_id": order, "reason": "wrong size", "requested_by": "Ann"} | changes
+
+    await among_good_orders(shop, order.encode(), json.dumps(wish).encode(), headers_of("CancelOrder"))
+
+    refused = await witness.hears(order, CancellationRefused)
+    assert (refused.reason.path, refused.reason.code, refused.requested_by) == (path, code, asked)
+    await witness.hears(order, OrderCompleted)
 
 
 # JSON that pydantic never sees as such: written by hand.

@@ -11,6 +11,7 @@ from chassis.testing import Rehearsal
 from contracts.inventory import ReserveStock, StockReleased
 from contracts.message import Message
 from contracts.order import (
+    CancellationRefused,
     OrderLine,
     OrderPlaced,
     OrderRejected,
@@ -50,8 +51,9 @@ def json_of(order: OrderPlaced, **changes: Any) -> dict[str, Any]:  # noqa: ANN4
     return order.model_dump(mode="json", exclude_unset=True) | changes
 
 
-def salvaged(fields: dict[str, Any]) -> Message | None:
+def salvaged(fields: dict[str, Any], type_: bytes = b"OrderPlaced") -> Message | None:
     record = Record(json.dumps(fields).encode())
+    record.headers[1] = ("ce_type", type_)
     with pytest.raises(Unreadable) as caught:
         decode(record)
     return salvage(record, caught.value.reasons)
@@ -187,8 +189,17 @@ def test_a_malformed_order_whose_id_nobody_could_pass_on_becomes_a_dead_letter(p
     assert salvage(record, caught.value.reasons) is None
 
 
-def test_a_malformed_cancellation_becomes_a_dead_letter() -> None:
-    record = Record(b'{"order_id": "web:1001", "channel": "web", "number": "1001"}')
+@pytest.mark.parametrize(
+    "value",
+    [
+        b'{"channel": "web", "number": "1001", "reason": "why", "requested_by": "Ada"}',
+        b'{"order_id": "1001", "reason": "why", "requested_by": "Ada"}',
+        b'{"order_id": "web:1000", "order_id": "web:1001", "reason": "why", "requested_by": "Ada"}',
+        b'{"order_id": "web:1001"',
+    ],
+)
+def test_a_cancellation_that_does_not_say_of_which_order_becomes_a_dead_letter(value: bytes) -> None:
+    record = Record(value)
     record.headers[1] = ("ce_type", b"CancelOrder")
     with pytest.raises(Unreadable) as caught:
         decode(record)
@@ -201,6 +212,44 @@ def test_an_order_read_from_json_is_refused_with_the_reasons_of_all_its_parts(pl
         read(json.dumps(fields).encode())
     assert [reason.path for reason in caught.value.reasons] == ["payment_token", "total"]
     assert read(json.dumps(json_of(placed())).encode()) == placed()
+
+
+# What cannot be read of a cancellation.
+
+
+@pytest.mark.parametrize(
+    ("changes", "path", "code", "asked"),
+    [
+        ({"reason": "x" * 201}, "reason", "string_too_long", "Ada"),
+        ({"reason": "wrong\nsize"}, "reason", "string_pattern_mismatch", "Ada"),
+        ({"requested_by": None}, "requested_by", "string_type", "web"),
+        ({"requested_by": "", "reason": 7}, "reason", "string_type", "web"),
+        ({"channel": "web"}, "channel", "extra_forbidden", "Ada"),
+    ],
+)
+def test_a_malformed_cancellation_is_refused_for_what_is_wrong_with_it(
+    stage: Rehearsal, placed: Placed, changes: dict[str, Any], path: str, code: str, asked: str
+) -> None:
+    stage.take(placed())
+    wish = {"order_id": ID, "reason": "wrong size", "requested_by": "Ada"} | changes
+    message = salvaged(wish, b"CancelOrder")
+    assert message is not None
+    (refused,) = stage.take(message)
+    assert isinstance(refused, CancellationRefused)
+    assert (refused.order_id, refused.revision, refused.requested_by) == (ID, 1, asked)
+    assert (refused.reason.path, refused.reason.code) == (path, code)
+    order = stage.get(Order, ID)
+    assert order is not None
+    assert (order.status, order.ending) == ("reserving", None)
+
+
+def test_a_malformed_cancellation_of_an_order_that_nobody_placed_is_refused(stage: Rehearsal) -> None:
+    message = salvaged({"order_id": ID}, b"CancelOrder")
+    assert message is not None
+    (refused,) = stage.take(message)
+    assert isinstance(refused, CancellationRefused)
+    assert (refused.revision, refused.reason.path, refused.requested_by) == (1, "reason", "web")
+    assert stage.get(Order, ID) is None
 
 
 # Placing again.

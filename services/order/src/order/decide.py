@@ -22,7 +22,7 @@ from order.definition import Policy
 from order.interpreter import Turn
 from order.repair import Request, repair, repair_refused, why_not_turn_back
 from order.saga import definition_of
-from order.state import EarlierRevision, Ending, Happening, MalformedOrder, Order
+from order.state import EarlierRevision, Ending, Happening, MalformedCancellation, MalformedOrder, Order
 from order.timeline import deadline_passed, happening
 from order.validation import reasons_against
 
@@ -35,7 +35,7 @@ MOST_EARLIER = 20
 
 def needs(message: Input, _: Documents) -> Iterable[str]:
     match message:
-        case OrderPlaced() | MalformedOrder() | CancelOrder() | OrderRepair() | SagaStep():
+        case OrderPlaced() | MalformedOrder() | CancelOrder() | MalformedCancellation() | OrderRepair() | SagaStep():
             return (Order.key_of(message.order_id),)
         case AlarmRang(document=key):
             return (key,)
@@ -52,7 +52,7 @@ def decider(policy: Policy) -> Decide:
                 return _hear(documents.get(Order, message.order_id), message, policy, now)
             case OrderPlaced() | MalformedOrder():
                 return _place(documents.get(Order, message.order_id), message, policy, now)
-            case CancelOrder():
+            case CancelOrder() | MalformedCancellation():
                 return _cancel(documents.get(Order, message.order_id), message, policy, now)
             case RetryStep() | SkipStep() | CompensateOrder():
                 return _repair(documents.get(Order, message.order_id), message, policy, now)
@@ -130,11 +130,15 @@ def _begun(order: Order | None, placement: OrderPlaced | MalformedOrder, policy:
 # Cancelling.
 
 
-def _cancel(order: Order | None, request: CancelOrder, policy: Policy, now: datetime) -> Decision:
+def _cancel(
+    order: Order | None, request: CancelOrder | MalformedCancellation, policy: Policy, now: datetime
+) -> Decision:
+    if isinstance(request, MalformedCancellation):
+        return _refuse(order, request, request.reasons[0])
     if order is None:
-        return _refuse(request, 1, UNKNOWN_ORDER)
+        return _refuse(order, request, UNKNOWN_ORDER)
     if refusal := why_not_turn_back(order):
-        return _refuse(request, order.revision, refusal)
+        return _refuse(order, request, refusal)
     turn = Turn(order, policy, now)
     if order.ending is None:
         reason = Reason(path="", code="cancel_requested", message=request.reason)
@@ -146,7 +150,8 @@ def _cancel(order: Order | None, request: CancelOrder, policy: Policy, now: date
     return _decision(turn, happening(now, request, turn.said, turn.remark))
 
 
-def _refuse(request: CancelOrder, revision: int, reason: Reason) -> Decision:
+def _refuse(order: Order | None, request: CancelOrder | MalformedCancellation, reason: Reason) -> Decision:
+    revision = order.revision if order is not None else 1
     refused = CancellationRefused(
         order_id=request.order_id, revision=revision, reason=reason, requested_by=request.requested_by
     )

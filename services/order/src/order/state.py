@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from chassis.decision import Document
 from contracts.fulfillment import Pick
 from contracts.inventory import BinQuantity, Shortage
-from contracts.message import Channel, Message, Number, Reason, Revision, SkuQuantity, Value
+from contracts.message import Channel, Message, Name, Number, OrderId, Reason, Revision, SkuQuantity, Value
 from contracts.order import OrderPlaced
 from contracts.shipping import TrackedParcel
 from pydantic import Field
@@ -60,6 +60,17 @@ class MalformedOrder(Message):
     @property
     def order_id(self) -> str:
         return f"{self.channel}:{self.number}"
+
+
+class MalformedCancellation(Message):
+    """A CancelOrder that does not fit its type, and of which it is still known which order it is about."""
+
+    order_id: OrderId
+    """The order, as `<channel>:<number>`."""
+    requested_by: Name
+    """Who asks; the order's channel where that cannot be read."""
+    reasons: tuple[Reason, ...]
+    """Everything that is wrong with it, at least one thing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,12 @@ import json
 from hashlib import blake2b
 from typing import Annotated
 
-from contracts.message import MOST_UNITS, Amount, Channel, Number, Reason, Revision, Value
+from contracts.message import MOST_UNITS, Amount, Channel, Name, Number, OrderId, Reason, Revision, Value
 from contracts.order import OrderLine, OrderPlaced
 from contracts.wire import TOO_LARGE, Received, Unreadable, reasons_of, refuse_ambiguous, refuse_oversized
 from pydantic import Field, ValidationError
 
-from order.state import MalformedOrder
+from order.state import MalformedCancellation, MalformedOrder
 
 NOTHING_TO_SHIP = Reason(
     path="lines", code="nothing_to_ship", message="the order has no lines: there is nothing to ship"
@@ -27,6 +27,18 @@ class _Placing(Value):
     """Which placing of it."""
 
     revision: Revision = 1
+
+
+class _Cancelling(Value):
+    """Which order is to be undone."""
+
+    order_id: OrderId
+
+
+class _Asking(Value):
+    """Who asks for that."""
+
+    requested_by: Name
 
 
 class _Sums(Value):
@@ -65,15 +77,25 @@ def read(body: bytes) -> OrderPlaced:
     return order
 
 
-def salvage(record: Received, reasons: tuple[Reason, ...]) -> MalformedOrder | None:
-    """What a record that should have been an OrderPlaced says about which order it is.
+def salvage(record: Received, reasons: tuple[Reason, ...]) -> MalformedOrder | MalformedCancellation | None:
+    """What a record that should have been an OrderPlaced or a CancelOrder says about which order it is.
 
     None where it does not say that: then it is a dead letter, as is whatever has the wrong headers, is too large to be
     looked at, or says twice which order it is.
     """
-    body = record.value or b""
-    if dict(record.headers).get("ce_type") != b"OrderPlaced" or any(_is_about_all_of_it(reason) for reason in reasons):
+    if any(_is_about_all_of_it(reason) for reason in reasons):
         return None
+    body = record.value or b""
+    match dict(record.headers).get("ce_type"):
+        case b"OrderPlaced":
+            return _malformed_order(body, reasons)
+        case b"CancelOrder":
+            return _malformed_cancellation(body, reasons)
+        case _:
+            return None
+
+
+def _malformed_order(body: bytes, reasons: tuple[Reason, ...]) -> MalformedOrder | None:
     identity = _identity(body)
     if identity is None:
         return None
@@ -84,6 +106,20 @@ def salvage(record: Received, reasons: tuple[Reason, ...]) -> MalformedOrder | N
         reasons=_all_reasons(reasons, body),
         digest=blake2b(body, digest_size=16).hexdigest(),
     )
+
+
+def _malformed_cancellation(body: bytes, reasons: tuple[Reason, ...]) -> MalformedCancellation | None:
+    try:
+        order_id = _Cancelling.model_validate_json(body).order_id
+    except ValidationError:
+        return None
+    if _stands_twice(body, "order_id"):
+        return None
+    try:
+        requested_by = _Asking.model_validate_json(body).requested_by
+    except ValidationError:
+        requested_by = order_id.partition(":")[0]
+    return MalformedCancellation(order_id=order_id, requested_by=requested_by, reasons=reasons)
 
 
 OF_THE_BODY = {"extra_forbidden", "duplicate_key"}
@@ -106,13 +142,13 @@ def _identity(body: bytes) -> _Identity | None:
         identity = _Identity.model_validate_json(body)
     except ValidationError:
         return None
-    return None if _says_twice_which_order(body) else identity
+    return None if _stands_twice(body, "channel", "number", "revision") else identity
 
 
-def _says_twice_which_order(body: bytes) -> bool:
+def _stands_twice(body: bytes, *which_order: str) -> bool:
     """Whether a name of the order stands there twice: which one is meant, another reader may see otherwise."""
     names = [name for name, _ in json.loads(body, object_pairs_hook=list, parse_int=str, parse_float=str)]
-    return any(names.count(name) > 1 for name in ("channel", "number", "revision"))
+    return any(names.count(name) > 1 for name in which_order)
 
 
 def _revision(body: bytes) -> int:

@@ -260,12 +260,12 @@ class OrderCancelled(OrderEvent):
 
 
 class CancellationRefused(OrderEvent):
-    """The order can no longer be cancelled, or never could."""
+    """The order can no longer be cancelled, or never could, or the cancellation makes no sense."""
 
     reason: Reason
     """Why not."""
     requested_by: Name
-    """Who had asked."""
+    """Who had asked; the order's channel where that could not be read."""
 
 
 class StepRetried(OrderRepair, OrderEvent):
