@@ -127,8 +127,8 @@ class Shop:
         await self.send(order)
         return order.order_id
 
-    async def cancel(self, order_id: str, partition: int | None = None) -> None:
-        cancel = CancelOrder(order_id=order_id, reason="changed my mind", requested_by="customer")
+    async def cancel(self, order_id: str, partition: int | None = None, by: str = "customer") -> None:
+        cancel = CancelOrder(order_id=order_id, reason="changed my mind", requested_by=by)
         await self.send(cancel, partition=partition)
 
     # Kafka.

@@ -271,7 +271,7 @@ async def test_an_order_that_has_ended_is_not_cancelled(shop: Shop, witness: Wit
 
     for order, (ending, code) in ended.items():
         await witness.hears(order, ending)
-        await shop.cancel(order)
+        await shop.cancel(order, by="somebody else")
         refused = await witness.hears(order, CancellationRefused)
         assert refused.reason.code == code
 

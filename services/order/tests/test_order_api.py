@@ -436,10 +436,21 @@ async def test_a_cancellation_that_is_certainly_too_late_is_a_conflict(
     stage.take(placed(), CancelOrder(order_id=ID, reason="too late", requested_by="Ada"))
     hears(stage, PaymentVoided)
     hears(stage, StockReleased, location="LON", lines=())
-    answer = await http.post(f"/orders/{ID}/cancel", json={"reason": "too late", "requested_by": "Ada"})
+    answer = await http.post(f"/orders/{ID}/cancel", json={"reason": "too late", "requested_by": "Ben"})
     assert answer.status_code == 409
     assert codes(answer) == {"order_id": "already_cancelled"}
     assert shop.published == []
+
+
+async def test_the_same_cancellation_again_is_accepted_when_it_is_done(
+    http: httpx.AsyncClient, shop: Shop, stage: Rehearsal, placed: Placed
+) -> None:
+    stage.take(placed(), CancelOrder(order_id=ID, reason="too late", requested_by="Ada"))
+    hears(stage, PaymentVoided)
+    hears(stage, StockReleased, location="LON", lines=())
+    answer = await http.post(f"/orders/{ID}/cancel", json={"reason": "too late", "requested_by": "Ada"})
+    assert (answer.status_code, answer.headers["location"]) == (202, "/orders/web:1001")
+    assert stage.take(*shop.published) == ()
 
 
 # Reading.

@@ -627,9 +627,40 @@ def test_a_cancellation_of_what_is_cancelled_already_is_refused(scene: Scene) ->
     scene.cancel()
     scene.hear(PaymentVoided)
     scene.hear(StockReleased)
-    (refused,) = scene.cancel()
+    (refused,) = scene.take(CancelOrder(order_id=ID, reason="wrong size", requested_by="Ben"))
     assert isinstance(refused, CancellationRefused)
     assert refused.reason.code == "already_cancelled"
+
+
+def test_a_cancellation_that_is_repeated_when_it_is_done_changes_nothing(scene: Scene) -> None:
+    scene.place()
+    scene.cancel()
+    scene.take(CancelOrder(order_id=ID, reason="wrong size", requested_by="Ben"))
+    scene.hear(PaymentVoided)
+    scene.hear(StockReleased)
+    before = scene.order
+    assert scene.cancel() == ()
+    assert scene.take(CancelOrder(order_id=ID, reason="wrong size", requested_by="Ben")) == ()
+    assert scene.order is before
+
+
+def test_who_is_named_like_the_step_that_failed_did_not_cancel_the_order(scene: Scene) -> None:
+    scene.go_to("fulfilling")
+    scene.after(hours=1)
+    for answer in (FulfillmentCancelled, PaymentVoided, StockReleased):
+        scene.hear(answer)
+    assert scene.order.status == "cancelled"
+    assert kinds(scene.take(CancelOrder(order_id=ID, reason="late", requested_by="fulfill"))) == [CancellationRefused]
+
+
+def test_a_cancellation_of_a_rejected_order_is_refused_to_whoever_wanted_it(scene: Scene) -> None:
+    """Silence could be taken for a promise that a revision which is on its way does not begin."""
+    scene.place()
+    scene.hear(StockReserved)
+    scene.hear(PaymentDeclined)
+    scene.cancel()
+    scene.hear(StockReleased)
+    assert kinds(scene.cancel()) == [CancellationRefused]
 
 
 def test_a_cancellation_of_an_unknown_order_is_refused_and_leaves_no_trace(scene: Scene) -> None:

@@ -23,11 +23,11 @@ from pydantic import AwareDatetime, GetCoreSchemaHandler, ValidatorFunctionWrapH
 from pydantic_core import CoreSchema, core_schema
 from starlette.requests import ClientDisconnect
 
+from order.decide import why_not_cancel
 from order.file_intake import FileReport, LineReport, take_in
 from order.known import known_order
 from order.live import Changes, Live, changes_of
 from order.placing import send_on
-from order.repair import why_not_turn_back
 from order.sagas_api import add_sagas
 from order.shown import OrderAccepted, OrderPage, OrderShown, OrderSummary
 from order.state import Order, Status
@@ -118,12 +118,13 @@ def _intake(routes: APIRouter, reader: Reader, publisher: Publisher) -> None:
     async def cancel(
         order_id: OrderId, cancellation: Annotated[Cancellation, AsJson], response: Response
     ) -> OrderAccepted:
-        """Ask for an order to be undone; whether it still can be is seen at the order."""
+        """Ask for an order to be undone; whether it still can be is seen at the order. The same again is the same."""
         known = await reader.get(Order, order_id)
-        refusal = why_not_turn_back(known) if known is not None and known.status != "rejected" else None
+        who = cancellation.requested_by
+        refusal = why_not_cancel(known, who) if known is not None and known.status != "rejected" else None
         if refusal is not None:
             raise Problem(409, "The order cannot be cancelled", reasons=(refusal,))
-        request = CancelOrder(order_id=order_id, reason=cancellation.reason, requested_by=cancellation.requested_by)
+        request = CancelOrder(order_id=order_id, reason=cancellation.reason, requested_by=who)
         await publisher.publish(request)
         return _accepted(order_id, known.revision if known is not None else 1, response)
 

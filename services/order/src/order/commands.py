@@ -151,10 +151,9 @@ def order_undone(order: Order, ending: Ending) -> Message:
 
 def cancellations_refused(order: Order, ending: Ending) -> tuple[CancellationRefused, ...]:
     """What is told to all who wanted an order undone that could not be."""
-    asked = (ending.by, *ending.also) if ending.requested else ending.also
     return tuple(
         CancellationRefused(order_id=order.id, revision=order.revision, reason=ALREADY_SHIPPED, requested_by=who)
-        for who in dict.fromkeys(asked)
+        for who in ending.wanted_by
     )
 
 

@@ -130,6 +130,12 @@ def _begun(order: Order | None, placement: OrderPlaced | MalformedOrder, policy:
 # Cancelling.
 
 
+def why_not_cancel(order: Order, who: str) -> Reason | None:
+    """Why a cancellation is refused, if it is; one by somebody for whom it is done is not, and changes nothing."""
+    is_done = order.status == "cancelled" and order.ending is not None and who in order.ending.wanted_by
+    return None if is_done else why_not_turn_back(order)
+
+
 def _cancel(
     order: Order | None, request: CancelOrder | MalformedCancellation, policy: Policy, now: datetime
 ) -> Decision:
@@ -137,8 +143,10 @@ def _cancel(
         return _refuse(order, request, request.reasons[0])
     if order is None:
         return _refuse(order, request, UNKNOWN_ORDER)
-    if refusal := why_not_turn_back(order):
+    if refusal := why_not_cancel(order, request.requested_by):
         return _refuse(order, request, refusal)
+    if order.ended:
+        return Decision()
     turn = Turn(order, policy, now)
     if order.ending is None:
         reason = Reason(path="", code="cancel_requested", message=request.reason)

@@ -134,6 +134,11 @@ class Ending(Value):
     also: tuple[str, ...] = ()
     """Who else has asked for it since, and hears of it, too."""
 
+    @property
+    def wanted_by(self) -> tuple[str, ...]:
+        """The people who asked for it, each once."""
+        return tuple(dict.fromkeys((self.by, *self.also) if self.requested else self.also))
+
 
 @dataclass(frozen=True, slots=True)
 class Happening:
