@@ -140,6 +140,17 @@ async def test_the_next_revision_is_passed_on_even_if_the_order_still_seems_to_r
     assert shop.published == [placed(revision=2)]
 
 
+async def test_a_revision_that_is_past_is_a_conflict(
+    http: httpx.AsyncClient, shop: Shop, stage: Rehearsal, placed: Placed
+) -> None:
+    rejected(stage, placed)
+    stage.take(placed(revision=2))
+    answer = await http.post("/orders", json=json_of(placed()))
+    assert answer.status_code == 409
+    assert codes(answer) == {"revision": "out_of_turn"}
+    assert shop.published == []
+
+
 async def test_an_order_that_makes_no_sense_is_refused_with_every_reason(
     http: httpx.AsyncClient, shop: Shop, placed: Placed
 ) -> None:
@@ -494,6 +505,28 @@ async def test_a_rejected_order_shows_why(http: httpx.AsyncClient, stage: Rehear
     shown = (await http.get(f"/orders/{ID}")).json()
     assert (shown["status"], shown["ended_by"], shown["deadline"]) == ("rejected", "authorize", None)
     assert [reason["code"] for reason in shown["reasons"]] == ["payment_declined"]
+
+
+async def test_an_order_shows_what_was_refused_of_it_after_it_had_been_accepted(
+    http: httpx.AsyncClient, shop: Shop, stage: Rehearsal, placed: Placed
+) -> None:
+    stage.take(placed())
+    assert (await http.get(f"/orders/{ID}")).json()["refused"] is None
+    assert (await http.post("/orders", json=json_of(placed(revision=2)))).status_code == 202
+    stage.take(*shop.published)
+    shown = (await http.get(f"/orders/{ID}")).json()
+    assert shown["status"] == "reserving"
+    assert shown["refused"] == {
+        "at": "2026-01-05T12:00:00Z",
+        "request": "OrderPlaced",
+        "revision": 2,
+        "by": "web",
+        "reason": {
+            "path": "revision",
+            "code": "still_running",
+            "message": "only a rejected order is placed again; this is reserving",
+        },
+    }
 
 
 async def test_an_order_that_could_not_be_read_shows_why(http: httpx.AsyncClient, stage: Rehearsal) -> None:

@@ -15,6 +15,14 @@ def objects_in(value: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - JSON
     return [*([value] if isinstance(value, dict) else []), *(found for one in inner for found in objects_in(one))]
 
 
+def test_a_document_of_a_version_that_did_not_remember_what_was_refused_is_read(scene: Scene) -> None:
+    scene.go_to("completed")
+    scene.cancel()
+    assert read_as(Order, scene.order.key, scene.order.model_dump_json().encode()) == scene.order
+    older = json.loads(scene.order.model_dump_json(exclude={"refused"}))
+    assert read_as(Order, scene.order.key, older) == scene.order.but(refused=None)
+
+
 def test_a_document_of_a_version_that_knows_more_fields_is_read(scene: Scene) -> None:
     scene.go_to("completed")
     newer = json.loads(scene.order.model_dump_json())

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from chassis.testing import Rehearsal
+from chassis.testing import NOON, Rehearsal
 from contracts.inventory import ReserveStock, StockReleased
 from contracts.message import Message
 from contracts.order import (
@@ -20,7 +20,7 @@ from contracts.order import (
 )
 from contracts.payment import PaymentDeclined
 from contracts.wire import Unreadable, decode
-from order.state import Order
+from order.state import Order, Refusal
 from order.validation import read, salvage
 
 Placed = Callable[..., OrderPlaced]
@@ -241,6 +241,7 @@ def test_a_malformed_cancellation_is_refused_for_what_is_wrong_with_it(
     order = stage.get(Order, ID)
     assert order is not None
     assert (order.status, order.ending) == ("reserving", None)
+    assert order.refused == Refusal(at=NOON, request="CancelOrder", revision=1, by=asked, reason=refused.reason)
 
 
 def test_a_malformed_cancellation_of_an_order_that_nobody_placed_is_refused(stage: Rehearsal) -> None:
@@ -264,11 +265,13 @@ def test_other_content_under_the_same_revision_is_refused_and_the_order_goes_on(
     stage: Rehearsal, placed: Placed
 ) -> None:
     stage.take(placed())
-    before = stage.get(Order, ID)
     (refused,) = stage.take(placed(special_instructions="leave it at the door"))
     assert isinstance(refused, PlacementRefused)
     assert (refused.revision, refused.reason.code) == (1, "other_content")
-    assert stage.get(Order, ID) is before
+    order = stage.get(Order, ID)
+    assert order is not None
+    assert (order.placed, order.status, order.version) == (placed(), "reserving", 2)
+    assert order.refused == Refusal(at=NOON, request="OrderPlaced", revision=1, by="web", reason=refused.reason)
 
 
 def test_a_rejected_order_is_placed_again_as_its_next_revision_and_starts_afresh(
@@ -316,13 +319,27 @@ def test_a_malformed_placing_of_a_known_order_is_refused_for_what_is_wrong_with_
     stage: Rehearsal, placed: Placed, changes: dict[str, Any], path: str, code: str
 ) -> None:
     stage.take(placed())
-    before = stage.get(Order, ID)
     message = salvaged(json_of(placed(), **changes))
     assert message is not None
     (refused,) = stage.take(message)
     assert isinstance(refused, PlacementRefused)
     assert (refused.reason.path, refused.reason.code) == (path, code)
-    assert stage.get(Order, ID) is before
+    order = stage.get(Order, ID)
+    assert order is not None
+    assert order.placed == placed()
+
+
+def test_a_fresh_start_forgets_what_was_refused_before_it(stage: Rehearsal, placed: Placed) -> None:
+    stage.take(placed(), placed(revision=2))
+    order = stage.get(Order, ID)
+    assert order is not None
+    assert order.refused is not None
+    assert (order.refused.revision, order.refused.reason.code) == (2, "still_running")
+    rejected(stage, placed)
+    stage.take(placed(revision=2))
+    order = stage.get(Order, ID)
+    assert order is not None
+    assert order.refused is None
 
 
 @pytest.mark.parametrize("revision", [2, 5])

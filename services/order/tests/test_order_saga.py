@@ -62,7 +62,7 @@ from contracts.shipping import (
     ShipmentDispatched,
     ShipmentRefused,
 )
-from order.state import Order
+from order.state import Order, Refusal
 
 from services.order.tests.scene import (
     GBP,
@@ -615,11 +615,11 @@ def test_a_cancellation_while_undoing_is_noted_and_undoes_nothing_twice(scene: S
 @pytest.mark.parametrize(("status", "code"), [("completing", "already_shipped"), ("completed", "already_completed")])
 def test_a_cancellation_after_the_pivot_is_refused_with_a_reason(scene: Scene, status: str, code: str) -> None:
     scene.go_to(status)
-    before = scene.order
     (refused,) = scene.cancel()
     assert isinstance(refused, CancellationRefused)
     assert (refused.reason.code, refused.requested_by) == (code, "Ada")
-    assert scene.order is before
+    assert (scene.order.status, scene.order.ending) == (status, None)
+    assert scene.order.refused == Refusal.of(refused, NOON)
 
 
 def test_a_cancellation_of_what_is_cancelled_already_is_refused(scene: Scene) -> None:
@@ -693,6 +693,7 @@ def test_a_parcel_that_has_left_turns_the_order_forward_again_and_refuses_the_ca
     assert shipped == OrderShipped(order_id=ID, revision=1, parcels=(PARCEL,))
     assert commands == [step(CapturePayment, amount=1750), step(IssueStock, location="LON")]
     assert (scene.order.status, scene.order.ending) == ("completing", None)
+    assert scene.order.refused == Refusal.of(refused, NOON)
     assert scene.order.timeline[-1].detail == "too late to undo: goes on; refused is Ada: changed my mind"
     scene.hear(PaymentCaptured)
     assert kinds(scene.hear(StockIssued)) == [OrderCompleted]

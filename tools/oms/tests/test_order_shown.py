@@ -20,11 +20,19 @@ def test_the_names_that_others_give_are_shown_as_they_are(capsys: pytest.Capture
         "status": "cancelled",
         "reasons": [{"path": "", "code": "requested", "message": "asked for by Ada [/ops]"}],
         "parcels": [{"location": "LON", "carrier": "Parcels [/b]", "tracking_number": "[red]7"}],
+        "refused": {
+            "at": "2026-01-05T12:00:00Z",
+            "request": "CancelOrder",
+            "revision": 1,
+            "by": "Ada [/ops]",
+            "reason": {"path": "reason", "code": "string_too_long", "message": "this is too long"},
+        },
         "timeline": [happening],
     }
 
     order.show(found)
 
-    said = capsys.readouterr().out
-    assert said.count("Ada [/ops]") == 3
+    said = " ".join(capsys.readouterr().out.split())  # where a line ends is a matter of the terminal
+    assert said.count("Ada [/ops]") == 4
+    assert "refused was a cancellation of revision 1, by Ada [/ops]: this is too long (string_too_long)" in said
     assert "parcel from LON: Parcels [/b] [red]7" in said

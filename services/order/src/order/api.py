@@ -86,7 +86,10 @@ def router(reader: Reader, publisher: Publisher, live: Live, stuck_after: timede
 def _intake(routes: APIRouter, reader: Reader, publisher: Publisher) -> None:
     @routes.post("/orders", status_code=status.HTTP_202_ACCEPTED, responses=taken(409))
     async def place(order: Annotated[OrderPlaced, EveryReason], response: Response) -> OrderAccepted:
-        """Place an order, or the next revision of one that was rejected. The same again is the same order."""
+        """Place an order, or the next revision of one that was rejected. The same again is the same order.
+
+        Whether it is taken is seen at the order, under `refused` if not; where none was taken before, there is none.
+        """
         known = await reader.get(Order, order.order_id)
         refusal = await send_on(order, known, publisher)
         if refusal is not None:
@@ -118,7 +121,10 @@ def _intake(routes: APIRouter, reader: Reader, publisher: Publisher) -> None:
     async def cancel(
         order_id: OrderId, cancellation: Annotated[Cancellation, AsJson], response: Response
     ) -> OrderAccepted:
-        """Ask for an order to be undone; whether it still can be is seen at the order. The same again is the same."""
+        """Ask for an order to be undone. The same again changes nothing.
+
+        Whether it still can be is seen at the order, under `refused` if not; where nobody placed it, there is none.
+        """
         known = await reader.get(Order, order_id)
         who = cancellation.requested_by
         refusal = why_not_cancel(known, who) if known is not None and known.status != "rejected" else None

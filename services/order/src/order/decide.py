@@ -22,7 +22,7 @@ from order.definition import Policy
 from order.interpreter import Turn
 from order.repair import Request, repair, repair_refused, why_not_turn_back
 from order.saga import definition_of
-from order.state import EarlierRevision, Ending, Happening, MalformedCancellation, MalformedOrder, Order
+from order.state import EarlierRevision, Ending, Happening, MalformedCancellation, MalformedOrder, Order, Refusal
 from order.timeline import deadline_passed, happening
 from order.validation import reasons_against
 
@@ -87,7 +87,7 @@ def _place(order: Order | None, placement: OrderPlaced | MalformedOrder, policy:
         # What cannot be read may have been given another revision than it was to have, and be refused because of that.
         reason = placement.reasons[0] if isinstance(placement, MalformedOrder) else refusal
         refused = PlacementRefused(order_id=placement.order_id, revision=placement.revision, reason=reason)
-        return Decision(messages=(refused,))
+        return _refused(order, refused, now)
     if order is not None and order.revision == placement.revision:
         return Decision()
     turn = Turn(_begun(order, placement, policy, now), policy, now)
@@ -140,11 +140,11 @@ def _cancel(
     order: Order | None, request: CancelOrder | MalformedCancellation, policy: Policy, now: datetime
 ) -> Decision:
     if isinstance(request, MalformedCancellation):
-        return _refuse(order, request, request.reasons[0])
+        return _refuse(order, request, request.reasons[0], now)
     if order is None:
-        return _refuse(order, request, UNKNOWN_ORDER)
+        return _refuse(order, request, UNKNOWN_ORDER, now)
     if refusal := why_not_cancel(order, request.requested_by):
-        return _refuse(order, request, refusal)
+        return _refuse(order, request, refusal, now)
     if order.ended:
         return Decision()
     turn = Turn(order, policy, now)
@@ -158,12 +158,22 @@ def _cancel(
     return _decision(turn, happening(now, request, turn.said, turn.remark))
 
 
-def _refuse(order: Order | None, request: CancelOrder | MalformedCancellation, reason: Reason) -> Decision:
+def _refuse(
+    order: Order | None, request: CancelOrder | MalformedCancellation, reason: Reason, now: datetime
+) -> Decision:
     revision = order.revision if order is not None else 1
     refused = CancellationRefused(
         order_id=request.order_id, revision=revision, reason=reason, requested_by=request.requested_by
     )
-    return Decision(messages=(refused,))
+    return _refused(order, refused, now)
+
+
+def _refused(order: Order | None, said: PlacementRefused | CancellationRefused, now: datetime) -> Decision:
+    """The order goes on as it was, and remembers what was refused: who has asked over HTTP looks for it there."""
+    if order is None:
+        return Decision(messages=(said,))
+    changed_ms, version = int(now.timestamp() * 1000), order.version + 1
+    return Decision((order.but(refused=Refusal.of(said, now), changed_ms=changed_ms, version=version),), (said,))
 
 
 # What a person decides.

@@ -8,7 +8,7 @@ from contracts.message import Message, Reason, SagaStep, StepOutside
 from order.commands import cancellations_refused, order_undone
 from order.definition import Part, Policy, Refused, Stage, Step
 from order.saga import definition_of
-from order.state import ASKED, HELD, Ending, Happening, Order, Status, Task, TaskState
+from order.state import ASKED, HELD, Ending, Happening, Order, Refusal, Status, Task, TaskState
 
 NOTHING: Mapping[str, object] = {}
 MOST_HAPPENINGS = 200
@@ -254,8 +254,10 @@ class Turn:
         self._put(task, "done")
         self._note(answer)
         self.remark = f"too late to undo: goes on; refused is {ending.by}: {ending.reasons[0].message}"
-        self.said.extend(cancellations_refused(self.order, ending))
         self.order = self.order.but(ending=None)
+        for refused in cancellations_refused(self.order, ending):
+            self.said.append(refused)
+            self.order = self.order.but(refused=Refusal.of(refused, self._now))
         self._enter_next()
 
     def _is_all_held_but(self, task: Task) -> bool:

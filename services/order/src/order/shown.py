@@ -11,7 +11,7 @@ from contracts.shipping import TrackedParcel
 
 from order.repair import is_skippable, why_not_compensate
 from order.sourcing import RESERVE, substitutes
-from order.state import EarlierRevision, Happening, Order, Repair, Status, Task
+from order.state import EarlierRevision, Happening, Order, Refusal, Repair, Status, Task
 
 DONE = {
     RetryStep.__name__: "it is asked for again",
@@ -100,6 +100,8 @@ class OrderShown(OrderSummary):
     """What happened, the oldest first."""
     earlier: tuple[EarlierRevision, ...]
     """The revisions before this one."""
+    refused: Refusal | None
+    """The latest placing or cancellation that was refused since this revision was placed."""
 
     @classmethod
     def of(cls, order: Order) -> Self:
@@ -114,6 +116,7 @@ class OrderShown(OrderSummary):
             steps=order.tasks,
             timeline=order.timeline,
             earlier=order.earlier,
+            refused=order.refused,
         )
 
 

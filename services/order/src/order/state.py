@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 from chassis.decision import Document
 from contracts.fulfillment import Pick
 from contracts.inventory import BinQuantity, Shortage
 from contracts.message import Channel, Message, Name, Number, OrderId, Reason, Revision, SkuQuantity, Value
-from contracts.order import OrderPlaced
+from contracts.order import CancellationRefused, CancelOrder, OrderPlaced, PlacementRefused
 from contracts.shipping import TrackedParcel
 from pydantic import Field
 
@@ -164,6 +164,30 @@ class EarlierRevision:
     reasons: tuple[Reason, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A placing or a cancellation that was refused, while the order went on as it was."""
+
+    at: datetime
+    request: str
+    """The type of the request: `OrderPlaced` or `CancelOrder`."""
+    revision: int
+    """Which placing of the order was to be begun, or was to be undone."""
+    by: str
+    """Who had asked: the channel, where it was a placing."""
+    reason: Reason
+    """Why."""
+
+    @classmethod
+    def of(cls, said: PlacementRefused | CancellationRefused, at: datetime) -> Self:
+        """What is remembered of what the order service said then."""
+        if isinstance(said, PlacementRefused):
+            request, by = OrderPlaced.__name__, said.order_id.partition(":")[0]
+        else:
+            request, by = CancelOrder.__name__, said.requested_by
+        return cls(at=at, request=request, revision=said.revision, by=by, reason=said.reason)
+
+
 class Repair(Value):
     """What a person asked for to put the order right."""
 
@@ -200,6 +224,8 @@ class Order(Document):
     """What happened to this revision, the oldest first."""
     earlier: tuple[EarlierRevision, ...] = ()
     """The revisions before this one, the oldest first."""
+    refused: Refusal | None = None
+    """The latest placing or cancellation that was refused since this revision was placed."""
 
     definition: int
     """The number of the saga's definition that this revision began with and stays with."""

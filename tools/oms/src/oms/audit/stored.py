@@ -134,6 +134,7 @@ def _timeless(order: Order) -> Order:
         unanswered_since_ms=None,
         tasks=tuple(task.but(task.state) for task in order.tasks),
         earlier=tuple(replace(revision, ended_at=NEVER) for revision in order.earlier),
+        refused=replace(order.refused, at=NEVER) if order.refused is not None else None,
     )
 
 

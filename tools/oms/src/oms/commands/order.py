@@ -38,6 +38,10 @@ def show(found: Shown) -> None:
     for parcel in found["parcels"]:
         by = escape(f"{parcel['carrier']} {parcel['tracking_number']}")
         SHOWN.print(f"  parcel from {parcel['location']}: {by}", highlight=False)
+    if (refused := found["refused"]) is not None:
+        what = "placing" if refused["request"] == "OrderPlaced" else "cancellation"
+        why = f"of revision {refused['revision']}, by {refused['by']}: {refused['reason']['message']}"
+        SHOWN.print(f"  refused was a {what} {escape(why)} ({refused['reason']['code']})", highlight=False)
     table = Table(Column("when", no_wrap=True), "heard", "from", "detail", "said", box=None)
     for happening in found["timeline"]:
         when = happening["at"].replace("T", " ").removesuffix("Z")[:23]
