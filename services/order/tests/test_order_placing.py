@@ -84,6 +84,13 @@ def test_a_total_that_does_not_add_up_is_rejected(stage: Rehearsal, placed: Plac
     assert reason.message == "the lines and the shipping charge come to 1750, not to 1749"
 
 
+def test_a_discount_that_does_not_divide_is_told_in_two_lines_of_one_item(stage: Rehearsal, placed: Placed) -> None:
+    lines = (OrderLine(sku="MUG", quantity=2, unit_price=467), OrderLine(sku="MUG", quantity=1, unit_price=466))
+    validated, *_ = stage.take(placed(lines=lines, total=1700))
+    assert isinstance(validated, OrderValidated)
+    assert validated.total == 1700
+
+
 def test_more_units_than_a_message_can_count_are_rejected(stage: Rehearsal, placed: Placed) -> None:
     lines = (OrderLine(sku="PIN", quantity=10_000_000, unit_price=0), OrderLine(sku="PIN", quantity=1, unit_price=0))
     assert codes(stage.take(placed(lines=lines, total=300))) == {"lines": "too_many_units"}

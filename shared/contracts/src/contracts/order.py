@@ -70,7 +70,7 @@ class OrderLine(FromOutside):
     quantity: Quantity
     """How many units, at least one."""
     unit_price: Amount
-    """Price of one unit in the currency's minor unit, never negative."""
+    """What is charged for one unit, discounts and taxes included, in the currency's minor unit, never negative."""
 
 
 class OrderPlaced(FromOutside):
@@ -91,11 +91,11 @@ class OrderPlaced(FromOutside):
     billing_address: Address
     """Where the bill goes."""
     lines: Annotated[tuple[OrderLine, ...], Field(min_length=1, max_length=2000)]
-    """What was ordered, at least one line."""
+    """What was ordered, at least one line; an item may be in several, as where its units have different prices."""
     shipping_charge: Amount = 0
-    """What the customer pays for shipping, in the currency's minor unit."""
+    """What the customer pays for shipping, discounts and taxes included, in the currency's minor unit."""
     total: Amount
-    """What the customer pays: all lines and the shipping charge, in the currency's minor unit."""
+    """What the customer pays: exactly all lines and the shipping charge, in the currency's minor unit."""
     currency: Currency
     """ISO 4217 code of the currency of every amount here."""
     payment_token: PaymentToken
