@@ -56,7 +56,7 @@ def test_a_password_of_mongodb_that_is_not_escaped_is_not_repeated(
 ) -> None:
     monkeypatch.setenv("MONGO_URL", f"{scheme}://ada:{password}@mongo-0:27017/?replicaSet=rs0")
     with pytest.raises(SystemExit):
-        ChassisSettings.from_environment()
+        ViewSettings.from_environment()
     assert capsys.readouterr().err == (
         "MONGO_URL: Value error, an @ comes after a / or ?; such characters must be escaped in a password\n"
     )
