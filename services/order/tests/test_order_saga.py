@@ -542,6 +542,8 @@ def test_answers_that_nobody_asked_for_are_passed_over(scene: Scene) -> None:
     [
         (StockReserved, {"lines": (MUGS_IN_BIN,)}),
         (StockReserved, {"lines": ()}),
+        (StockReserved, {"lines": (MUGS_IN_BIN, BinQuantity(sku="JAR", quantity=1))}),
+        (StockReserved, {"lines": (MUGS_IN_BIN,), "missing": (SkuQuantity(sku="JAR", quantity=1),)}),
         (PaymentAuthorized, {"amount": 1}),
         (PaymentAuthorized, {"currency": Currency("EUR")}),
     ],

@@ -5,6 +5,7 @@
 3. If the order may be backordered, the last location is asked to take what it has and to wait for the rest.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain
@@ -75,12 +76,15 @@ def _wanted(order: Order) -> tuple[SkuQuantity, ...]:
 
 
 def adds_up(order: Order, answer: StockReserved) -> bool:
-    """Whether what is reserved and what is missing make up what was asked for."""
-    return _units(answer.lines) + _units(answer.missing) == _units(order.missing or order.content.lines)
+    """Whether what is reserved and what is missing make up what was asked for, item by item."""
+    return _units(chain(answer.lines, answer.missing)) == _units(order.missing or order.content.lines)
 
 
-def _units(lines: Iterable[BinQuantity | SkuQuantity | OrderLine]) -> int:
-    return sum(line.quantity for line in lines)
+def _units(lines: Iterable[BinQuantity | SkuQuantity | OrderLine]) -> Counter[str]:
+    units: Counter[str] = Counter()
+    for line in lines:
+        units[line.sku] += line.quantity
+    return units
 
 
 def shortages(order: Order, _: object) -> tuple[Reason, ...]:
@@ -89,9 +93,7 @@ def shortages(order: Order, _: object) -> tuple[Reason, ...]:
     for short_at in order.short:
         for shortage in short_at.shortages:
             available.setdefault(shortage.sku, []).append(f"{shortage.available} at {short_at.location}")
-    wanted: dict[str, int] = {}
-    for line in order.content.lines:
-        wanted[line.sku] = wanted.get(line.sku, 0) + line.quantity
+    wanted = _units(order.content.lines)
     reasons = []
     for place, line in enumerate(order.content.lines):
         if where := available.pop(line.sku, None):
