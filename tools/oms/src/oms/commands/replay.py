@@ -1,7 +1,8 @@
 """`oms replay`: one order, rebuilt from the topics alone."""
 
 import asyncio
-from datetime import UTC, datetime
+import re
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
@@ -28,7 +29,11 @@ def replay(
     order_id: AnOrder,
     *,
     at: Annotated[
-        str | None, typer.Option(help="Only up to this moment: ISO 8601, in UTC unless it says otherwise.")
+        str | None,
+        typer.Option(
+            help="Only up to the end of this second, or of this millisecond if three more digits are given: ISO 8601, "
+            "in UTC unless it says otherwise."
+        ),
     ] = None,
     brokers: Brokers = None,
     as_json: Json = False,
@@ -51,11 +56,15 @@ def replay(
 
 
 def _moment(text: str) -> datetime:
+    """The end of what is written: a time that was copied has lost the digits that nobody was shown."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise typer.BadParameter(f"{text!r} is no time such as 2026-01-05T12:00:00", param_hint="--at") from None
-    return moment.replace(tzinfo=moment.tzinfo or UTC)
+    fraction = re.search(r"[.,](\d{1,6})", text)
+    digits = len(fraction[1]) if fraction else 0
+    lost = timedelta(microseconds=10 ** (6 - digits) - 1)
+    return moment.replace(tzinfo=moment.tzinfo or UTC) + lost
 
 
 async def _replay(order_id: str, brokers: str) -> Replay:
@@ -79,7 +88,7 @@ def _as_json(rebuilt: Replay) -> dict[str, object]:
         "order_id": rebuilt.order_id,
         "transitions": [
             {
-                "at": step.at.isoformat(),
+                "at": step.at.isoformat(timespec="microseconds"),
                 "cause": _cause(step),
                 "wish": _wish(step) or None,
                 "cause_id": step.cause.envelope.id if step.cause else None,
