@@ -2,6 +2,8 @@ import csv
 import gzip
 import io
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -209,6 +211,22 @@ def test_writes_orders_to_standard_output_and_the_report_beside_it(row: Row, tmp
     assert done.exit_code == 0
     assert OrderPlaced.model_validate_json(done.stdout).total == 6 * 255
     assert "1 orders of 1 lines" in done.stderr
+
+
+@pytest.mark.parametrize("orders", [1, 2000])
+def test_ends_without_a_word_when_nobody_reads_on(row: Row, tmp_path: Path, orders: int) -> None:
+    source = tmp_path / "retail.csv"
+    with source.open("w") as text:
+        csv.writer(text).writerows([COLUMNS, *(row(InvoiceNo=str(number)) for number in range(orders))])
+    command = [sys.executable, "-c", "from oms.cli import main; main()", "import", "online-retail", str(source)]
+
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as importing:  # noqa: S603 - the text above
+        assert importing.stdout
+        assert importing.stderr
+        importing.stdout.close()
+        said = importing.stderr.read()
+
+    assert (said.strip(), importing.returncode) == ("", 1)
 
 
 def test_says_what_is_wrong_with_a_file(tmp_path: Path) -> None:

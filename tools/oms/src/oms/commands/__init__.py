@@ -70,9 +70,14 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 @contextmanager
 def said_plainly(*errors: type[Exception]) -> Iterator[None]:
-    """These errors are the user's to read: their message is printed, and the command ends with status 2."""
+    """These errors are the user's to read: their message is printed, and the command ends with status 2.
+
+    But for one: that nobody reads on, as behind `| head`, ends it without a word, as typer does everywhere.
+    """
     try:
         yield
+    except BrokenPipeError:
+        raise
     except errors as error:
         NOTES.print(f"[red]error:[/red] {escape(str(error))}", soft_wrap=True, highlight=False)
         raise typer.Exit(2) from None
@@ -91,6 +96,7 @@ def written_whole(path: Path) -> Iterator[TextIO]:
     """
     if path == Path("-"):
         yield sys.stdout
+        sys.stdout.flush()  # where nobody reads on, that shows here, and not once Python ends
         return
     if path.exists() and not path.is_file():
         with path.open("w", encoding="utf-8", newline="") as text:
