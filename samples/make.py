@@ -91,7 +91,8 @@ def sample(source: Path) -> dict[str, Order]:
         invoices = retail.read_invoices(io.TextIOWrapper(binary, encoding="utf-8", newline=""), report)
     short = [invoice for invoice in invoices if invoice.goods and invoice.lines <= MOST_LINES]
     drawn = {invoice.number for invoice in sorted(short, key=lambda invoice: draw(invoice.number))[:ORDERS]}
-    orders = retail.to_orders((invoice for invoice in short if invoice.number in drawn), report)
+    fit = retail.fit_for_orders((invoice for invoice in short if invoice.number in drawn), report)
+    orders = map(retail.to_order, fit)
     return {order.number: json.loads(order.model_dump_json(exclude_defaults=True)) for order in orders}
 
 

@@ -36,7 +36,7 @@ def imported(*rows: list[str], limit: int | None = None) -> tuple[list[OrderPlac
     csv.writer(text).writerows([COLUMNS, *rows])
     text.seek(0)
     report = Report()
-    orders = list(retail.to_orders(retail.read_invoices(text, report), report, limit=limit))
+    orders = [*map(retail.to_order, retail.fit_for_orders(retail.read_invoices(text, report), report, limit))]
     report.check()
     return orders, report
 
@@ -179,7 +179,7 @@ def test_accounts_for_every_line_of_any_file(rows: list[tuple[str, ...]]) -> Non
     csv.writer(text).writerows([COLUMNS, GOODS, *rows])
     text.seek(0)
     report = Report()
-    orders = list(retail.to_orders(retail.read_invoices(text, report), report))
+    orders = [*map(retail.to_order, retail.fit_for_orders(retail.read_invoices(text, report), report))]
 
     report.check()
     assert report.lines_read == sum(1 for _ in csv.reader(io.StringIO(text.getvalue()))) - 1
@@ -211,6 +211,20 @@ def test_writes_orders_to_standard_output_and_the_report_beside_it(row: Row, tmp
     assert done.exit_code == 0
     assert OrderPlaced.model_validate_json(done.stdout).total == 6 * 255
     assert "1 orders of 1 lines" in done.stderr
+
+
+def test_names_the_item_of_which_the_orders_take_more_than_a_stock_file_can_say(row: Row, tmp_path: Path) -> None:
+    source, out, stock = tmp_path / "retail.csv", tmp_path / "orders.ndjson", tmp_path / "stock.csv"
+    some = {"Quantity": "6000000", "UnitPrice": "0.01"}
+    with source.open("w") as text:
+        csv.writer(text).writerows([COLUMNS, row(**some), row(StockCode="71053"), row(InvoiceNo="2", **some)])
+
+    done = CliRunner().invoke(import_.app, ["online-retail", str(source), "--out", str(out), "--stock", str(stock)])
+
+    assert done.exit_code == 2
+    assert "error: these orders take 12,000,000 units of 85123A" in done.stderr
+    assert done.stdout == ""
+    assert list(tmp_path.iterdir()) == [source]
 
 
 @pytest.mark.parametrize("orders", [1, 2000])

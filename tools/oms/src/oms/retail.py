@@ -227,10 +227,8 @@ def _country(name: str) -> str | None:
         return None
 
 
-def to_orders(
-    invoices: Iterable[Invoice], report: Report, *, currency: str = "GBP", limit: int | None = None
-) -> Iterator[OrderPlaced]:
-    """The invoices as orders, at most `limit` of them; `report` learns what was left out and why."""
+def fit_for_orders(invoices: Iterable[Invoice], report: Report, limit: int | None = None) -> Iterator[Invoice]:
+    """The invoices that can be orders, at most `limit` of them; `report` learns what was left out and why."""
     for invoice in invoices:
         if not invoice.goods:
             report.leave_out(LeftOut.CHARGE_ALONE, invoice.first_line, invoice.lines)
@@ -245,10 +243,11 @@ def to_orders(
             report.guests += not invoice.customer
             if invoice.country in GUESSED_COUNTRIES:
                 report.guessed_countries[invoice.country] += 1
-            yield _order(invoice, currency)
+            yield invoice
 
 
-def _order(invoice: Invoice, currency: str) -> OrderPlaced:
+def to_order(invoice: Invoice, currency: str = "GBP") -> OrderPlaced:
+    """The order that an invoice is fit for."""
     customer = _customer(invoice)
     address = _address(invoice, customer)
     return OrderPlaced(

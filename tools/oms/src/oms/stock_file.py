@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, TextIO
 
 from contracts.inventory import ConfigureItem, GoodsLine, ReceiveStock
-from contracts.message import Bin, Count, Location, Sku
+from contracts.message import MOST_UNITS, Bin, Count, Location, Sku
 from contracts.wire import reasons_of
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -31,7 +31,7 @@ class StockRow(BaseModel):
 
     location: Location
     sku: Sku
-    quantity: Annotated[int, BeforeValidator(_zero_if_empty), Field(ge=0, le=10_000_000)]
+    quantity: Annotated[int, BeforeValidator(_zero_if_empty), Field(ge=0, le=MOST_UNITS)]
     """Units that arrive."""
     bin: Bin = ""
     low_threshold: Annotated[Count, BeforeValidator(_zero_if_empty)] = 0

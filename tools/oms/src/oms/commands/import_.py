@@ -5,13 +5,13 @@ import io
 import sys
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Annotated, Any, TextIO, cast
 
 import typer
-from contracts.message import Currency, Location
+from contracts.message import MOST_UNITS, Currency, Location
 from contracts.wire import reasons_of
 from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
@@ -24,6 +24,10 @@ from oms.commands import NOTES, Json, print_json, said_plainly, written_whole
 
 app = typer.Typer(help="Turn other people's data into orders.", no_args_is_help=True)
 GZIP = b"\x1f\x8b"
+
+
+class TooManyUnits(Exception):  # noqa: N818 - named for what is wrong
+    """The orders take more of an item than a stock file can say."""
 
 
 @app.callback()
@@ -55,25 +59,36 @@ def online_retail(
     _check("--currency", Currency, currency)
     _check("--location", Location, location)
     report = retail.Report()
-    taken: Counter[str] = Counter()
-    with said_plainly(retail.NotRetail, OSError, EOFError, zlib.error):
+    with said_plainly(retail.NotRetail, TooManyUnits, OSError, EOFError, zlib.error):
         with _opened(file) as text:
-            invoices = retail.read_invoices(text, report)
-        with written_whole(out) as lines:
-            for order in retail.to_orders(invoices, report, currency=currency, limit=limit):
-                lines.write(order.model_dump_json(exclude_defaults=True) + "\n")
-                for line in order.lines:
-                    taken[line.sku] += line.quantity
+            invoices = [*retail.fit_for_orders(retail.read_invoices(text, report), report, limit)]
         report.check()
+        rows = _taken(invoices, location) if stock is not None else []
+        with written_whole(out) as lines:
+            for invoice in invoices:
+                order = retail.to_order(invoice, currency)
+                lines.write(order.model_dump_json(exclude_defaults=True) + "\n")
         if stock is not None:
             with written_whole(stock) as text:
-                rows = (stock_file.StockRow(location=location, sku=sku, quantity=taken[sku]) for sku in sorted(taken))
                 stock_file.write(text, rows)
     stream = sys.stderr if Path("-") in {out, stock} else sys.stdout
     if as_json:
         print_json(report.as_json(), stream)
     else:
         _show(report, Console(file=stream))
+
+
+def _taken(invoices: Iterable[retail.Invoice], location: str) -> list[stock_file.StockRow]:
+    """Exactly what the orders of these invoices take. Raises TooManyUnits."""
+    taken: Counter[str] = Counter()
+    for invoice in invoices:
+        for sku, quantity, _ in invoice.goods:
+            taken[sku] += quantity
+    for sku in sorted(taken):
+        if taken[sku] > MOST_UNITS:
+            most = f"a stock file has at most {MOST_UNITS:,} of an item: take fewer orders with --limit, or no --stock"
+            raise TooManyUnits(f"these orders take {taken[sku]:,} units of {sku}, and {most}")
+    return [stock_file.StockRow(location=location, sku=sku, quantity=taken[sku]) for sku in sorted(taken)]
 
 
 def _check(option: str, kind: Any, text: str) -> None:  # noqa: ANN401 - types are no type
