@@ -135,6 +135,15 @@ async def test_finds_a_delivery_that_vanished(whole: Stage, judge: Judge) -> Non
     assert [one.state for one in verdict.waiting if one.about.startswith("movement")] == ["not booked"]
 
 
+async def test_finds_an_order_that_was_completed_with_other_items(whole: Stage, checks: Checks) -> None:
+    """As many units of something else are set aside and issued, in every message about it."""
+    of_it = [r for r in whole.log if r.topic.startswith("inventory.") and b'"web:1"' in (r.value or b"")]
+
+    log = [replace(r, value=(r.value or b"").replace(b"TEA", b"MUG")) if r in of_it else r for r in whole.log]
+
+    assert record_of(whole, OrderCompleted, "web:1").place in checks(log)["stock"]
+
+
 async def test_finds_a_second_capture(whole: Stage, checks: Checks) -> None:
     captured = record_of(whole, PaymentCaptured, "web:2")
 

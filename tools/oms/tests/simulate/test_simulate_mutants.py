@@ -2,12 +2,15 @@
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import chassis.mongo
 import chassis.reading
+import inventory.decide
+import order.sourcing
 import payment.decide
 import pytest
 import shipping.decide
@@ -173,6 +176,18 @@ def refuses_what_an_older_version_did_not_name(patch: pytest.MonkeyPatch) -> Non
     patch.setattr(chassis.reading, "decode", decode)
 
 
+def reserves_as_many_units_of_one_item(patch: pytest.MonkeyPatch) -> None:
+    """The order service, and the audit with it, counts the units and goes on."""
+    right = inventory.decide.added_up
+
+    def of_one(lines: Iterable[tuple[str, int]]) -> dict[str, int]:
+        units = right(lines)
+        return {sku: sum(units.values()) for sku in [*units][:1]}
+
+    patch.setattr(inventory.decide, "added_up", of_one)
+    patch.setattr(order.sourcing, "_units", lambda lines: Counter(units=sum(line.quantity for line in lines)))
+
+
 MUTANTS: dict[Mutate, set[Check]] = {
     publishes_before_the_journal: {"links"},
     does_not_publish_again_after_a_crash: {"links"},
@@ -187,6 +202,7 @@ MUTANTS: dict[Mutate, set[Check]] = {
     takes_the_definition_that_new_orders_begin_with: {"decisions", "endings"},
     takes_the_newest_definition: {"endings"},
     refuses_what_an_older_version_did_not_name: {"dead letters"},
+    reserves_as_many_units_of_one_item: {"stock"},
 }
 """Each bug, and the checks that may find it."""
 

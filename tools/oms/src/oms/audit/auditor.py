@@ -21,6 +21,7 @@ from oms.audit.dead_letters import Cause, DeadLetters
 from oms.audit.delivery import Delivery
 from oms.audit.endings import endings
 from oms.audit.finding import Finding, Waiting
+from oms.audit.issued import STEPS_OF_STOCK, issued
 from oms.audit.links import Links
 from oms.audit.money import money
 from oms.audit.movements import Movements
@@ -35,8 +36,6 @@ from oms.replay import SERVICE, Replay, Replayer
 NOWHERE: Spans = {}
 BY_ORDER = ("order_id",)
 """The key of the topics whose messages about one order meet in one partition."""
-STEPS_OF_STOCK = frozenset({"reserve", "issue"})
-"""Where a person takes one of them as done, or undone, the log does not say what became of the stock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +198,7 @@ class Auditor:
             yield Judged(history, replay, len(records))
 
     def _judge(self, history: History, replay: Replay) -> None:
-        self._findings += [*money(history), *once(history)]
+        self._findings += [*money(history), *once(history), *issued(history)]
         waits = False
         for said in endings(history):
             if isinstance(said, Finding):
