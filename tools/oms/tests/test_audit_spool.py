@@ -24,7 +24,7 @@ def test_gives_each_order_its_records_as_they_came_whether_they_fit_into_memory_
             spool.add(f"web:{order}", record("order.events", offset, b"x" * order))
     spool.add("web:7", record("order.intake", 0, None))
 
-    found = dict(spool.orders())
+    found = dict(spool.gathered())
 
     assert {file._rolled for file in spool._files} == {is_on_disk}
     assert spool.count == 1501
@@ -37,7 +37,7 @@ def test_gives_each_order_its_records_as_they_came_whether_they_fit_into_memory_
 def test_gives_nothing_back_when_it_was_given_nothing() -> None:
     spool = Spool()
 
-    assert list(spool.orders()) == []
+    assert list(spool.gathered()) == []
     spool.close()
 
 

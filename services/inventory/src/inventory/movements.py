@@ -114,9 +114,14 @@ def _done(message: Moving, movement: Movement) -> tuple[Message, ...]:
             return (StockAdjusted(**dict(message)),)
         case TransferStock():
             arrival = ReceiveTransfer(
-                movement_id=f"transfer-{uuid5(NAMESPACE_URL, movement.id)}",
+                movement_id=arrival_of(movement.id),
                 location=message.to_location,
                 lines=message.lines,
                 reference=f"transfer {message.movement_id} from {message.location}",
             )
             return StockTransferred(**dict(message)), arrival
+
+
+def arrival_of(transfer: str) -> str:
+    """The sender's id of the movement by which arrives what left by the movement of this id."""
+    return f"transfer-{uuid5(NAMESPACE_URL, transfer)}"

@@ -10,7 +10,19 @@ from typing import Any
 import pytest
 from chassis.kafka import home_of
 from contracts.fulfillment import OrderPacked
-from contracts.inventory import ConfigureItem, ReceiveStock, ReserveStock, StockReceived, StockReleased, StockReserved
+from contracts.inventory import (
+    ConfigureItem,
+    GoodsLine,
+    MovementRefused,
+    ReceiveStock,
+    ReceiveTransfer,
+    ReserveStock,
+    StockReceived,
+    StockReleased,
+    StockReserved,
+    StockTransferred,
+    TransferStock,
+)
 from contracts.message import Message
 from contracts.order import (
     CancelOrder,
@@ -63,6 +75,27 @@ def checks(judge: Judge) -> Callable[[Iterable[Record]], dict[str, list[str]]]:
 
 
 Checks = Callable[[Iterable[Record]], dict[str, list[str]]]
+
+
+@pytest.fixture
+def wrong_movements(judge: Judge) -> Callable[[Iterable[Record]], list[tuple[str, str]]]:
+    """What is found of movements of stock in a log: where, and what."""
+
+    def found(log: Iterable[Record]) -> list[tuple[str, str]]:
+        findings = judge(list(log))[0].findings
+        return [(finding.place, finding.what) for finding in findings if finding.about.startswith("movement")]
+
+    return found
+
+
+Movements = Callable[[Iterable[Record]], list[tuple[str, str]]]
+
+
+async def transfer(shop: Stage) -> None:
+    """Send three mugs to Manchester."""
+    lines = (GoodsLine(sku="MUG", quantity=3),)
+    shop.send(TransferStock(movement_id="transfer-1", location="LON", to_location="MAN", lines=lines))
+    await shop.settle()
 
 
 def record_of(shop: Stage, model: type[Message], order_id: str = "") -> Record:
@@ -132,7 +165,81 @@ async def test_finds_a_delivery_that_vanished(whole: Stage, judge: Judge) -> Non
     verdict, _ = judge(without(whole.log, record_of(whole, StockReceived)))
 
     assert any(found.check == "stock" for found in verdict.findings)
-    assert [one.state for one in verdict.waiting if one.about.startswith("movement")] == ["not booked"]
+    assert [one.state for one in verdict.waiting if one.about == "LON"] == ["not taken"]
+
+
+async def test_finds_a_delivery_that_is_booked_twice(whole: Stage, wrong_movements: Movements) -> None:
+    log = said_once_more(whole.log, record_of(whole, StockReceived))
+
+    assert wrong_movements(log) == [(log[-1].place, "the message here books a movement for the second time")]
+
+
+async def test_takes_a_delivery_for_one_that_is_published_again(whole: Stage, wrong_movements: Movements) -> None:
+    booked = record_of(whole, StockReceived)
+    again = replace(booked, offset=max(r.offset for r in whole.log if r.topic == booked.topic) + 1)
+
+    assert wrong_movements([*whole.log, again]) == []
+
+
+async def test_finds_a_delivery_that_nobody_sent(whole: Stage, wrong_movements: Movements) -> None:
+    found = wrong_movements(without(whole.log, record_of(whole, ReceiveStock)))
+
+    booked = record_of(whole, StockReceived)
+    assert found == [(booked.place, "the message here answers a movement that nobody asked for")]
+
+
+async def test_finds_a_delivery_that_is_booked_in_another_quantity(whole: Stage, wrong_movements: Movements) -> None:
+    asked = record_of(whole, ReceiveStock)
+
+    found = wrong_movements(changed(whole.log, asked, b'"quantity":9', b'"quantity":8'))
+
+    booked = record_of(whole, StockReceived)
+    assert found == [(booked.place, "the message here books something else than the movement was asked for")]
+
+
+async def test_finds_a_transfer_that_brings_more_than_left(whole: Stage, wrong_movements: Movements) -> None:
+    await transfer(whole)
+    assert wrong_movements(whole.log) == []
+    asked, booked = record_of(whole, ReceiveTransfer), whole.of_type(StockReceived)[-1]
+    log = changed(whole.log, asked, b'"quantity":3', b'"quantity":5')
+
+    found = wrong_movements(changed(log, booked, b'"quantity":3', b'"quantity":5'))
+
+    assert found == [(asked.place, "the message here brings something else than left the other location")]
+
+
+async def test_names_what_left_and_is_not_on_its_way(whole: Stage, judge: Judge) -> None:
+    await transfer(whole)
+    on_its_way = [record_of(whole, ReceiveTransfer), whole.of_type(StockReceived)[-1]]
+
+    verdict, _ = judge(without(whole.log, *on_its_way))
+
+    departed = record_of(whole, StockTransferred).place
+    assert [(one.about, one.why) for one in verdict.waiting] == [
+        ("MAN", f"what left by transfer-1 should have been sent on to MAN and was not yet: {departed}")
+    ]
+
+
+async def test_finds_nothing_where_movements_come_twice_or_share_an_id(whole: Stage, judge: Judge) -> None:
+    sent = ReceiveStock(movement_id="d-1", location="LON", lines=(GoodsLine(sku="CUP", quantity=3),))
+    for movement in (sent, sent, sent.model_copy(update={"reference": "other"}), sent):
+        whole.send(movement)
+    await whole.settle()
+
+    verdict, _ = judge(whole.log)
+
+    assert whole.of_type(MovementRefused)
+    assert (verdict.findings, verdict.waiting) == ([], [])
+
+
+async def test_finds_a_movement_that_was_passed_over(whole: Stage, judge: Judge) -> None:
+    taken = record_of(whole, ReceiveStock)
+    unheard = replace(taken, offset=-1, value=(taken.value or b"").replace(b"delivery-1", b"delivery-0"))
+
+    verdict, _ = judge([unheard, *whole.log])
+
+    assert [(found.check, found.place) for found in verdict.findings] == [("delivery", unheard.place)]
+    assert verdict.waiting == []
 
 
 async def test_finds_an_order_that_was_completed_with_other_items(whole: Stage, checks: Checks) -> None:
@@ -357,6 +464,7 @@ async def test_names_movements_that_are_not_booked_yet(whole: Stage, judge: Judg
     verdict, _ = judge(whole.log)
 
     assert verdict.findings == []
-    assert [one.why for one in verdict.waiting] == [
-        f"LON has not booked it yet: {whole.of_type(ReceiveStock)[-1].place}"
+    place = whole.of_type(ReceiveStock)[-1].place
+    assert [(one.about, one.why) for one in verdict.waiting] == [
+        ("LON", f"ReceiveStock delivery-2 should have been booked and was not yet: {place}")
     ]

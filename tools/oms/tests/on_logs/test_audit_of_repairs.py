@@ -13,7 +13,7 @@ from chassis.kafka import home_of
 from chassis.parking import Parked
 from chassis.stuck import Stuck
 from contracts.fulfillment import OrderPicked
-from contracts.inventory import IssueStock
+from contracts.inventory import Adjustment, AdjustStock, IssueStock, ReceiveStock
 from contracts.message import Message, Reason
 from contracts.order import (
     CancelOrder,
@@ -135,6 +135,22 @@ async def test_what_was_released_in_one_partition_is_still_found_in_another(shop
 
     assert one.partition != other.partition
     assert found == [other.place]
+
+
+async def test_movements_of_a_location_that_is_parked_are_not_taken_for_passed_over(shop: Stage, judge: Judge) -> None:
+    neighbour = next(f"L{n}" for n in range(99) if home_of(f"L{n}", 2) == home_of("LON", 2))
+    shop.upgrade("inventory", fails_on=ReceiveStock)
+    shop.stock("LON", 1, "TEA")
+    await asyncio.sleep(UNTIL_IT_FAILED_S)
+    for location in ("LON", neighbour):
+        lines = (Adjustment(sku="MUG", change=1),)
+        shop.send(AdjustStock(movement_id="count-1", location=location, lines=lines, reason="counted"))
+    await shop.settle()
+
+    verdict, _ = judge(shop.log)
+
+    assert [finding.check for finding in verdict.findings] == ["dead letters"]
+    assert [(one.about, one.state) for one in verdict.waiting] == [("LON", "parked")]
 
 
 async def test_an_order_that_was_parked_is_replayed_as_it_went_on(

@@ -9,7 +9,7 @@ from typing import Self
 from chassis.kafka import home_of
 from chassis.outbox import FORWARDED
 from contracts.repair import RepairEvent
-from contracts.topics import BY_NAME, Topic
+from contracts.topics import BY_NAME, SERVICES, Topic
 from contracts.wire import Record, Unreadable
 from order.definition import Policy
 from order.validation import salvage
@@ -106,6 +106,7 @@ class Auditor:
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
         self._spool.close()
+        self._movements.close()
 
     # Taking in.
 
@@ -179,7 +180,7 @@ class Auditor:
 
     def judge(self) -> Iterator[Judged]:
         """Check every order that is there from its beginning."""
-        for order_id, records in self._spool.orders():
+        for order_id, records in self._spool.gathered():
             history = History(order_id)
             for record in records:
                 message = self._read(record)
@@ -222,14 +223,15 @@ class Auditor:
 
     def conclude(self) -> Verdict:
         """What all of it comes to."""
-        buried, parked = self._dead_letters.buried, self._dead_letters.parked(SERVICE, self._repairs)
+        buried = self._dead_letters.buried
+        parked = {(name, place) for name in SERVICES for place in self._dead_letters.parked(name, self._repairs)}
         for stray, key in self._strays:
             if f"{stray.partition}/{stray.offset}" not in self._forwarded[stray.topic]:
                 self._delivery.due(stray, key, "the message should have been sent on to where its key lives")
         books = self._books.keep(self._lives, is_whole=not self.beginnings.since(OF_STOCK))
         of_repairs = (*self._links.findings(self._repairs), *self._dead_letters.findings(self._repairs))
-        findings = [*self._findings, *of_repairs]
-        waiting = [*self._waiting, *self._not_booked(), *map(_not_repaired, self._repairs.unanswered())]
+        findings = [*self._findings, *of_repairs, *self._findings_of_movements()]
+        waiting = [*self._waiting, *map(_not_repaired, self._repairs.unanswered())]
         for book in books:
             findings += [*book.findings, *self._held_for_ended(book)]
         for said in self._delivery.conclude(buried, parked):
@@ -254,8 +256,12 @@ class Auditor:
             unchecked=list(self._unchecked()),
         )
 
-    def _not_booked(self) -> Iterator[Waiting]:
-        return iter(()) if self.beginnings.since(OF_MOVEMENTS) else self._movements.conclude()
+    def _findings_of_movements(self) -> Iterator[Finding]:
+        if self.beginnings.since(OF_MOVEMENTS):
+            return
+        for movement in self._movements.gathered(self._lives):
+            yield from movement.findings(self._lives)
+            self._delivery.moved(movement)
 
     def _unchecked(self) -> Iterator[str]:
         if self.unjudged:

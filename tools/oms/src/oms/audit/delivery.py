@@ -1,4 +1,5 @@
 """Nothing was passed over: what the order service was sent, it has taken, in order; what it could not read, it buried.
+So has the inventory service taken the movements of stock.
 
 A service takes the records of a partition in order. So if one of them was answered, all before it have been taken; one
 that should have been answered and was not is lost. What comes after the last that was answered may just have to wait.
@@ -12,6 +13,7 @@ from contracts.wire import Record, place_on_log
 
 from oms.audit.beginnings import APART_MS, Beginnings
 from oms.audit.finding import Finding, Waiting
+from oms.audit.movements import Movement
 from oms.replay import Replay
 
 
@@ -24,6 +26,7 @@ class Due:
     offset: int
     timestamp: int
     about: str
+    """The order, the location or whatever else is parked together with it."""
     what: str
 
     @property
@@ -57,13 +60,28 @@ class Delivery:
         for untaken in replay.untaken:
             self.due(untaken.record, replay.order_id, f"{type(untaken.message).__name__} should have been answered")
 
-    def conclude(self, buried: set[str], parked: set[str]) -> Iterator[Finding | Waiting]:
-        """What was lost, and what is still to be taken; `buried` are dead letters, `parked` orders that wait for us."""
+    def moved(self, movement: Movement) -> None:
+        """Take in whether a movement of stock was booked or refused, and whether what left is on its way."""
+        if not movement.answers:
+            for asked, message in movement.asked:
+                what = f"{type(message).__name__} {movement.movement_id} should have been booked"
+                self.due(asked.record, movement.location, what)
+        elif movement.asked:
+            self.answered(movement.asked[0][0].record)
+        for departed, transferred in movement.departures:
+            if movement.asked:
+                self.answered(departed.record)
+            else:
+                what = f"what left by {transferred.movement_id} should have been sent on to {movement.location}"
+                self.due(departed.record, movement.location, what)
+
+    def conclude(self, buried: set[str], parked: set[tuple[str, str]]) -> Iterator[Finding | Waiting]:
+        """What was lost, and what is still to be taken; `buried` are dead letters, `parked` what is, by service."""
         for due in self._due:
             if due.place in buried or self._may_be_cut_off(due):
                 continue
-            if due.about in parked:
-                yield Waiting(due.about, "parked", f"{due.what}: the order is parked since `decide` failed on it")
+            if any((reader, due.about) in parked for reader in BY_NAME[due.topic].readers):
+                yield Waiting(due.about, "parked", f"{due.what}: it is parked since `decide` failed on it")
             elif due.offset < self._answered.get((due.topic, due.partition), -1):
                 yield Finding("delivery", due.place, due.about, f"{due.what}, as later ones were, and was passed over")
             else:

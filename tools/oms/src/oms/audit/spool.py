@@ -1,4 +1,4 @@
-"""Keeps the records of many orders until all of the log is read, on disk where they are many."""
+"""Keeps the records of orders, or of movements of stock, until all of the log is read, on disk where they are many."""
 
 import marshal
 import struct
@@ -11,14 +11,14 @@ from typing import Any
 from contracts.wire import Record
 
 BUCKETS = 64
-"""Orders are kept apart in so many files, and looked at file by file: only a fraction of them is in memory at once."""
+"""They are kept apart in so many files, and looked at file by file: only a fraction of them is in memory at once."""
 BYTES_IN_MEMORY = 256 * 1024
 """A file that is smaller is none."""
 LENGTH = struct.Struct(">I")
 
 
 class Spool:
-    """Takes records in any order and gives them back order by order, each order's as they came."""
+    """Takes records in any order and gives back together what is about the same, as it came."""
 
     def __init__(self) -> None:
         self._exits = ExitStack()
@@ -29,8 +29,8 @@ class Spool:
         """Remove the files."""
         self._exits.close()
 
-    def add(self, order_id: str, record: Record) -> None:
-        file = self._files[zlib.crc32(order_id.encode()) % BUCKETS]
+    def add(self, about: str, record: Record) -> None:
+        file = self._files[zlib.crc32(about.encode()) % BUCKETS]
         fields = (
             record.topic,
             record.partition,
@@ -40,18 +40,18 @@ class Spool:
             record.value,
             tuple(record.headers),
         )
-        packed = marshal.dumps((order_id, fields))
+        packed = marshal.dumps((about, fields))
         file.write(LENGTH.pack(len(packed)) + packed)
         self.count += 1
 
-    def orders(self) -> Iterator[tuple[str, list[Record]]]:
-        """Each order with its records."""
+    def gathered(self) -> Iterator[tuple[str, list[Record]]]:
+        """What the records are about, each with its records."""
         for file in self._files:
             file.seek(0)
-            by_order: dict[str, list[Record]] = {}
-            for order_id, fields in _load(file):
-                by_order.setdefault(order_id, []).append(Record(*fields))
-            yield from by_order.items()
+            by_subject: dict[str, list[Record]] = {}
+            for about, fields in _load(file):
+                by_subject.setdefault(about, []).append(Record(*fields))
+            yield from by_subject.items()
 
 
 def _file() -> "SpooledTemporaryFile[bytes]":

@@ -24,10 +24,11 @@ def audit(
     """Prove from all topics, then the databases, that nothing was lost, doubled or oversold.
 
     Every order ended or waits for something that is named; every link between services is without a gap; the stock of
-    every item adds up after every message and is never below zero; what left for an order is what was ordered; what was
-    captured and not refunded is what is owed; replaying every order gives what is on the log; and the databases say the
-    same. What is found is looked for a second time, so that a system at work is not blamed for what is just on its way;
-    what moved meanwhile is named as not checked. Ends with status 1 if anything is off.
+    every item adds up after every message and is never below zero; every movement of stock was asked for, and booked
+    once; what left for an order is what was ordered; what was captured and not refunded is what is owed; replaying
+    every order gives what is on the log; and the databases say the same. What is found is looked for a second time, so
+    that a system at work is not blamed for what is just on its way; what moved meanwhile is named as not checked. Ends
+    with status 1 if anything is off.
     """
     with said_plainly(connection.Unreachable, NoLog, OSError):
         where = connection.brokers(brokers), None if log_only else connection.mongo_url(mongo)
