@@ -18,6 +18,9 @@ class PausedFeed:
     def __init__(self) -> None:
         self.paused: set[str] = set()
 
+    async def ask(self, topics: Collection[str]) -> None:
+        raise NotImplementedError
+
     async def start_at(self, positions: Mapping[str, int]) -> Mapping[str, int]:
         return positions
 

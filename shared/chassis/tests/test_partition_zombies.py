@@ -1,7 +1,7 @@
 """What an owner passes over before it knows of the last entry of the owner before it, it hears again."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from types import SimpleNamespace
@@ -90,3 +90,31 @@ async def test_an_answer_to_what_a_zombie_said_last_is_not_lost(toys: SimpleName
     tale = world.read(service, Tale, order_id)
     assert tale is not None
     assert (tale.asked, tale.voided) == (1, 1)
+
+
+async def test_an_owner_that_is_cut_off_from_kafka_leaves_the_partition_to_its_successor(
+    toys: SimpleNamespace, world: World
+) -> None:
+    [order_id] = toys.orders_on(world, 0, 1)
+    zombie = world.start(toys.counter)
+    await asyncio.sleep(5)
+    world.send(toys.ask(order_id, "not saved yet"))
+    await asyncio.sleep(0.1)
+
+    async def cut_off(_: Collection[str]) -> None:
+        await asyncio.sleep(40)
+        raise ConnectionError("Kafka does not answer")
+
+    zombie.feed.ask = cut_off  # type: ignore[method-assign] # in memory, nobody is ever cut off
+    zombie.feed.close()
+    owner = world.start(toys.counter)
+    for number in range(60):
+        await asyncio.sleep(10)
+        world.send(toys.ask(order_id, f"ask {number}"))
+    await asyncio.sleep(5)
+
+    assert zombie.partition.state == "recovering"
+    assert owner.partition.state == "running"
+    assert (zombie.count("throughline_fenced_total"), owner.count("throughline_fenced_total")) == (1, 0)
+    assert owner.steps.count("claim") == 1
+    assert len(world.read(toys.counter, toys.Tally, order_id).heard) == 61

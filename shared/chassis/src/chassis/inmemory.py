@@ -145,6 +145,9 @@ class MemoryFeed:
         for name in names:
             topics.join(self, name, number)
 
+    async def ask(self, topics: Collection[str]) -> None:
+        """It is always there."""
+
     async def start_at(self, positions: Mapping[str, int], topics: Collection[str]) -> Mapping[str, tuple[int, int]]:
         for name in topics:
             if positions.get(name, 0) > self._topics.end(name, self._number):

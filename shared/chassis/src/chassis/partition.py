@@ -163,6 +163,9 @@ class Partition:
         self._is_in_doubt = False
         self._inbox.close()
         self._intake = self._inbox
+        topics = (REPAIRS.name,) if gap is not None else self._service.topics
+        # First of all: who is cut off from Kafka, and thinks that the partition is its own, must not fence its owner.
+        await self._feed.ask(topics)
         recovered = await self._store.recover(self.number, self._writer)
         self._held = held = Held(
             recovered,
@@ -184,7 +187,6 @@ class Partition:
         await held.remember_all(recovered)
         self._gap = await held.known(gap)
         self._positions = held.tail.progress.positions
-        topics = (REPAIRS.name,) if gap is not None else self._service.topics
         spans = await self._start_feed(topics)
         for topic, (begin, _) in spans.items():
             # From now on it is known what must be there, though nothing of it was taken yet.
