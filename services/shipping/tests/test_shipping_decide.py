@@ -175,7 +175,7 @@ def test_asks_for_a_booking_at_once_when_a_person_wants_that(stage: Stage, comma
     assert stage.take(command) == ()
     assert stage.call.not_before == NOON + FIRST
     assert stage.take(command.model_copy(update={"at_once": True})) == ()
-    assert (stage.call.not_before, stage.call.tries) == (None, 1)
+    assert (stage.call.not_before, stage.call.tries) == (NOON, 1)
     assert stage.shipment.trouble is not None
     assert stage.shipment.trouble.again_at == NOON
 
@@ -184,7 +184,7 @@ def test_calls_off_at_once_when_a_person_wants_that(stage: Stage) -> None:
     stage.booked().take(cancel())
     stage.answer(refuse)
     assert stage.take(cancel().model_copy(update={"at_once": True})) == ()
-    assert (stage.call.id, stage.call.not_before) == ("web:1001/1/1/cancel/2", None)
+    assert (stage.call.id, stage.call.not_before) == ("web:1001/1/1/cancel/2", NOON)
 
 
 def test_repeats_a_refusal(stage: Stage) -> None:

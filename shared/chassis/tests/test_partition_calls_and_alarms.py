@@ -124,6 +124,30 @@ async def test_a_service_makes_so_many_calls_at_once_and_delays_no_other_order(
     assert set(bank.keys) == {f"{caller}/call bank" for caller in callers}
 
 
+async def test_a_call_that_is_due_again_goes_before_calls_that_were_wanted_after_that(
+    toys: SimpleNamespace, world: World
+) -> None:
+    """As a capture that is tried again does, while the provider is slow and new orders come without pause."""
+    unlucky, *others = toys.orders_on(world, 0, 200)
+
+    async def slow(call: Call) -> object:
+        await asyncio.sleep(4)
+        if unlucky in call.id.split("/") and call.tries == 0:
+            raise ConnectionError("the line is dead")
+        return "yes"
+
+    bank = Bank(slow)
+    world.start(toys.counter_with(gateway=bank))
+    world.send(toys.ask(unlucky, "call bank"))
+    for other in others[:120]:  # twice as many as can be made
+        world.send(toys.ask(other, "call bank"))
+        await asyncio.sleep(0.5)
+
+    first, again = [when for key, when in bank.asked if key == f"{unlucky}/call bank"]
+    due = first + 4 + 5  # when it is unknown, and then five seconds
+    assert due <= again < due + 15
+
+
 async def test_no_slot_is_lost_when_a_partition_is_given_up(toys: SimpleNamespace, world: World) -> None:
     counter = toys.counter_with(gateway=Bank(never))
     process = world.start(counter)

@@ -47,7 +47,8 @@ class Calls:
         self._pending[key] = stored
         for call in calls:
             if before is None or call not in before.document.calls:
-                when = call.not_before.timestamp() if call.not_before else 0.0
+                # By the time at which they are due: else those that are tried again would wait for new ones to end.
+                when = (call.not_before or self._clock.now()).timestamp()
                 heapq.heappush(self._queue, (when, next(self._order), key, call))
                 self._changed.set()
 

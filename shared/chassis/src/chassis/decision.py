@@ -28,7 +28,7 @@ class Call(BaseModel):
     round: int = 1
     """Counts the requests for the same thing, each of which was definitely refused except the last."""
     not_before: datetime | None = None
-    """When the next try may be made; now, if there is none."""
+    """From when on the next try may be made; now, if there is none. The one of the earliest time goes first."""
 
     @property
     def same_again(self) -> Self:
@@ -84,7 +84,8 @@ def at_once(calls: tuple[C, ...], trouble: Trouble | None, now: datetime) -> tup
     """The calls, and the trouble that they are: what waits for its time waits no longer, for somebody asks again."""
     if trouble is None or trouble.again_at <= now:
         return calls, trouble
-    waiting = tuple(call.model_copy(update={"not_before": None}) for call in calls)
+    # It has waited since it first failed, and goes before what is wanted since then.
+    waiting = tuple(call.model_copy(update={"not_before": trouble.since}) for call in calls)
     return waiting, trouble.model_copy(update={"again_at": now})
 
 
