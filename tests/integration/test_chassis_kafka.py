@@ -15,6 +15,7 @@ from aiokafka.partitioner import DefaultPartitioner, murmur2
 from aiokafka.producer.message_accumulator import BatchBuilder
 from chassis.entry import Outgoing
 from chassis.kafka import BATCH_BYTES, KafkaLog, home_of
+from chassis.lookup import look_up
 from contracts.topics import PARTITIONS
 from hypothesis import given
 from hypothesis import strategies as st
@@ -241,3 +242,25 @@ async def test_a_slow_broker_is_no_reason_for_a_new_producer(
         with pytest.raises(KafkaTimeoutError):
             await log.publish([Outgoing(topic, 0, b"k", b"v", [])])
     assert log._producer is producer
+
+
+async def test_single_records_are_looked_up_together_wherever_they_are(
+    log: KafkaLog, stack: Addresses, topic: str
+) -> None:
+    records = numbered(topic, 600, size=5_000)
+    await log.publish(records)
+    wanted = [(topic, number, offset) for number in range(PARTITIONS) for offset in (0, 1, 90, 140)]
+    nowhere = (topic, 0, 600)
+    found = await log.read([nowhere, *reversed(wanted)])
+    assert found.pop(nowhere) is None
+    values = {(record.topic, record.partition): [] for record in records}
+    for record in records:
+        values[record.topic, record.partition].append(record.value)
+    assert {place: record and record.value for place, record in found.items()} == {
+        (name, number, offset): values[name, number][offset] for name, number, offset in wanted
+    }
+
+
+async def test_what_kafka_does_not_give_is_not_taken_for_gone() -> None:
+    place = ("order.intake", 0, 0)
+    assert place not in await look_up("127.0.0.1:1", [place])

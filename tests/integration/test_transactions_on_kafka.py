@@ -102,7 +102,7 @@ async def test_an_order_is_never_carried_out_whose_transaction_is_aborted(
     assert witness.story(aborted.order_id) == "  nothing"
     answer = await shop.http.get(shop.url(f"order/orders/{aborted.order_id}"))
     assert answer.status_code == 404
-    assert await look_up(stack.kafka, INTAKE, PARTITION, at) is None
+    assert await look_up(stack.kafka, [(INTAKE, PARTITION, at)]) == {(INTAKE, PARTITION, at): None}
 
 
 async def test_who_reads_to_the_end_of_a_topic_finds_it_behind_what_was_aborted(stack: Addresses, shop: Shop) -> None:
@@ -119,7 +119,8 @@ async def test_who_reads_to_the_end_of_a_topic_finds_it_behind_what_was_aborted(
     assert spans[INTAKE, PARTITION][1] == at + 2
     assert aborted.order_id.encode() not in {record.key for record in read}
     async with asyncio.timeout(20):
-        assert await look_up(stack.kafka, INTAKE, PARTITION, at + 1) is None  # the marker, which nothing follows
+        marker = (INTAKE, PARTITION, at + 1)  # which nothing follows
+        assert await look_up(stack.kafka, [marker]) == {marker: None}
     await shop.witness.caught_up()
 
 

@@ -424,6 +424,50 @@ async def test_what_a_full_parking_place_could_not_keep_is_retried_after_its_rel
     assert heard(world, toys, sick) == ("no bug", "1", "2", "3", "4")
 
 
+async def test_many_dead_letters_that_are_retried_at_once_hold_nobody_up_for_longer_than_one(
+    toys: SimpleNamespace, world: World
+) -> None:
+    old = world.start(toys.counter)
+    letters = [unreadable(world, toys, f"letter {number}") for number in range(20)]
+    await settle()
+    await old.stop()
+    new = world.start(that_reads_it(toys))
+
+    async def slowly(step: str) -> None:
+        if step == "read":
+            await asyncio.sleep(5)
+
+    new.before = slowly
+    for _, offset in letters:
+        ask(world, RetryDeadLetter, topic="order.intake", offset=offset)
+    order_id = toys.orders_on(world, 0, 2)[1]
+    world.send(toys.ask(order_id, "good"))
+    await settle(8)  # five for Kafka, and a moment to be saved
+    assert heard(world, toys, order_id) == ("good",)
+    assert [answer.outcome for answer in answers(world) if isinstance(answer, DeadLetterRetried)] == ["taken"] * 20
+
+
+async def test_a_dead_letter_that_kafka_does_not_give_is_left_for_another_time(
+    toys: SimpleNamespace, world: World
+) -> None:
+    process = world.start(toys.counter)
+    _, offset = unreadable(world, toys, "once")
+    await settle()
+
+    async def nothing(_: object) -> Mapping[object, Received]:
+        return {}
+
+    process.partition._log.read = nothing  # type: ignore[method-assign] # in memory it always answers
+    ask(world, RetryDeadLetter, topic="order.intake", offset=offset)
+    await settle()
+    (answer,) = answers(world)
+    assert isinstance(answer, RepairRefused)
+    assert answer.refusal.code == "unavailable"
+    letter = world.read(toys.counter, DeadLetter, f"order.intake/0/{offset}")
+    assert letter is not None
+    assert letter.open
+
+
 async def test_what_is_dropped_is_closed_with_who_and_why(toys: SimpleNamespace, world: World) -> None:
     world.start(toys.counter)
     _, offset = unreadable(world, toys, "once")

@@ -1,6 +1,6 @@
 """What is stuck can be seen over HTTP, and what people ask for becomes a message to the partition concerned."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,7 +12,7 @@ from chassis.entry import Outgoing
 from chassis.gap import Gap
 from chassis.http import create_app
 from chassis.parking import Parked, ParkedRecord
-from chassis.ports import Unread
+from chassis.ports import RecordPlace, Unread
 from chassis.repair import Repair
 from chassis.repairs_api import repairs_router
 from chassis.telemetry import Meters
@@ -24,6 +24,8 @@ from contracts.wire import Received, Record
 WISH = {"by": "kim", "reason": "fixed in 1.4.1"}
 UNREAD = 7
 """The offset of a record that stands for a batch."""
+AWAY = 9
+"""The offset of a record that Kafka does not give."""
 LOSS = {"topic": "payment.events", "source": "payment/2@aa", "first": 3, "last": 4}
 
 
@@ -78,6 +80,12 @@ STUCK: Sequence[Document] = (
 )
 
 
+def record_at(place: RecordPlace) -> Received:
+    if place[2] == UNREAD:
+        return Record(*place, 1, None, Unread(b"nobody can read the batch"), ())
+    return Record(*place, 1, b"web:1", b'{"order_id": "web:1"}', (("ce_type", b"Odd"),))
+
+
 class Topics:
     """The log, as the API reads it."""
 
@@ -90,10 +98,8 @@ class Topics:
         raise NotImplementedError
 
     @staticmethod
-    async def read(topic: str, partition: int, offset: int) -> Received | None:
-        if offset == UNREAD:
-            return Record(topic, partition, offset, 1, None, Unread(b"nobody can read the batch"), ())
-        return Record(topic, partition, offset, 1, b"web:1", b'{"order_id": "web:1"}', (("ce_type", b"Odd"),))
+    async def read(places: Collection[RecordPlace]) -> Mapping[RecordPlace, Received | None]:
+        return {place: record_at(place) for place in places if place[2] != AWAY}
 
 
 class Desk:
@@ -215,6 +221,12 @@ async def test_shows_a_dead_letter_with_what_it_says_unless_that_is_card_data(de
 async def test_shows_nothing_as_the_content_of_what_nobody_can_read(desk: Desk) -> None:
     desk.holds(letter(UNREAD, "unreadable"))
     assert (await desk.get(f"/dead-letters/order.intake/2/{UNREAD}"))["content"] is None
+
+
+async def test_says_that_a_record_is_not_to_be_had_at_the_moment(desk: Desk) -> None:
+    desk.holds(letter(AWAY))
+    answer = await desk.client.get(f"/dead-letters/order.intake/2/{AWAY}")
+    assert answer.status_code == httpx.codes.SERVICE_UNAVAILABLE
 
 
 async def test_lists_the_dead_letters_of_a_topic_that_wait(desk: Desk) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from contracts.message import Message
-from contracts.repair import RepairCommand
+from contracts.repair import RepairCommand, RetryDeadLetter
 
 from chassis.decision import AlarmRang, CallAnswered, Decision, Document, Documents, Input, correlation_of
 from chassis.entry import Change, Entry, Progress, Stored
@@ -108,6 +108,7 @@ class Fold:
         repairing = Repairing(
             self._working, self._outbox, self._trouble, self._reading, self._log, load=self._load, take=self._take
         )
+        await repairing.look_up([item.input for item in read.items if isinstance(item.input, RetryDeadLetter)])
         for item in read.items:
             if isinstance(item.input, RepairCommand):
                 gap = start.gap if start.stands_still else None

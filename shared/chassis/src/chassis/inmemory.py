@@ -33,7 +33,7 @@ from chassis.entry import (
 from chassis.kafka import home_of
 from chassis.kinds import kinds_of, read_document
 from chassis.parking import Parked
-from chassis.ports import Clock, PositionLost
+from chassis.ports import Clock, PositionLost, RecordPlace
 
 Interrupt = Callable[[str], Awaitable[None]]
 """Told before each step, by name."""
@@ -113,9 +113,9 @@ class MemoryLog:
             self._topics.write(batch)
         await self._interrupt("published")
 
-    async def read(self, topic: str, partition: int, offset: int) -> Record | None:
+    async def read(self, places: Collection[RecordPlace]) -> Mapping[RecordPlace, Record | None]:
         await self._interrupt("read")
-        return next(iter(self._topics.read(topic, partition, offset)), None)
+        return {place: next(iter(self._topics.read(*place, 1)), None) for place in places}
 
 
 class MemoryFeed:

@@ -1,7 +1,7 @@
 """Kafka as a partition writes it, and as the HTTP APIs do."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from typing import Any
@@ -21,7 +21,7 @@ from chassis.decision import correlation_of
 from chassis.entry import Outgoing, by_partition
 from chassis.lookup import look_up
 from chassis.outbox import LARGEST_RECORD_BYTES
-from chassis.ports import Clock, Unavailable
+from chassis.ports import Clock, RecordPlace, Unavailable
 from chassis.telemetry import logger
 from chassis.trace import child_of
 
@@ -163,9 +163,9 @@ class KafkaLog:
                 self._stopping.add(stopping)
                 stopping.add_done_callback(self._stopping.discard)
 
-    async def read(self, topic: str, partition: int, offset: int) -> Received | None:
-        """One record; see `chassis.ports.Log`."""
-        return await look_up(self._brokers, topic, partition, offset)
+    async def read(self, places: Collection[RecordPlace]) -> Mapping[RecordPlace, Received | None]:
+        """Single records; see `chassis.ports.Log`."""
+        return await look_up(self._brokers, places)
 
     async def send(self, record: Outgoing, timeout_s: float) -> None:
         """Send one record. Raises Unavailable when Kafka did not confirm it in time; it may have taken it."""

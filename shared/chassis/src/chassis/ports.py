@@ -12,6 +12,8 @@ from chassis.decision import D
 from chassis.entry import Change, Checkpoint, Entry, Outgoing, Recovered, Stored
 from chassis.stuck import Count
 
+RecordPlace = tuple[str, int, int]
+"""Where a record is: topic, partition and offset."""
 Sort = Sequence[tuple[str, int]]
 """Field names with 1 (ascending) or -1 (descending). Together they tell the documents of a list apart."""
 BY_ID: Sort = (("id", 1),)
@@ -65,8 +67,11 @@ class Log(Protocol):
         It raises only when the records must be published again, all of them, in order.
         """
 
-    async def read(self, topic: str, partition: int, offset: int, /) -> Received | None:
-        """One record, or None if its topic does not have it any more. Raises Unavailable when Kafka does not answer."""
+    async def read(self, places: Collection[RecordPlace], /) -> Mapping[RecordPlace, Received | None]:
+        """The records at these places, None where the topic has none there, or not any more.
+
+        What Kafka does not give in time is left out: some seconds for all of them, for a partition may wait for it.
+        """
 
 
 @dataclass(frozen=True, slots=True)

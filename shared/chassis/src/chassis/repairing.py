@@ -1,6 +1,6 @@
 """Carries out what people ask for: each request once, with an answer that says who asked, why, and what came of it."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TypeVar
 
@@ -19,7 +19,7 @@ from contracts.repair import (
     RetryDeadLetter,
 )
 from contracts.topics import REPAIRS
-from contracts.wire import place_on_log
+from contracts.wire import Received, place_on_log
 
 from chassis.dead_letter import DeadLetter
 from chassis.decision import D, Documents, id_in_partition
@@ -28,7 +28,7 @@ from chassis.gap import Gap
 from chassis.memory import Working
 from chassis.outbox import Cause, Outbox
 from chassis.parking import Parked, parking_place
-from chassis.ports import Log, Unavailable
+from chassis.ports import Damaged, Log, RecordPlace
 from chassis.reading import Item, Reading
 from chassis.repair import Repair
 from chassis.telemetry import logger
@@ -66,8 +66,26 @@ class Repairing:
         self._log = log
         self._load = load
         self._take = take
+        self._records: Mapping[RecordPlace, Received | None] = {}
+        """What is to be taken once more, as far as Kafka gave it."""
         self.has_released = False
         """Whether anything goes on that was parked: its alarms and calls must be taken up again."""
+
+    async def look_up(self, requests: Sequence[RetryDeadLetter]) -> None:
+        """Fetch what is to be taken once more, for all of a batch at once: nobody else is served meanwhile."""
+        repairs = [id_in_partition(request.partition, request.repair_id) for request in requests]
+        letters = [target_of(request) for request in requests]
+        await self._load([*map(Repair.key_of, repairs), *map(DeadLetter.key_of, letters)])
+        known = Documents(self._working)
+        wanted = {
+            (letter.topic, letter.partition, letter.offset)
+            for repair_id, letter_id in zip(repairs, letters, strict=True)
+            if known.get(Repair, repair_id) is None
+            and (letter := known.get(DeadLetter, letter_id)) is not None
+            and letter.open
+        }
+        if wanted:
+            self._records = await self._log.read(wanted)
 
     async def carry_out(
         self, request: RepairCommand, cause: Cause, now: datetime, gap: Gap | None, progress: Progress
@@ -147,12 +165,14 @@ class Repairing:
         letter = await self._open_letter(request)
         if letter.topic == REPAIRS.name:
             raise Refused("topic", "ask_again", "a request for a repair is not retried: ask again, and drop this")
-        try:
-            record = await self._log.read(letter.topic, letter.partition, letter.offset)
-        except Unavailable as unavailable:
-            raise Refused("", "unavailable", str(unavailable)) from unavailable
+        place = (letter.topic, letter.partition, letter.offset)
+        if place not in self._records:
+            raise Refused("", "unavailable", f"Kafka does not give the record of {letter.id}; try again")
+        record = self._records[place]
         if record is None:
             raise Refused("offset", "gone", f"{letter.topic} does not have the record at {letter.offset} any more")
+        if isinstance(record.value, Damaged):
+            raise Refused("", "unavailable", f"what Kafka keeps of {letter.id} is damaged: {record.value.decode()}")
         self._working.put(letter.but(open=False), cause.traceparent)
         item = self._reading.open(record, now)
         if item is not None:

@@ -19,7 +19,7 @@ from contracts.repair import (
     RetryDeadLetter,
     TopicName,
 )
-from contracts.wire import CARD_NUMBER, place_on_log
+from contracts.wire import CARD_NUMBER, Received, place_on_log
 from fastapi import APIRouter, Path, Query, Response, status
 from pydantic import Field
 
@@ -30,7 +30,7 @@ from chassis.gap import Gap
 from chassis.openapi import refused, taken
 from chassis.paging import Paging
 from chassis.parking import Parked
-from chassis.ports import Log, Publisher, Reader, Unread
+from chassis.ports import Log, Publisher, Reader, RecordPlace, Unavailable, Unread
 from chassis.problem import Problem
 from chassis.readable import WaitS, once_readable
 from chassis.repair import Repair
@@ -158,6 +158,13 @@ def _parked(routes: APIRouter, reader: Reader, desk: _Desk) -> None:
         return await desk.ask(ReleaseParked, wish, partition, response, place=found.place)
 
 
+async def _record(log: Log, place: RecordPlace) -> Received | None:
+    found = await log.read([place])
+    if place not in found:
+        raise Unavailable("Kafka does not give the record; try again")
+    return found[place]
+
+
 def _dead_letters(routes: APIRouter, reader: Reader, log: Log, desk: _Desk) -> None:
     @routes.get("/dead-letters")
     async def dead_letters(paging: Paging, topic: TopicName | None = None) -> DeadLetterPage:
@@ -171,7 +178,7 @@ def _dead_letters(routes: APIRouter, reader: Reader, log: Log, desk: _Desk) -> N
         """One of them, with what it says."""
         letter = await desk.find(DeadLetter, place_on_log(topic, partition, offset))
         is_card_data = any(reason.code == CARD_NUMBER for reason in letter.reasons)
-        record = None if is_card_data else await log.read(topic, partition, offset)
+        record = None if is_card_data else await _record(log, (topic, partition, offset))
         content = None if record is None or isinstance(record.value, Unread) else Content.of(record)
         return DeadLetterWhole(**dict(DeadLetterShown.model_validate(letter)), content=content)
 

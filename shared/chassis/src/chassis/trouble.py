@@ -136,7 +136,6 @@ def about(cause: Cause, partition: int, subject: str | None = None) -> dict[str,
     Without a subject it is what the message belongs to.
     """
     subject = cause.correlation_id if subject is None else subject
-    name = (
-        "order_id" if ":" in subject else "about"
-    )  # no location has a colon, nor has anything else that lines are about
+    # No location has a colon, nor has anything else that lines are about.
+    name = "order_id" if ":" in subject else "about"
     return {"partition": partition, name: subject, "trace_id": trace_id_of(cause.traceparent, cause.correlation_id)}

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextvars import copy_context
 from dataclasses import replace
 from datetime import timedelta
@@ -14,6 +14,7 @@ from chassis.kafka import home_of
 from chassis.life import Life
 from chassis.mongo import MongoStore
 from chassis.partition import Partition
+from chassis.ports import RecordPlace
 from chassis.service import Outside, Service
 from chassis.telemetry import Meters
 from chassis.virtual_time import VirtualClock
@@ -57,12 +58,12 @@ class Log:
     def partition_of(self, key: str) -> int:
         return home_of(key, self._topics.partitions)
 
-    async def read(self, topic: str, partition: int, offset: int) -> Record | None:
+    async def read(self, places: Collection[RecordPlace]) -> Mapping[RecordPlace, Record | None]:
         def read(reply: Reply) -> None:
-            reply(next(iter(self._topics.read(topic, partition, offset, 1)), None))
+            reply({place: next(iter(self._topics.read(*place, 1)), None) for place in places})
 
-        record: Record | None = await self._line.ask(read, _broken)
-        return record
+        records: Mapping[RecordPlace, Record | None] = await self._line.ask(read, _broken)
+        return records
 
     async def publish(self, records: Sequence[Outgoing]) -> None:
         """All partitions side by side, each in its order: a crash may leave any of them without theirs."""
