@@ -45,7 +45,7 @@ class Kitchen:
 
 def changes_of(number: int, *jars: Jar) -> tuple[Change, ...]:
     return tuple(
-        Change(jar.key, jar.model_dump_json(warnings=False).encode(), None, False, None, number) for jar in jars
+        Change(jar.key, jar.model_dump_json(warnings=False).encode(), None, None, None, number) for jar in jars
     )
 
 

@@ -90,7 +90,7 @@ async def test_a_database_that_is_not_restored_to_the_end_is_not_served_and_can_
     await store.prepare(2)
     owner = await store.recover(0, "w")
     jars = [Jar(id=str(number)) for number in range(3)]
-    filled = [Change(jar.key, jar.model_dump_json().encode(), None, calling=False, trace=None, entry=1) for jar in jars]
+    filled = [Change(jar.key, jar.model_dump_json().encode(), None, due=None, trace=None, entry=1) for jar in jars]
     await store.checkpoint(replace(owner.checkpoint, number=1), filled)
     await store.append(Entry(0, 2, "w/1", Progress(), (), ()))
     pasts = dict.fromkeys((0, 1), Past(datetime.now(UTC), {}))

@@ -19,6 +19,7 @@ from chassis.kinds import UnreadableDocument
 from chassis.mongo import MongoStore, connect
 from chassis.mongo_reader import MongoReader
 from chassis.parking import Parked
+from chassis.pending import ALWAYS
 from chassis.ports import BY_ID, Sort, Unavailable
 from chassis.service import Index, Overdue, Service
 from chassis.stuck import Count
@@ -96,7 +97,8 @@ def reader(toy: Toy) -> MongoReader:
 
 def change(basket: Document, entry: int) -> Change:
     body = basket.model_dump_json().encode()
-    return Change(basket.key, body, basket.alarm, bool(basket.calls), "00-trace", entry)
+    due = min((call.not_before or NOON for call in basket.calls), default=None)
+    return Change(basket.key, body, basket.alarm, due, "00-trace", entry)
 
 
 def entry(owner: Recovered, number: int, *baskets: Basket, writer: str = "w", **progress: object) -> Entry:
@@ -273,7 +275,7 @@ async def test_documents_come_back_as_they_were_without_any_loss(store: MongoSto
     assert {key: stored.document for key, stored in loaded.items()} == {basket.key: basket}
     assert loaded[basket.key].trace == "00-trace"
     assert await reader.get(Basket, basket.id) == basket
-    assert (await store.recover(0, "w")).calling == (basket.key,)
+    assert await store.calling(0, NOON, 10) == ([(basket.key, NOON, loaded[basket.key])], FOR_EVER)
     assert await store.alarms(0, None, NOON + timedelta(days=1)) == [(basket.key, NOON)]
 
 
@@ -297,7 +299,7 @@ async def test_documents_are_read_from_the_primary_whatever_the_url_prefers(stac
 
 async def test_a_reader_names_the_document_that_it_cannot_read_without_what_is_in_it(toy: Toy) -> None:
     owner = await toy.store.recover(0, "w")
-    secret = Change("basket/a", b'{"id": "a", "amount": "secret"}', None, False, None, 1)
+    secret = Change("basket/a", b'{"id": "a", "amount": "secret"}', None, None, None, 1)
     await toy.store.checkpoint(through(owner, 1), [secret])
 
     with pytest.raises(UnreadableDocument, match=r"basket/a: amount: (?!.*secret)"):
@@ -319,6 +321,33 @@ async def test_alarms_are_read_from_one_moment_to_before_another(store: MongoSto
     assert sorted(await store.alarms(0, minutes[1], minutes[3])) == rings(1, 2)
     assert sorted(await store.alarms(0, minutes[3], FOR_EVER)) == rings(3)
     assert await store.alarms(1, None, FOR_EVER) == []
+
+
+async def test_calls_are_read_by_the_time_at_which_they_are_due_and_those_of_one_time_together(
+    store: MongoStore,
+) -> None:
+    owner = await store.recover(0, "w")
+    minutes = {"d": 3, "a": 0, "c": 2, "b": 1, "also b": 1}
+    calling = [
+        Basket(id=id_, calls=(Call(id="c", not_before=NOON + timedelta(minutes=minute)),))
+        for id_, minute in minutes.items()
+    ]
+    changes = [change(basket, 1) for basket in (*calling, Basket(id="none"))]
+    await store.checkpoint(through(owner, 1), changes)
+
+    async def calls(partition: int, since: datetime, some: int) -> tuple[list[str], datetime]:
+        found, until = await store.calling(partition, since, some)
+        return sorted(one.stored.document.id for one in found), until
+
+    def after(minute: int) -> datetime:
+        return NOON + timedelta(minutes=minute, milliseconds=1)
+
+    assert await calls(0, ALWAYS, 10) == (["a", "also b", "b", "c", "d"], FOR_EVER)
+    assert await calls(0, ALWAYS, 1) == (["a"], after(0))
+    assert await calls(0, ALWAYS, 2) == (["a", "also b", "b"], after(1))
+    assert await calls(0, after(1), 2) == (["c", "d"], after(3))
+    assert await calls(0, after(3), 2) == ([], FOR_EVER)
+    assert await calls(1, ALWAYS, 10) == ([], FOR_EVER)
 
 
 async def test_a_checkpoint_never_puts_an_older_document_over_a_newer_one(

@@ -96,7 +96,7 @@ def orders() -> list[Order]:
 
 
 def change(document: Order) -> Change:
-    return Change(document.key, document.model_dump_json().encode(), None, False, None, 1)
+    return Change(document.key, document.model_dump_json().encode(), None, None, None, 1)
 
 
 @pytest.mark.parametrize(

@@ -162,7 +162,7 @@ async def test_a_store_that_does_not_answer_is_asked_again(toys: SimpleNamespace
     await until(world, FAR_S + 5)
 
     assert len(refused) == 3
-    assert process.count("throughline_alarm_read_failures_total") == 3
+    assert process.count("throughline_read_failures_total") == 3
     assert heard(toys, world, order_id) == (f"alarm {FAR_S}", "rang")
 
 

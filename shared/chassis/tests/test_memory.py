@@ -14,7 +14,7 @@ KEY = CUP.document.key
 
 
 def change_of(memory: Memory, entry: int) -> Change:
-    return Change(KEY, b"{}", None, False, None, entry, is_first=memory.is_new(KEY))
+    return Change(KEY, b"{}", None, None, None, entry, is_first=memory.is_new(KEY))
 
 
 def test_a_document_is_new_until_the_store_was_given_it() -> None:

@@ -1,21 +1,18 @@
 """Calls to the outside world: made after they are journaled, bounded in time and number, answered as an input."""
 
 import asyncio
-import heapq
-from collections.abc import Callable
-from datetime import UTC, datetime
-from itertools import count
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any
 
-from chassis.decision import Call, CallAnswered, Unknown, correlation_of
-from chassis.entry import Stored
+from chassis.decision import Call, CallAnswered, Unknown
+from chassis.entry import Calling, Stored
 from chassis.limits import MOST_SLEEP_S
+from chassis.pending import ALWAYS, Pending
 from chassis.ports import Clock
 from chassis.service import Outside
 from chassis.telemetry import Meters, logger
 from chassis.trace import trace_id_of
-
-ALWAYS = datetime.min.replace(tzinfo=UTC)
 
 
 class Calls:
@@ -32,40 +29,37 @@ class Calls:
         self._clock = clock
         self._answer = answer
         self._meters = meters
-        self._pending: dict[str, Stored] = {}
-        self._queue: list[tuple[float, int, str, Call]] = []
-        self._order = count()
+        self.pending = Pending(clock)
+        self.short = asyncio.Event()
+        """Set while the store is to be asked for more of them."""
         self._changed = asyncio.Event()
         self._under_way: set[asyncio.Task[None]] = set()
 
-    def want(self, key: str, stored: Stored) -> None:
-        """The document now has its calls pending; those it no longer has are forgotten."""
-        calls = stored.document.calls
-        before = self._pending.pop(key, None)
-        if not calls:
-            return
-        self._pending[key] = stored
-        for call in calls:
-            if before is None or call not in before.document.calls:
-                # By the time at which they are due: else those that are tried again would wait for new ones to end.
-                when = (call.not_before or self._clock.now()).timestamp()
-                heapq.heappush(self._queue, (when, next(self._order), key, call))
-                self._changed.set()
+    def want(self, key: str, stored: Stored, due: datetime | None) -> None:
+        """The document now has its calls pending, the first of them due then; those it no longer has are forgotten."""
+        self.pending.put(key, stored, due)
+        if due is not None:
+            self._changed.set()
+        self._see_whether_short()
+
+    def learn(self, found: Sequence[Calling], until: datetime) -> None:
+        """The store was asked for more, and has these of what is due until then."""
+        self.pending.learn(found, until)
+        self._changed.set()
+        self._see_whether_short()
+
+    def _see_whether_short(self) -> None:
+        (self.short.set if self.pending.runs_short else self.short.clear)()
 
     def next(self) -> datetime | None:
         """When the first call is due that is not answered yet, or was; None if there is none."""
-        if any(not task.done() for task in self._under_way):
+        if self.pending.runs_short or self.pending.is_reading or any(not task.done() for task in self._under_way):
             return ALWAYS
-        due = [when for when, _, key, call in self._queue if self._is_pending(key, call)]
-        return datetime.fromtimestamp(min(due), UTC) if due else None
+        return self.pending.first()
 
     def wake(self) -> None:
         """The time was set: see what is due by it."""
         self._changed.set()
-
-    def _is_pending(self, key: str, call: Call) -> bool:
-        stored = self._pending.get(key)
-        return stored is not None and call in stored.document.calls
 
     async def run(self) -> None:
         """Make the calls as they come due, until cancelled."""
@@ -73,11 +67,11 @@ class Calls:
             while True:
                 await self._next_due()
                 await self._outside.slots.acquire()
-                _, _, key, call = heapq.heappop(self._queue)
-                if not self._is_pending(key, call):
+                if (taken := self.pending.take()) is None:  # it is gone meanwhile
                     self._outside.slots.release()
                     continue
-                task = asyncio.create_task(self._perform(key, call))
+                self._see_whether_short()
+                task = asyncio.create_task(self._perform(*taken))
                 self._under_way.add(task)
                 task.add_done_callback(self._done)
         finally:
@@ -89,8 +83,8 @@ class Calls:
         while True:
             self._changed.clear()
             wait_s = None
-            if self._queue:
-                wait_s = min(MOST_SLEEP_S, self._queue[0][0] - self._clock.now().timestamp())
+            if (first := self.pending.first()) is not None:
+                wait_s = min(MOST_SLEEP_S, (first - self._clock.now()).total_seconds())
                 if wait_s <= 0:
                     return
             try:
@@ -116,11 +110,10 @@ class Calls:
         self._answer(CallAnswered(key, call, answer))
 
     def _about(self, key: str) -> Any:  # noqa: ANN401 - see chassis.telemetry.logger
-        stored = self._pending.get(key)
-        if stored is None:
+        waiting = self.pending.get(key)
+        if waiting is None:
             return logger()
-        order_id = correlation_of(stored.document, stored.document.id)
-        return logger(order_id=order_id, trace_id=trace_id_of(stored.trace, order_id))
+        return logger(order_id=waiting.correlation, trace_id=trace_id_of(waiting.trace, waiting.correlation))
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from chassis.decision import Document
 
@@ -19,6 +20,10 @@ JOURNAL_PLACES = 512
 """The journal of a partition is a ring of so many places: entry n takes the place of entry n - JOURNAL_PLACES and of
 no other. So a writer that slept through any number of entries finds its place taken, which a journal that is pruned
 could not promise: there, the number that it would take may be free again. It must never change."""
+
+
+ONE_MS = timedelta(milliseconds=1)
+"""Moments are stored to the millisecond."""
 
 
 def place_in_ring(number: int) -> int:
@@ -58,8 +63,8 @@ class Change:
     body: bytes
     """The document as JSON."""
     alarm: datetime | None
-    calling: bool
-    """Whether calls are pending."""
+    due: datetime | None
+    """When the first of its calls may be made, or was asked for; None if none is pending."""
     trace: str | None
     """The traceparent of the input that changed it, for what an alarm or an answer will lead to."""
     entry: int
@@ -77,6 +82,15 @@ class Stored:
 
     document: Document
     trace: str | None
+
+
+class Calling(NamedTuple):
+    """A document whose calls are pending, as the store has it."""
+
+    key: str
+    due: datetime
+    """See `Change.due`."""
+    stored: Stored
 
 
 @dataclass(slots=True)
@@ -193,8 +207,6 @@ class Recovered:
     checkpoint: Checkpoint
     entries: tuple[Entry, ...]
     """The entries after the checkpoint, without a gap."""
-    calling: tuple[str, ...]
-    """Keys of stored documents whose calls are pending."""
     parked: tuple[str, ...]
     """The places that are parked, as far as that is stored."""
     queued: tuple[str, ...] = ()

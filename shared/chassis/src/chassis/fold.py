@@ -124,7 +124,7 @@ class Fold:
                 start.gap, is_passed=start.gap.is_passed(folded.progress, stands_still=start.stands_still)
             )
         try:
-            changes = self._changes(start.number)
+            changes = self._changes(start.number, start.now)
             said = tuple(self._outbox.records(folded.progress, start.source, start.number, start.now))
         except Exception as bug:
             raise Unfit(f"it cannot be written: {type(bug).__name__}: {bug}") from bug
@@ -148,13 +148,13 @@ class Fold:
         if self._working[gap.key] != gap:
             self._working.put(gap, None)
 
-    def _changes(self, number: int) -> tuple[Change, ...]:
+    def _changes(self, number: int, now: datetime) -> tuple[Change, ...]:
         return tuple(
             Change(
                 key=key,
                 body=stored.document.__pydantic_serializer__.to_json(stored.document),
                 alarm=_up_to_ms(stored.document.alarm),
-                calling=bool(stored.document.calls),
+                due=_up_to_ms(min((call.not_before or now for call in stored.document.calls), default=None)),
                 trace=stored.trace,
                 entry=number,
                 is_first=self._memory.is_new(key),

@@ -1,9 +1,11 @@
 """What a partition holds in memory: all of it follows from what is stored, and none of it outlives a recovery."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
+from typing import TypeVar
 
 from chassis.alarms import AHEAD, FOR_EVER, Alarms
 from chassis.calls import Calls
@@ -14,6 +16,7 @@ from chassis.kinds import kinds_of, read_document
 from chassis.limits import MOST_SLEEP_S, Limits
 from chassis.memory import Memory
 from chassis.parking import Parked
+from chassis.pending import AT_A_TIME
 from chassis.ports import Feed, Log, Store
 from chassis.service import Service
 from chassis.showing import Showing
@@ -23,6 +26,7 @@ from chassis.time import Time
 from chassis.under_way import UnderWay
 
 RETRY_S = 1.0
+T = TypeVar("T")
 
 
 class Held:
@@ -72,7 +76,6 @@ class Held:
     async def remember_all(self, recovered: Recovered) -> None:
         """Alarms, calls and queues of what is stored, overtaken by what is journaled since."""
         self.under_way.recall(recovered.queued)
-        calling = dict.fromkeys(recovered.calling)
         # Where time leaps from record to record, it leaps over any horizon.
         self.alarms.until = self._time.now() + AHEAD if self.tail.past is None else FOR_EVER
         for key, when in await self._store.alarms(self._number, None, self.alarms.until):
@@ -81,25 +84,25 @@ class Held:
             for change in entry.changes:
                 document = read_document(self._models, change.key, change.body)
                 self.remember(Stored(document, change.trace), replace(change, queued=document.is_queued))
-                calling.pop(change.key, None)
-        if calling:
-            stored = await self._store.load(calling)
-            self.memory.learn(calling, stored)
-            for key, one in stored.items():
-                self.calls.want(key, one)
+        self.calls.learn(*await self._store.calling(self._number, self._hold_calls(), AT_A_TIME))
 
     def remember(self, stored: Stored, change: Change) -> None:
         """Take in a committed change. It may not have been shown before a crash, so it is shown in any case."""
         self.memory.commit(stored, change)
         self.alarms.set(change.key, change.alarm)
         self.under_way.see(stored.document, self._time.last)
-        self.calls.want(change.key, stored)
+        self.calls.want(change.key, stored, change.due)
         self.showing.add(stored.document)
         if isinstance(stored.document, Parked):
             (self.parked.add if stored.document.open else self.parked.discard)(stored.document.place)
 
     async def look_ahead(self, wake: Callable[[], None]) -> None:
-        """Take in, before their time comes, alarms that were too far ahead to be held; until cancelled."""
+        """Take in, before their time comes, alarms and calls that were left to the store; until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._look_for_alarms(wake))
+            group.create_task(self._look_for_calls(wake))
+
+    async def _look_for_alarms(self, wake: Callable[[], None]) -> None:
         while True:
             early_s = (self.alarms.until - AHEAD / 2 - self._time.now()).total_seconds()
             if early_s > 0:
@@ -114,17 +117,33 @@ class Held:
         since, self.alarms.until = self.alarms.until, until
         for change in self.memory.unsaved():
             self.alarms.set(change.key, change.alarm)
+        for key, when in await self._insist(partial(self._store.alarms, self._number, since, until)):
+            self.alarms.learn(key, when)
+
+    async def _look_for_calls(self, wake: Callable[[], None]) -> None:
+        while True:
+            await self.calls.short.wait()
+            read = partial(self._store.calling, self._number, self._hold_calls(), AT_A_TIME)
+            self.calls.learn(*await self._insist(read))
+            wake()
+
+    def _hold_calls(self) -> datetime:
+        """The store is to be asked for calls that are due from then on: those of what is not saved yet are held."""
+        since = self.calls.pending.begin_reading()
+        for change in self.memory.unsaved():
+            if (stored := self.memory.get(change.key)) is not None:
+                self.calls.want(change.key, stored, change.due)
+        return since
+
+    async def _insist(self, read: Callable[[], Awaitable[T]]) -> T:
+        """Ask the store until it answers: what it has must not be forgotten."""
         while True:
             try:
-                found = await self._store.alarms(self._number, since, until)
-            except Exception as failed:  # noqa: BLE001 - whatever it is, an alarm must not be forgotten
-                self._meters.alarm_read_failures.inc()
-                logger(partition=self._number).error("alarms were not read; trying again", reason=repr(failed))
+                return await read()
+            except Exception as failed:  # noqa: BLE001 - whatever it is
+                self._meters.read_failures.inc()
+                logger(partition=self._number).error("what is due was not read; trying again", reason=repr(failed))
                 await asyncio.sleep(RETRY_S)
-            else:
-                break
-        for key, when in found:
-            self.alarms.learn(key, when)
 
     async def known(self, gap: Gap | None) -> Gap | None:
         """The gap as it is remembered, with since when; without one, the last that is not known to be passed."""

@@ -14,8 +14,11 @@ from operator import attrgetter
 
 from contracts.wire import Record
 
+from chassis.alarms import FOR_EVER
 from chassis.decision import Document
 from chassis.entry import (
+    ONE_MS,
+    Calling,
     Change,
     Checkpoint,
     Entry,
@@ -254,7 +257,6 @@ class MemoryStore:
         return Recovered(
             checkpoint,
             tuple(entries),
-            calling=tuple(change.key for change in saved if change.calling),
             parked=tuple(document.place for document in documents if isinstance(document, Parked) and document.open),
             queued=tuple(change.key for change in saved if change.queued),
         )
@@ -266,6 +268,16 @@ class MemoryStore:
         found = [(key, when) for key, when in waiting if (since is None or since <= when) and when < until]
         await self._interrupt("read the alarms")
         return found
+
+    async def calling(self, partition: int, since: datetime, some: int) -> tuple[Sequence[Calling], datetime]:
+        await self._interrupt("calling")
+        saved = [saved.change for saved in self._data.documents.values() if saved.partition == partition]
+        waiting = [(change.due, change) for change in saved if change.due is not None and since <= change.due]
+        moments = sorted(due for due, _ in waiting)
+        until = moments[some - 1] + ONE_MS if len(moments) >= some else FOR_EVER
+        found = [Calling(change.key, due, self._read(change)) for due, change in waiting if due < until]
+        await self._interrupt("read the calls")
+        return found, until
 
     async def append(self, entry: Entry) -> None:
         await self._interrupt("append")

@@ -4,7 +4,7 @@ journal       one entry a batch, in its place of the partition's ring (`_id` = `
               commit, and the place is the fence; see `chassis.entry.JOURNAL_PLACES`
 checkpoints   one a partition
 <kind>        the documents of a kind, as of the last checkpoint:
-              `{_id, partition, entry, alarm, calling, queued, trace, body}`
+              `{_id, partition, entry, alarm, due, queued, trace, body}`
 """
 
 import asyncio
@@ -24,10 +24,13 @@ from pymongo.errors import (
 )
 from pymongo.read_concern import ReadConcern
 
+from chassis.alarms import FOR_EVER
 from chassis.census import OPEN
 from chassis.dead_letter import BY_PLACE, DeadLetter
 from chassis.decision import ids_by_kind, kind_of
 from chassis.entry import (
+    ONE_MS,
+    Calling,
     Change,
     Checkpoint,
     Entry,
@@ -64,8 +67,6 @@ RETRY_S = 0.2
 UNKNOWN_OUTCOME = (ConnectionFailure, ExecutionTimeout, WriteConcernError)
 """Errors after which nobody knows whether the write was done."""
 DUPLICATE_KEY = 11000
-CALLING, QUEUED = "calling", "queued"
-"""Fields of a document that say what it waits for; a new owner of its partition asks for those where they are true."""
 REPAIRS_BY_NAME = Index(Repair.kind, (("repair_id", ASCENDING),))
 """Repairs stay for good, and whoever waits for one asks for it by its name again and again."""
 DEAD_LETTERS_BY_PLACE = Index(DeadLetter.kind, BY_PLACE)
@@ -171,15 +172,15 @@ class MongoStore:
             )
         for kind in self._models:
             collection = self._database[kind]
-            await collection.create_index(
-                [("partition", ASCENDING), ("alarm", ASCENDING)],
-                partialFilterExpression={"alarm": {"$type": "date"}},
-                name="alarms",
-            )
-            for flag, name in ((CALLING, "calls"), (QUEUED, "queue")):
+            for moment, name in (("alarm", "alarms"), ("due", "calls")):
                 await collection.create_index(
-                    [("partition", ASCENDING)], partialFilterExpression={flag: True}, name=name
+                    [("partition", ASCENDING), (moment, ASCENDING)],
+                    partialFilterExpression={moment: {"$type": "date"}},
+                    name=name,
                 )
+            await collection.create_index(
+                [("partition", ASCENDING)], partialFilterExpression={"queued": True}, name="queue"
+            )
         for index in self._indexes:
             fields = [(stored_as(name), direction) for name, direction in index.fields]
             await self._database[index.kind].create_index(fields)
@@ -238,18 +239,18 @@ class MongoStore:
             if entry.number != number:
                 lacking = f"the journal of partition {partition} lacks entry {number}"
                 raise RuntimeError(f"{lacking}: it was changed from outside, or not restored")
-        calling, queued = [await self._flagged(partition, flag) for flag in (CALLING, QUEUED)]
+        queued = await self._queued(partition)
         still_parked = {"partition": partition, **OPEN}
         found = self._database[Parked.kind].find(still_parked, {"body.place": 1})
         parked = [raw["body"]["place"] async for raw in found]
-        return Recovered(checkpoint, tuple(entries), calling, tuple(parked), queued)
+        return Recovered(checkpoint, tuple(entries), tuple(parked), queued)
 
-    async def _flagged(self, partition: int, flag: str) -> tuple[str, ...]:
-        """The keys of the partition's documents of which this is so."""
+    async def _queued(self, partition: int) -> tuple[str, ...]:
+        """The keys of the partition's documents that are queued."""
         found: list[str] = []
         for kind in self._models:
-            flagged = self._database[kind].find({"partition": partition, flag: True}, {"_id": 1})
-            found += [f"{kind}/{raw['_id']}" async for raw in flagged]
+            queued = self._database[kind].find({"partition": partition, "queued": True}, {"_id": 1})
+            found += [f"{kind}/{raw['_id']}" async for raw in queued]
         return tuple(found)
 
     async def alarms(self, partition: int, since: datetime | None, until: datetime) -> Sequence[tuple[str, datetime]]:
@@ -261,6 +262,22 @@ class MongoStore:
             found += [(f"{kind}/{raw['_id']}", raw["alarm"]) async for raw in waiting]
         return found
 
+    async def calling(self, partition: int, since: datetime, some: int) -> tuple[Sequence[Calling], datetime]:
+        """Whose calls are due from then on; see `chassis.ports.Store`."""
+        due = {"$type": "date", "$gte": since}
+        until = FOR_EVER
+        for kind in self._models:
+            later = {"partition": partition, "due": due}
+            last = await self._database[kind].find_one(later, {"due": 1}, sort=[("due", ASCENDING)], skip=some - 1)
+            if last is not None:
+                until = min(until, last["due"] + ONE_MS)
+        found: list[Calling] = []
+        for kind in self._models:
+            before = {"partition": partition, "due": due | {"$lt": until}}
+            calling = self._database[kind].find(before, {"due": 1, "body": 1, "trace": 1})
+            found += [Calling(f"{kind}/{raw['_id']}", raw["due"], self._stored(kind, raw)) async for raw in calling]
+        return found, until
+
     # Documents.
 
     async def load(self, keys: Collection[str]) -> Mapping[str, Stored]:
@@ -268,9 +285,11 @@ class MongoStore:
         found: dict[str, Stored] = {}
         for kind, ids in ids_by_kind(keys).items():
             async for raw in self._database[kind].find({"_id": {"$in": ids}}, {"body": 1, "trace": 1}):
-                key = f"{kind}/{raw['_id']}"
-                found[key] = Stored(read_document(self._models, key, raw["body"]), raw["trace"])
+                found[f"{kind}/{raw['_id']}"] = self._stored(kind, raw)
         return found
+
+    def _stored(self, kind: str, raw: Raw) -> Stored:
+        return Stored(read_document(self._models, f"{kind}/{raw['_id']}", raw["body"]), raw["trace"])
 
     async def checkpoint(self, checkpoint: Checkpoint, changes: Sequence[Change]) -> None:
         """Write the documents, then the checkpoint; see `chassis.ports.Store`."""

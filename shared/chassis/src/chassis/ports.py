@@ -9,7 +9,7 @@ from contracts.message import Message
 from contracts.wire import Headers, Received
 
 from chassis.decision import D
-from chassis.entry import Change, Checkpoint, Entry, Outgoing, Recovered, Stored
+from chassis.entry import Calling, Change, Checkpoint, Entry, Outgoing, Recovered, Stored
 from chassis.stuck import Count
 
 RecordPlace = tuple[str, int, int]
@@ -37,6 +37,13 @@ class Store(Protocol):
     ) -> Sequence[tuple[str, datetime]]:
         """The keys of the partition's documents that want to be woken from `since` on, None being ever, and before
         `until`, and when; as they were at the last checkpoint.
+        """
+
+    async def calling(self, partition: int, since: datetime, some: int, /) -> tuple[Sequence[Calling], datetime]:
+        """The partition's documents whose first call is due from `since` on and before the moment that is answered, as
+        they were at the last checkpoint.
+
+        That moment is just behind the one at which `some` of them are due, or FOR_EVER where there are fewer.
         """
 
     async def append(self, entry: Entry, /) -> None:

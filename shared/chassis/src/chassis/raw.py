@@ -83,7 +83,7 @@ def raw_document(change: Change, partition: int) -> Raw:
         "partition": partition,
         "entry": change.entry,
         "alarm": change.alarm,
-        "calling": change.calling,
+        "due": change.due,
         "queued": change.queued,
         "trace": change.trace,
         "body": from_json(change.body),
@@ -103,7 +103,7 @@ def raw_entry(entry: Entry) -> Raw:
         "progress": raw_progress(entry.progress),
         "content": _packed(
             {
-                "changes": [[c.key, c.body, c.alarm, c.calling, c.trace] for c in entry.changes],
+                "changes": [[c.key, c.body, c.alarm, c.due, c.trace] for c in entry.changes],
                 "outbox": [[r.topic, r.partition, r.key, r.value, r.headers] for r in entry.outbox],
             }
         ),
@@ -130,7 +130,7 @@ def entry_of(raw: Raw) -> Entry:
         writer=raw["writer"],
         progress=progress_of(raw["progress"]),
         changes=tuple(
-            Change(key, body, alarm, calling, trace, number) for key, body, alarm, calling, trace in content["changes"]
+            Change(key, body, alarm, due, trace, number) for key, body, alarm, due, trace in content["changes"]
         ),
         outbox=tuple(
             Outgoing(topic, target, key, value, [(name, content) for name, content in headers])

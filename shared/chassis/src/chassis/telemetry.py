@@ -32,8 +32,8 @@ class Meters:
         self.checkpoint_failures = Counter(
             "throughline_checkpoint_failures", "Checkpoints that were not written", registry=r
         )
-        self.alarm_read_failures = Counter(
-            "throughline_alarm_read_failures", "Times that alarms ahead were not read", registry=r
+        self.read_failures = Counter(
+            "throughline_read_failures", "Times that alarms or calls that are due next were not read", registry=r
         )
         self.forwarded = Counter("throughline_forwarded", "Records sent on to the partition of their key", registry=r)
         self.bugs = Counter("throughline_bugs", "Inputs that made decide raise", registry=r)

@@ -156,16 +156,27 @@ class Collection:
     def _rows(self) -> Rows:
         return self._database.rows(self._name)
 
-    async def find(self, query: Raw, _projection: Raw | None = None) -> AsyncIterator[Raw]:
+    async def find(
+        self,
+        query: Raw,
+        _projection: Raw | None = None,
+        *,
+        sort: Sequence[tuple[str, int]] = (),
+        skip: int = 0,
+    ) -> AsyncIterator[Raw]:
+        if any(direction < 0 for _, direction in sort):
+            raise NotImplementedError(sort)
+
         def request(reply: Reply) -> None:
             rows = self._database.as_of_majority(self._name) if self._reads_majority else self._rows()
-            reply([row for row in rows.values() if matches(row, query)])
+            found = [row for row in rows.values() if matches(row, query)]
+            reply(sorted(found, key=lambda row: [row[name] for name, _ in sort])[skip:])
 
         for row in await self._ask(request):
             yield row
 
-    async def find_one(self, query: Raw, projection: Raw | None = None) -> Raw | None:
-        return await anext(self.find(query, projection), None)
+    async def find_one(self, query: Raw, projection: Raw | None = None, **options: Any) -> Raw | None:  # noqa: ANN401 - see find
+        return await anext(self.find(query, projection, **options), None)
 
     async def replace_one(self, query: Raw, replacement: Raw, *, upsert: bool) -> None:
         def request(reply: Reply) -> None:

@@ -173,7 +173,7 @@ class _Game:
     def _anybody_waits(self) -> bool:
         """Whether a document waits for an alarm or an answer."""
         return any(
-            row["alarm"] is not None or row["calling"]
+            row["alarm"] is not None or row["due"] is not None
             for service in shop.SERVICES.values()
             for model in service.documents
             for row in self._world.database(service.name).rows(model.kind).values()
