@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from contracts.inventory import GoodsLine, TransferStock
 from contracts.order import CancelOrder, OrderPlaced
 from contracts.wire import Record
 from oms.audit.auditor import Judged, Verdict
@@ -62,6 +63,8 @@ async def test_finds_nothing_when_services_are_restored(
         await asyncio.sleep(shop.chance.random() * 10)
     await place(shop, placed, 101)
     shop.stock("MAN", 30, "TEA")
+    mugs = (GoodsLine(sku="MUG", quantity=3),)
+    shop.send(TransferStock(movement_id="transfer-1", location="LON", to_location="MAN", lines=mugs))
     await asyncio.sleep(shop.chance.random() * 200)
 
     shop.restore(backups)
