@@ -1,12 +1,16 @@
+import json
 from collections import Counter
 from collections.abc import Sequence
 
 import pytest
+from oms import auditing
 from oms.audit.auditor import Verdict
 from oms.audit.dead_letters import Cause
 from oms.audit.finding import Finding, Waiting
 from oms.auditing import in_both
+from oms.cli import app
 from oms.commands import audit
+from typer.testing import CliRunner
 
 ODD = Finding("stock", "inventory.events/0/1", "delivery:x:1", "the message here is odd")
 
@@ -34,6 +38,19 @@ def verdict(
 def available(units: int) -> Finding:
     """What is found of an item whose document says too much, whenever some of it are sold."""
     return Finding("store", "inventory/stock/LON/MUG", "MUG in LON", f"{units} are available, but the log says 1 less")
+
+
+@pytest.mark.parametrize("found", [[], [ODD]])
+def test_ends_with_status_1_if_anything_is_off(monkeypatch: pytest.MonkeyPatch, found: list[Finding]) -> None:
+    async def audited(*_: object) -> Verdict:
+        return verdict(found)
+
+    monkeypatch.setattr(auditing, "audit", audited)
+
+    done = CliRunner().invoke(app, ["audit", "--log-only", "--brokers", "kafka:1", "--json"])
+
+    answer = json.loads(done.stdout)
+    assert (done.exit_code, answer["ok"], len(answer["findings"])) == (len(found), not found, len(found))
 
 
 def test_the_names_that_others_give_are_shown_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
