@@ -27,7 +27,7 @@ from contracts.message import Moment, SkuQuantity
 from motor.motor_asyncio import AsyncIOMotorClient
 from oms.fleet import Addresses
 from oms.stack.ports import HOST, free_port
-from pymongo import ReadPreference
+from pymongo import ReadPreference, WriteConcern
 from pymongo.errors import AutoReconnect
 from pymongo.read_concern import ReadConcern
 from pymongo.synchronous.pool import Pool
@@ -279,19 +279,24 @@ async def test_documents_come_back_as_they_were_without_any_loss(store: MongoSto
     assert await store.alarms(0, None, NOON + timedelta(days=1)) == [(basket.key, NOON)]
 
 
-async def test_documents_are_read_from_the_primary_whatever_the_url_prefers(stack: Addresses) -> None:
+async def test_documents_are_written_for_good_and_read_from_the_primary_whatever_the_url_prefers(
+    stack: Addresses,
+) -> None:
     """What was forgotten in memory is read again and decided on: a secondary may not have the last of it yet, and a
-    new primary may not know yet that a majority has it.
+    new primary may not know yet that a majority has it. What only one node has, and not on its disk, may be lost.
     """
-    prefers = "readPreference=secondaryPreferred&readPreferenceTags=dc:ny&maxStalenessSeconds=120"
-    url = f"{stack.mongo}&{prefers}&readConcernLevel=majority"
+    reads = "readPreference=secondaryPreferred&readPreferenceTags=dc:ny&maxStalenessSeconds=120"
+    url = f"{stack.mongo}&{reads}&readConcernLevel=majority&w=1&journal=false"
     client = connect(url)
     store, reader = MongoStore(client, "toy", TOY), MongoReader(client, "toy", TOY)
     async with Archive(url, "toy", [Basket]) as archive, Database(url, "toy") as backup:
         for who in (store, reader, archive, backup):
             basket = who._database["basket"]
+            assert basket.write_concern == WriteConcern(w="majority", j=True)
             assert (basket.read_preference, basket.read_concern) == (ReadPreference.PRIMARY, ReadConcern("local"))
             assert await basket.find_one({}) is None
+    for collection in (store._journal, store._checkpoints):
+        assert collection.write_concern == WriteConcern(w="majority", j=True)
     assert store._journal.read_concern == ReadConcern("majority")
     assert store._journal.read_preference == ReadPreference.PRIMARY
     client.close()
