@@ -9,6 +9,12 @@ import pytest
 
 PROJECT = Path(__file__).parents[2]
 MODULES = sorted(PROJECT.glob("*/*/src/**/*.py"))
+# Not those of the tools and libraries that are installed in hidden directories.
+TESTS = sorted(
+    path
+    for path in PROJECT.glob("**/tests/**/*.py")
+    if not any(part.startswith(".") for part in path.relative_to(PROJECT).parts)
+)
 MOST_LINES_A_MODULE = 300
 MOST_LINES_A_FUNCTION = 70
 NAMES_THAT_SAY_NOTHING = {"base", "common", "helper", "helpers", "lib", "misc", "tools", "util", "utils"}
@@ -65,9 +71,7 @@ def test_a_module_has_a_name_that_says_something(module: Path) -> None:
     assert not NAMES_THAT_SAY_NOTHING & set(module.with_suffix("").relative_to(PROJECT).parts[3:])
 
 
-@pytest.mark.parametrize(
-    "module", [*MODULES, *PROJECT.glob("**/tests/**/*.py")], ids=lambda module: "/".join(module.parts[-2:])
-)
+@pytest.mark.parametrize("module", [*MODULES, *TESTS], ids=lambda module: "/".join(module.parts[-2:]))
 def test_nothing_is_left_for_later(module: Path) -> None:
     marks = re.compile(r"#.*\b(TO" "DO|FIX" "ME|XXX|HACK)\b")  # in two parts, or it would find itself
     assert [line for line in module.read_text().splitlines() if marks.search(line)] == []
@@ -79,5 +83,5 @@ def test_lines_of_code_are_counted_without_prose() -> None:
 
 
 def test_test_files_have_names_of_their_own() -> None:
-    names = [path.name for path in PROJECT.glob("**/test_*.py") if ".venv" not in path.parts]
+    names = [path.name for path in TESTS if path.name.startswith("test_")]
     assert sorted(names) == sorted(set(names))
