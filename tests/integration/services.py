@@ -1,8 +1,10 @@
 """The five services as processes of their own, on the engines of the tests."""
 
+import asyncio
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from importlib import import_module
 from pathlib import Path
 
 from oms.fleet import Addresses, Fleet
@@ -38,15 +40,28 @@ class Services:
         return self._fleet
 
     async def run(self, settings: Mapping[str, str]) -> None:
-        """Have one instance of each service running with these settings."""
-        if self._fleet is not None and settings == self._settings and self._is_whole(self._fleet):
-            return
-        await self.stop()
+        """Have one instance of each service running with these settings; who reads nothing that changes goes on."""
+        changed = {name for name, _ in settings.items() ^ self._settings.items()}
+        before = self._fleet
+        if before is None or not self._is_whole(before):
+            await self.stop()
+            kept = {}
+        else:
+            kept = {one.service: one for one in before.instances if not changed & _read_by(one.service)}
+            if len(kept) == len(before.instances):
+                return
+            for one in before.instances:
+                if one.service not in kept:
+                    await one.stop()
         self._sets += 1
         logs = self._logs / f"services-{self._sets}"
         self._settings = settings
         self._fleet = Fleet(self._addresses, logs, first_port=0, settings={**QUICK, **settings})
-        await self._fleet.start()
+        new = [one for one in self._fleet.instances if one.service not in kept]
+        self._fleet.instances = [kept.get(one.service, one) for one in self._fleet.instances]
+        async with asyncio.TaskGroup() as group:
+            for one in new:
+                group.create_task(one.start())
 
     @staticmethod
     def _is_whole(fleet: Fleet) -> bool:
@@ -89,3 +104,8 @@ class Services:
         instance = self.fleet.of(service)[0]
         instance.kill()
         await instance.start()
+
+
+def _read_by(service: str) -> set[str]:
+    """The environment variables that a service reads."""
+    return {name.upper() for name in import_module(f"{service}.settings").Settings.model_fields}
