@@ -147,7 +147,7 @@ def ended_owner(end: signal.Signals) -> tuple[Path, list[ProcessId]]:
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
 async def test_goes_with_its_owner(end: signal.Signals) -> None:
     directory, processes = ended_owner(end)
 
