@@ -24,6 +24,7 @@ SHARES = (0.25, 0.5, 0.75)
 SCALES = (1, 2, 4)
 """How many instances of each service are compared."""
 IDLE_S = 10.0
+"""So long nothing is done, or as long as latency is measured if that is shorter."""
 
 Say = Callable[[str], None]
 
@@ -99,10 +100,11 @@ async def _measure_steadily(arena: Arena, wanted: Wanted, report: Report, say: S
             report.api = await api.ask(side, ordinary, rates[0], wanted.seconds, wanted.repeats, say)
         say("doing nothing")
         before = cost.cpu_s(side)
-        await asyncio.sleep(IDLE_S)
+        idle_s = min(IDLE_S, wanted.seconds)
+        await asyncio.sleep(idle_s)
         after = cost.cpu_s(side)
         report.idle_cpu_percent = {
-            name: round((after[name] - before[name]) / IDLE_S * 100, 2) for name in (*SERVICES, "Kafka", "MongoDB")
+            name: round((after[name] - before[name]) / idle_s * 100, 2) for name in (*SERVICES, "Kafka", "MongoDB")
         }
         if API in wanted.parts:
             report.front_door = await front_door.knock(side, ordinary, wanted.seconds, wanted.repeats, say)
