@@ -55,6 +55,8 @@ class Database:
         self._collections: dict[str, Rows] = {}
         self._pending: deque[Write | Confirmation] = deque()
         self._is_down = False
+        self._term = 0
+        """Counts the primaries."""
         self.set_back: list[tuple[str, str]] = []
         """Where an earlier state was written over a later one, and what."""
 
@@ -84,6 +86,7 @@ class Database:
                 waiting.reply(AutoReconnect("the primary stepped down"))
         self._pending.clear()
         self._is_down = True
+        self._term += 1
         asyncio.get_running_loop().call_later(down_s, self._come_back)
 
     def _come_back(self) -> None:
@@ -95,6 +98,18 @@ class Database:
             asyncio.get_running_loop().call_later(0.5, reply, AutoReconnect("there is no primary"))
         else:
             request(reply)
+
+    def rest_of(self, request: Callable[[Reply], None]) -> Callable[[Reply], None]:
+        """The rest of a request that is under way: the next primary knows nothing of it, however soon there is one."""
+        term = self._term
+
+        def rest(reply: Reply) -> None:
+            if term == self._term:
+                request(reply)
+            else:
+                reply(AutoReconnect("the primary stepped down"))
+
+        return rest
 
     def write(self, rows: Rows, id_: object, after: Raw) -> None:
         """Put a document in place of what is there."""
@@ -199,7 +214,7 @@ class Collection:
         def request(reply: Reply) -> None:
             # Not at one stroke: others may come in between, and a crash may leave the rest undone.
             self._perform(numbered[:half], errors)
-            asyncio.get_running_loop().call_later(self._line.latency_s(), self._database.serve, finish, reply)
+            asyncio.get_running_loop().call_later(self._line.latency_s(), self._database.rest_of(finish), reply)
 
         def finish(reply: Reply) -> None:
             self._perform(numbered[half:], errors)
