@@ -107,7 +107,7 @@ def test_a_batch_that_would_become_too_large_is_one_record_that_says_so(compress
     assert (before.value, after.value) == (b"value", b"value")
     assert (stub.offset, stub.timestamp, stub.key, stub.headers) == (2, NEW_YEAR_MS, None, ())
     assert isinstance(stub.value, Unread)
-    assert b"it cannot be unpacked, into 32000000 bytes at the most" in stub.value
+    assert b"it cannot be unpacked into at most 32000000 bytes" in stub.value
 
 
 def test_a_second_part_of_what_is_packed_counts_too() -> None:

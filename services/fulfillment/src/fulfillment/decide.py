@@ -38,7 +38,7 @@ Step = tuple[Fulfillment, tuple[Message, ...]]
 """The fulfillment as it is now, and what is said about it."""
 
 MOST_TOLD = 3
-"""So many shortages are told in words; `not_found` has all of them."""
+"""The most shortages told in words; `not_found` has all of them."""
 CANCELLED = Reason(path="", code="cancelled", message="the fulfillment was cancelled")
 UNKNOWN_LIST = Reason(path="", code="unknown_list", message="nobody asked this location to pick that")
 STILL_WANTED = Reason(path="", code="still_wanted", message="the order was not called off")
@@ -163,7 +163,7 @@ def _against_short(report: ReportShort, pick_list: PickList) -> Iterator[Reason]
         if wanted is None:
             yield _unknown_line(f"{path}sku", line)
         elif (line.sku, line.bin) in named:
-            # Which of the two numbers holds, nobody knows.
+            # Nobody knows which of the two numbers is right.
             twice = f"the report has {line.sku} in bin {line.bin!r} twice"
             yield Reason(path=f"{path}sku", code="named_twice", message=twice)
         elif line.found >= wanted.quantity:

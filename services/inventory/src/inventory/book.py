@@ -192,7 +192,7 @@ def _with_bins(lines: Iterable[ReservedLine]) -> tuple[BinQuantity, ...]:
 
 
 def _parts(units: int) -> Iterator[int]:
-    """The quantities of the lines that say so many units: no line for none, several where one cannot hold them."""
+    """These units as the quantities of lines: no line for none, several where one cannot hold them."""
     while units > 0:
         yield min(units, MOST_UNITS)
         units -= MOST_UNITS

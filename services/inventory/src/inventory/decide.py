@@ -37,7 +37,7 @@ from inventory.state import (
 )
 
 MOST_OFFERS = 100
-"""For so many of the items that are short substitutes are told; an order may have thousands, with twenty each."""
+"""The most short items of an order for which substitutes are told; thousands may be short, with twenty each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +187,7 @@ def _reserve(book: OpenBook, command: ReserveStock, known: Reservation | None, p
 
 
 def _take(book: OpenBook, sku: str, units: int) -> ReservedLine:
-    """Set aside what is free, up to so many units."""
+    """Set aside what is free, up to this many units."""
     stock = book.stock(sku)
     held = min(stock.free, units)
     book.move(sku, available=-held, reserved=held)

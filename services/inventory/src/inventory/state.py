@@ -15,8 +15,8 @@ What = Literal["reserve", "allocate", "release", "issue", "receive", "adjust", "
 Command = ReserveStock | ReleaseStock | IssueStock
 
 MOST_SERVED = 25
-"""How many backorders one input serves, or finds gone, at the most, so that it reads little and a journal entry stays
-small; the others are served right after, when the stock's alarm rings."""
+"""The most backorders that one input serves, or finds gone, so that it reads little and a journal entry stays small;
+the others are served right after, when the stock's alarm rings."""
 
 
 class Book(Document):
@@ -101,7 +101,7 @@ class Stock(Document):
 
     @property
     def within_reach(self) -> range:
-        """The numbers of the backorders that units may come to: who waits takes one at the least, who is gone none."""
+        """The numbers of the backorders that may get units: each takes at least one, or none if it is gone."""
         if not self.waiting_orders:
             return range(0)
         gone = self.queue_end - self.queue_head - self.waiting_orders
@@ -125,11 +125,11 @@ class Stock(Document):
         )
 
     def without(self, missing: int) -> Self:
-        """The same after a backorder that misses so many units is gone."""
+        """The same after a backorder that misses this many units is gone."""
         return self.but(waiting_orders=self.waiting_orders - 1, waiting_units=self.waiting_units - missing)
 
     def with_head_given(self, missing: int, units: int) -> Self:
-        """The same after the head of the queue, which misses so many units, got some of them, or none if it is gone."""
+        """The same after the head of the queue, which misses this many units, got some, or none if it is gone."""
         if units < missing:
             return self.but(waiting_units=self.waiting_units - units)
         served = self.without(missing) if units else self
@@ -137,7 +137,7 @@ class Stock(Document):
 
 
 def backorders_within_reach(stocks: Iterable[Stock]) -> Iterator[str]:
-    """The ids of all that `servings` may look at: of each queue at one at the least, so of the next at one fewer."""
+    """The ids of all that `servings` may look at: at least one of each queue, and so one fewer of the next."""
     reached = (stock for stock in stocks if stock.within_reach)
     for stock, looks in zip(reached, range(MOST_SERVED, 0, -1), strict=False):
         yield from (Backorder.place(stock.location, stock.sku, number) for number in stock.within_reach[:looks])
@@ -234,7 +234,7 @@ class Reservation(Document):
         return self.state == "waiting" and line.missing > 0
 
     def given(self, sku: str, units: int, bin: str, now: datetime) -> Self:  # noqa: A002 - it is the field's name
-        """The waiting reservation after it got so many units of an item that it missed."""
+        """The waiting reservation after it got this many units of an item that it missed."""
         lines = tuple(
             replace(line, held=line.held + units, bin=bin) if line.sku == sku else line for line in self.lines
         )

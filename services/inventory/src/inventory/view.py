@@ -26,15 +26,16 @@ from inventory.state import Stock
 
 PREFIX = "throughline:inventory:availability"
 READ_WITHIN_S = 0.25
-"""Whoever asks waits no longer for Redis than this: then the store answers."""
+"""How long a reader waits for Redis, in seconds; then the store answers."""
 WRITE_WITHIN_S = 5.0
-"""Nobody waits for a write, and to give it up too early costs a copy."""
+"""How long a write may take, in seconds: nobody waits for it, and to give it up too early costs a whole new copy."""
 REST_S = 5.0
-"""For so long a Redis that did not answer is left alone, so that it slows nobody down."""
+"""How long a Redis that did not answer is left alone, in seconds, so that it slows nobody down."""
 LOCK_S = 30
-"""After so long without a sign of life, beyond what it waits for the store, another process may make the copy again."""
+"""How long the process that makes the copy again may show no sign of life, in seconds beyond its wait for the store,
+before another one may do it."""
 PAGE = 1000
-"""So many items are read of the store at once."""
+"""How many items are read from the store at a time."""
 
 # A level never goes back: a late writer, or a reader of the store that is a second behind, changes nothing.
 WRITE = """
@@ -72,7 +73,7 @@ for _, location in ipairs(redis.call('SMEMBERS', KEYS[1] .. ':locations')) do
 end
 redis.call('UNLINK', KEYS[1] .. ':locations', KEYS[1] .. ':complete', KEYS[1] .. ':rebuilding')
 """
-# Whoever makes the copy has the right to go on only while the lock is still his: it goes when the copy is thrown away.
+# A process that makes the copy may go on only while it holds the lock, which goes when the copy is thrown away.
 GO_ON = """
 if redis.call('GET', KEYS[1] .. ':rebuilding') ~= ARGV[1] then
   return 0
@@ -229,7 +230,7 @@ class Availability:
 
 
 async def _pages(reader: Reader, where: Mapping[str, object]) -> AsyncIterator[list[Stock]]:
-    """Every stock of which this is so, however many they are; the last page has fewer than the others."""
+    """Every stock that matches, however many there are; the last page has fewer than the others."""
     page = await reader.find(Stock, where, sort=BY_ID, limit=PAGE)
     yield page
     while len(page) == PAGE:

@@ -88,7 +88,7 @@ def _intake(routes: APIRouter, reader: Reader, publisher: Publisher) -> None:
     async def place(order: Annotated[OrderPlaced, EveryReason], response: Response) -> OrderAccepted:
         """Place an order, or the next revision of one that was rejected. The same again is the same order.
 
-        Whether it is taken is seen at the order, under `refused` if not; where none was taken before, there is none.
+        Look at the order to see whether it was taken: `refused` says if not. If none ever was, there is no order.
         """
         known = await reader.get(Order, order.order_id)
         refusal = await send_on(order, known, publisher)
@@ -123,7 +123,7 @@ def _intake(routes: APIRouter, reader: Reader, publisher: Publisher) -> None:
     ) -> OrderAccepted:
         """Ask for an order to be undone. The same again changes nothing.
 
-        Whether it still can be is seen at the order, under `refused` if not; where nobody placed it, there is none.
+        Look at the order to see whether it still could be: `refused` says if not. If nobody placed it, there is none.
         """
         known = await reader.get(Order, order_id)
         who = cancellation.requested_by

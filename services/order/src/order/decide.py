@@ -28,9 +28,9 @@ from order.validation import reasons_against
 
 UNKNOWN_ORDER = Reason(path="order_id", code="unknown_order", message="nobody placed such an order")
 MOST_ALSO = 20
-"""So many are remembered who ask for an order to be undone that is being undone already."""
+"""The most people remembered who ask for an undo that is already under way."""
 MOST_EARLIER = 20
-"""An order that is placed again and again forgets the oldest of its revisions."""
+"""The most earlier revisions that an order remembers; the oldest are forgotten."""
 
 
 def needs(message: Input, _: Documents) -> Iterable[str]:
@@ -169,7 +169,7 @@ def _refuse(
 
 
 def _refused(order: Order | None, said: PlacementRefused | CancellationRefused, now: datetime) -> Decision:
-    """The order goes on as it was, and remembers what was refused: who has asked over HTTP looks for it there."""
+    """The order goes on as it was, and remembers what was refused: whoever asked over HTTP looks for it there."""
     if order is None:
         return Decision(messages=(said,))
     changed_ms, version = int(now.timestamp() * 1000), order.version + 1

@@ -81,7 +81,7 @@ class Refused:
     otherwise: Callable[[Order], tuple[SagaStep, ...]] = lambda _order: ()
     """Who else is asked; if nobody, the step has failed."""
     counts_late: bool = False
-    """Whether it is kept also when the order is being undone already, because other undos say it."""
+    """Whether the order keeps it even while it is being undone, because the undo of another step passes it on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ class Undo:
     too_late: tuple[type[SagaStep], ...] = ()
     """What is told when it cannot be undone any more: the step counts as done then, and the saga goes forward again.
 
-    That takes everything else to be held still; if it is not, a person must decide. At any other time it is only noted.
+    This requires that all else is still held; if it is not, a person must decide. At any other time it is only noted.
     """
 
 

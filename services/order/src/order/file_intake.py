@@ -18,7 +18,7 @@ from order.state import Order
 from order.validation import order_id_of, read
 
 LINES_AT_ONCE = 100
-"""So many lines are read at once, or fewer that have MOST_TAKEN_BYTES together: meanwhile nothing is decided, and
+"""How many lines are read at a time, or fewer that have MOST_TAKEN_BYTES together: meanwhile nothing is decided, and
 Kafka is not told that we live."""
 
 Outcome = Literal["accepted", "refused", "unavailable"]
@@ -135,7 +135,7 @@ async def _batches(chunks: AsyncIterable[bytes]) -> AsyncIterator[list[tuple[int
 
 
 async def _lines(chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
-    """The lines; of one that is too long, only so much as shows that it is."""
+    """The lines; of one that is too long, only enough to show that it is."""
     line = b""
     async for chunk in chunks:
         first, *others = chunk.split(b"\n")

@@ -12,7 +12,7 @@ from order.state import ASKED, HELD, Ending, Happening, Order, Refusal, Status, 
 
 NOTHING: Mapping[str, object] = {}
 MOST_HAPPENINGS = 200
-"""A longer timeline loses its oldest happenings; the topics have them all."""
+"""The most happenings in a timeline; a longer one loses its oldest, and the topics have them all."""
 
 
 class Turn:
@@ -235,7 +235,7 @@ class Turn:
             self.order = after
 
     def _too_late(self, step: Step, task: Task, answer: SagaStep) -> None:
-        """What was done can no longer be undone; nobody minds that of what is not undone."""
+        """What was done can no longer be undone: only noted, unless it was being undone, or was taken as not done."""
         if task.state == "undoing":
             self._turn_forward(task, answer)
         elif task.state in {"failed", "undone"} and not self._is_noted(answer):

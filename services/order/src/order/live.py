@@ -1,4 +1,4 @@
-"""Who wants to hear how orders go on: one subscription to Redis an instance, for as many listeners as there are."""
+"""Tells listeners how orders go on: one subscription to Redis an instance, for as many listeners as there are."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -14,10 +14,10 @@ from order.view import CHANGES, StatusChange, channel_of, connect
 
 EVERY_ORDER = ""
 MOST_WAITING = 1000
-"""A listener that is slower than its orders, by so many changes, misses them and is told so."""
+"""The most changes that wait for a listener; one that is slower misses them, and is told so."""
 RETRY_S = 1.0
 LOOK_AGAIN_S = 5.0
-"""While somebody follows an order: what Redis did not tell is read."""
+"""How long a follower hears nothing of its order before that is read, in seconds: Redis may not have told."""
 
 Changes = asyncio.Queue[StatusChange | None]
 """The changes as they come; None says that some may be missing from here on."""
@@ -52,7 +52,7 @@ class Live:
                 self._hearing = None
 
     async def subscribed(self, within_s: float) -> bool:
-        """Whether Redis is heard, waiting so long for it at the most."""
+        """Whether Redis is heard, after waiting for that at most this long."""
         with suppress(TimeoutError):
             async with asyncio.timeout(within_s):
                 await self._subscribed.wait()
@@ -114,7 +114,7 @@ async def changes_of(order: Order, changes: Changes, reader: Reader) -> AsyncIte
 
 def _offer(changes: Changes, change: StatusChange | None) -> None:
     if changes.full():
-        while not changes.empty():  # who hears that some are missing looks for himself at what is true now
+        while not changes.empty():  # told that some are missing, a listener looks at what is true now
             changes.get_nowait()
         changes.put_nowait(None)
     changes.put_nowait(change)

@@ -8,11 +8,11 @@ from order.decide import why_not_place
 from order.state import Order
 
 FINAL_FOR_GOOD = frozenset({"other_content", "already_completed", "already_cancelled"})
-"""Refusals of a placing that what is a second old can tell for certain, as it can of a revision that is past."""
+"""Refusals of a placing that are certain even by what is a second old, as that of a past revision is."""
 
 
 async def send_on(order: OrderPlaced, known: Order | None, publisher: Publisher) -> Reason | None:
-    """Send it on; nothing is sent of what is known already, just so, or is certainly refused: why that is, is returned.
+    """Send it on, unless the very same is known already, or it is certain to be refused: then the reason is returned.
 
     `known` is the order as it was about a second ago. Raises Unavailable.
     """

@@ -19,7 +19,7 @@ from order.state import Ending, Order, Repair, Task
 Request = RetryStep | SkipStep | CompensateOrder
 
 MOST_REPAIRS = 50
-"""An order remembers so many requests: what comes again under the name of one of them changes nothing."""
+"""The most requests that an order remembers: what comes again under the name of one of them changes nothing."""
 
 
 def why_not_turn_back(order: Order) -> Reason | None:

@@ -53,10 +53,12 @@ def _reading(routes: APIRouter, reader: Reader, stuck_after: timedelta) -> None:
     async def stuck(
         paging: Paging,
         longer_than_s: Annotated[
-            float, Query(ge=0, le=31_536_000, description="only what has waited for so long")
+            float, Query(ge=0, le=31_536_000, description="only what has waited for at least this many seconds")
         ] = stuck_after.total_seconds(),
     ) -> SagaPage:
-        """Orders of which nobody answers what must be done, an undo or a step after the pivot, the longest first."""
+        """Orders that wait for an answer they cannot do without, to an undo or to a step after the pivot; the longest
+        wait first.
+        """
         until = datetime.now(UTC) - timedelta(seconds=longer_than_s)
         where = {"unanswered_since_ms": {"$gt": 0, "$lt": int(until.timestamp() * 1000) + 1}}
         found, after = await paging.page(reader, Order, where, LONGEST_FIRST)

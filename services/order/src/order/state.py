@@ -261,8 +261,8 @@ class Order(Document):
 
     @property
     def is_queued(self) -> bool:
-        """Whether its payment or its shipment is waited for: the provider and the carrier serve so many at once, and to
-        ask them for more makes everybody wait, until deadlines pass that nobody need miss.
+        """Whether it waits for its payment or its shipment: the provider and the carrier serve only so many at once,
+        and to ask them for more makes everybody wait, until deadlines pass that nobody need miss.
         """
         # Each change of an order asks twice, and `any` takes three times as long.
         for task in self.tasks:

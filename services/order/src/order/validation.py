@@ -132,7 +132,7 @@ def _is_about_all_of_it(reason: Reason) -> bool:
 
 
 def order_id_of(body: bytes) -> str | None:
-    """Which order a body is about that is none, as far as it says so."""
+    """Which order a body is about that is not an order, as far as it says so."""
     identity = _identity(body)
     return f"{identity.channel}:{identity.number}" if identity is not None else None
 
@@ -146,7 +146,7 @@ def _identity(body: bytes) -> _Identity | None:
 
 
 def _stands_twice(body: bytes, *which_order: str) -> bool:
-    """Whether a name of the order stands there twice: which one is meant, another reader may see otherwise."""
+    """Whether a field that names the order is there twice: another reader may take the other one."""
     names = [name for name, _ in json.loads(body, object_pairs_hook=list, parse_int=str, parse_float=str)]
     return any(names.count(name) > 1 for name in which_order)
 

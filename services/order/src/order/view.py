@@ -18,9 +18,9 @@ from order.state import Order, Status
 CHANNEL = "throughline:order:status"
 """What the name of the channel begins with; the number of the database follows."""
 PATIENCE_S = 0.5
-"""Nothing waits longer for Redis than this."""
+"""How long anything waits for Redis, in seconds."""
 REST_S = 5.0
-"""For so long a Redis that did not answer is left alone; what there is to tell it waits."""
+"""How long a Redis that did not answer is left alone, in seconds; what there is to tell it waits."""
 
 
 class StatusChange(Value):
@@ -85,5 +85,5 @@ def connect(redis_url: str) -> Redis:
 
 
 def channel_of(redis: Redis) -> str:
-    """A channel is of all databases of a Redis: who has one of them is to tell his orders to nobody else."""
+    """Redis shares channels among its databases; the number keeps two installations on one Redis apart."""
     return f"{CHANNEL}:{redis.connection_pool.connection_kwargs.get('db', 0)}"

@@ -173,7 +173,7 @@ def _refused(known: Shipment, reason: Reason) -> Step:
 
 
 def _collected(known: Shipment, policy: Policy, now: datetime) -> Step:
-    """What was to be called off goes its way; who did so before it was booked does not know the parcels yet."""
+    """What was to be called off goes its way; if that was wanted before the booking, nobody knows its parcels yet."""
     gone, said = _leave(known.but(cancel_wanted=False), policy, now)
     return gone, (ShipmentCreated(**names_of(known), parcels=known.parcels), *said)
 

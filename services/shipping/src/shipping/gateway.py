@@ -140,7 +140,7 @@ def tracking_number(name: str, country: str, service: str = USUAL) -> str:
 
 
 def working_days_after(day: date, days: int) -> date:
-    """So many days later, not counting Saturdays and Sundays."""
+    """The day this many days later, not counting Saturdays and Sundays."""
     while days > 0:
         day += timedelta(days=1)
         days -= day.weekday() < SATURDAY

@@ -1,4 +1,4 @@
-"""Who wants to be woken when."""
+"""When each document wants to be woken."""
 
 import heapq
 from datetime import UTC, datetime, timedelta
@@ -54,7 +54,7 @@ class Alarms:
         return self._heap[0][0] if self._heap else None
 
     def due(self, now: datetime, limit: int) -> list[str]:
-        """The keys whose alarms have come, the earliest first, at most so many; they are not set any more."""
+        """The keys whose alarms have come, the earliest first, at most `limit` of them; they are not set any more."""
         keys: list[str] = []
         while len(keys) < limit and (when := self.next()) is not None and when <= now:
             _, key = heapq.heappop(self._heap)

@@ -106,7 +106,7 @@ class Database:
         """The database as it is when the first of it is read."""
         with _saying_unavailable():
             names = sorted(await self._database.list_collection_names())
-            # What is read is what a majority has, and that is some time ago: by the clock it is not known how long.
+            # What is read is what a majority had some time ago: the clock does not tell how long.
             hello = await self._client.admin.command("hello", codec_options=CODEC)
             session = await self._client.start_session(snapshot=True)  # type: ignore[call-arg] # Motor's stub lacks it
         async with session:

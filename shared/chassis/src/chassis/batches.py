@@ -27,22 +27,22 @@ AFTER_OFFSET = 8
 AFTER_LENGTH = 12
 LAST_OFFSET = 23
 SHORTEST = 27
-"""No batch has fewer bytes: what says so is damaged."""
+"""The fewest bytes of a batch: one that says it has fewer is damaged."""
 AFTER_HEADER = 61
 """Where the records of a batch begin (https://kafka.apache.org/documentation/#recordbatch)."""
 NOT_PACKED, SNAPPY = 0, 2
 UNPACK_INTO = {1: gzip.decompress_into, 3: lz4.decompress_into, 4: zstd.decompress_into}
 """By the number of the codec; snappy makes nothing more than some twenty times as large."""
 MOST_UNPACKED_BYTES = 32_000_000
-"""Of a batch that Kafka takes, which has about a megabyte as it is packed."""
+"""The most bytes that a batch is unpacked into; packed, one that Kafka takes has about a megabyte."""
 MOST_RECORDS = 100_000
 MOST_HEADERS = 1_000_000
-"""One may have two bytes in the batch, and takes some sixty when it is read."""
+"""The most headers in a batch: one may have two bytes there, and takes some sixty when it is read."""
 SIMPLE_BYTES = 100_000
-"""What has no more when it is unpacked has few headers: they are not counted."""
+"""The headers of a batch that has no more bytes than this when it is unpacked are not counted: they are few."""
 MOST_FETCHED_BYTES = 8_000_000
-"""When so much of a fetch is read, the rest of it is fetched again: aiokafka reads five hundred records before anybody
-sees them, and each may be a batch."""
+"""How much of a fetch is read before the rest of it is fetched again: aiokafka reads five hundred records before
+anybody sees them, and each may be a batch."""
 UNPACKED = mmap.mmap(-1, MOST_UNPACKED_BYTES)
 """What is unpacked to see whether it is too large: only what was ever written to takes memory."""
 
@@ -215,7 +215,7 @@ def _unpacked(codec: int, packed: bytes) -> memoryview:
     try:
         return memoryview(UNPACKED)[: UNPACK_INTO[codec](packed, UNPACKED)]
     except Exception as error:
-        raise ValueError(f"it cannot be unpacked, into {MOST_UNPACKED_BYTES} bytes at the most") from error
+        raise ValueError(f"it cannot be unpacked into at most {MOST_UNPACKED_BYTES} bytes") from error
 
 
 def _headers_in(records: memoryview) -> int:

@@ -13,7 +13,7 @@ from chassis.outbox import cause_of
 from chassis.stuck import Stuck
 
 MOST_COPIED_BYTES = 1_048_576
-"""A longer body is left out of the dead letter, and so are longer headers and keys; the record stays on its topic."""
+"""The longest body that a dead letter repeats, and the longest headers and key; the record stays on its topic."""
 MOST_REASONS_KEPT = 10
 BY_PLACE = (("topic", 1), ("partition", 1), ("offset", 1))
 """The oldest of a partition first: by their ids, which are texts, 1000 would come before 998."""

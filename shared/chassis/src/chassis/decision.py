@@ -28,7 +28,7 @@ class Call(BaseModel):
     round: int = 1
     """Counts the requests for the same thing, each of which was definitely refused except the last."""
     not_before: datetime | None = None
-    """From when on the next try may be made; now, if there is none. The one of the earliest time goes first."""
+    """When the next try may be made; at once, if it is None. The call with the earliest time goes first."""
 
     @property
     def same_again(self) -> Self:
@@ -119,8 +119,8 @@ class Document(BaseModel):
 
     @property
     def is_queued(self) -> bool:
-        """Whether it waits for somebody who serves one after the other, and soon, so that beginning more beside it only
-        makes it wait longer. It must have a deadline, and the id of what is parked with it.
+        """Whether it waits in a queue outside, such as the payment provider's: to begin more would only lengthen that
+        queue. Only for documents that have a deadline, and whose id is the name they are parked under.
         """
         return False
 

@@ -28,14 +28,14 @@ from chassis.settings import ChassisSettings
 from chassis.telemetry import Meters, logger
 
 POLL_MS = 250
-"""How long one poll waits for records, at the most."""
+"""The longest that one poll waits for records."""
 FETCH_WAIT_MS = 250
 MOST_HEARTBEAT_S = 1.0
-"""With a heartbeat the group tells that it rebalances, so that somebody waits for it: it costs next to nothing."""
+"""The longest time between heartbeats: they cost next to nothing, and by them an instance hears of a rebalance."""
 STALLED_S = 30.0
-"""A partition that has inputs and took none for so long is not progressing."""
+"""How long a partition may have inputs and take none, in seconds, before it counts as not progressing."""
 ASK_WITHIN_S = 1.0
-"""A scrape waits no longer for Kafka."""
+"""How long a scrape waits for Kafka, in seconds."""
 
 OpenPartition = Callable[[int, Feed], Partition]
 Batch = tuple[ConsumerRecord, ...]
@@ -57,9 +57,9 @@ class Edge(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no
     ) -> None:
         forgive()
         self._first_topic = topics[0]
-        """Who has a partition of it serves that number. While a version takes over that reads a topic more, the group
-        hands that one out among the new instances alone, and a partition of it may come to one that has no other of its
-        number: two owners would fence each other until the last instance is replaced."""
+        """An instance serves number n if the group gave it partition n of this topic. All topics are handed out alike,
+        except during a rolling upgrade that adds one: then two instances could each hold a partition of the same number
+        and would fence each other."""
         self._open = open_partition
         self._meters = meters
         self._stop_deadline_s = settings.stop_deadline_s
@@ -138,8 +138,8 @@ class Edge(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no
             await self._hand_over(serving, where, records, first=records[0].offset)
 
     async def _pass_holes(self) -> None:
-        """Where the consumer has gone on though there was no record, say so: otherwise who waits for the end of a topic
-        would wait for the next record. All that was fetched is delivered by now.
+        """Say so where the consumer went on although there was no record: otherwise whoever waits for the end of a
+        topic would wait for the next record. All that was fetched is delivered by now.
         """
         for serving in list(self._running.values()):
             for where, reached in list(serving.feed.reached.items()):

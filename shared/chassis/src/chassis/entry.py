@@ -17,7 +17,7 @@ DESCENT = "z"
 """Stands in the name of an incarnation between its parts, which are made of hexadecimal digits."""
 
 JOURNAL_PLACES = 512
-"""The journal of a partition is a ring of so many places: entry n takes the place of entry n - JOURNAL_PLACES and of
+"""The journal of a partition is a ring of this many places: entry n takes the place of entry n - JOURNAL_PLACES and of
 no other. So a writer that slept through any number of entries finds its place taken, which a journal that is pruned
 could not promise: there, the number that it would take may be free again. It must never change."""
 

@@ -24,9 +24,9 @@ from chassis.telemetry import Meters, is_telling, logger
 from chassis.trouble import Trouble, about
 
 MOST_ENTRY_BYTES = 12_000_000
-"""An entry holds so much at the most, to stay well under MongoDB's limit of 16 MB a document."""
+"""The most that an entry holds, to stay well under MongoDB's limit of 16 MB a document."""
 MOST_MESSAGE_BYTES = LARGEST_RECORD_BYTES - 65_536
-"""What is larger could not be published, with its headers, nor what its partition says after it."""
+"""The largest message: a larger one could not be published with its headers, nor what its partition says after it."""
 
 
 class Unfit(Exception):  # noqa: N818 - named for what the batch is

@@ -71,7 +71,7 @@ class Gap(Stuck):
         """Whether the partition has come past it, with what was missing or without."""
         if self.source:
             return progress.heard.get((self.topic, self.source), 0) >= self.last
-        # Who does not stand still was let in at that offset: the topic has it again.
+        # A partition that does not stand still was let in at that offset: the topic has it again.
         return not stands_still or progress.positions.get(self.topic) != self.first
 
     def pass_by(self, progress: Progress) -> None:

@@ -170,7 +170,7 @@ def create_app(
     meters: Meters,
 ) -> FastAPI:
     """The service's HTTP application."""
-    # Its pages come from here: who operates the service may have no way to the servers that FastAPI would name.
+    # Its pages come from here: whoever operates the service may have no way to the servers that FastAPI would name.
     app = FastAPIOffline(
         docs_url="/docs",
         redoc_url=None,

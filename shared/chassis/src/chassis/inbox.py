@@ -15,10 +15,10 @@ from chassis.ports import Clock, Feed
 Taken = Received | AlarmRang | CallAnswered
 
 MOST_WAITING_BYTES = 8_000_000
-"""A lane holds about so much before its topics are paused: a thousand records may be anything from 1 MB to 1 GB."""
+"""About how much a lane holds before its topics are paused: a thousand records may be anything from 1 MB to 1 GB."""
 MOST_TAKEN_BYTES = 1_000_000
-"""So much is decided on at once, or one record that is larger: the worst that a stranger can send takes some seconds a
-megabyte to be refused, and while a batch is decided on nobody else is served, nor Kafka told that we live."""
+"""The most bytes decided on at once, but for one larger record: the worst that a stranger can send takes some seconds a
+megabyte to refuse, and while a batch is decided on nobody else is served, nor is Kafka told that we live."""
 
 
 def _is_new(taken: Taken) -> bool:
@@ -62,9 +62,9 @@ class Lane:
             self._feed.pause(self._topics)
 
     def take(self, most: int, most_bytes: int = MOST_TAKEN_BYTES) -> tuple[list[Taken], int]:
-        """The next inputs, so many and of so many bytes at the most, and how many bytes are left to be taken.
+        """The next inputs, at most `most` with `most_bytes` in all, and how many bytes are left to be taken.
 
-        What has more than may ever be taken is taken alone.
+        An input that has more than may ever be taken is taken alone.
         """
         taken: list[Taken] = []
         left = most_bytes
@@ -87,7 +87,7 @@ class Lane:
 
 
 class Inbox:
-    """Holds inputs in two lanes: what was begun goes first; of what is new only so much is taken as there is room for.
+    """Holds inputs in two lanes: what was begun goes first, and what is new is taken as far as there is room.
 
     So a burst of orders waits on its topic, not in memory, and an order that is taken is soon done.
     """

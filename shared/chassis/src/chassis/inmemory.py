@@ -59,7 +59,7 @@ class MemoryTopics:
         self._feeds: dict[tuple[str, int], list[MemoryFeed]] = defaultdict(list)
 
     def read(self, topic: str, partition: int, offset: int = 0, most: int | None = None) -> Sequence[Record]:
-        """The records of a topic partition from an offset on, all of them or so many at the most."""
+        """The records of a topic partition from an offset on, all of them or at most `most`."""
         return self._records[topic, partition][offset : None if most is None else offset + most]
 
     def end(self, topic: str, partition: int) -> int:

@@ -76,7 +76,7 @@ class KafkaLog:
         return counts[TOPICS[0].name]
 
     async def start(self, partitions: int) -> None:
-        """Connect, unless that was done, to topics that have so many partitions. Raises Unavailable when Kafka is not
+        """Connect, unless that was done, to topics that have this many partitions. Raises Unavailable when Kafka is not
         there.
         """
         try:

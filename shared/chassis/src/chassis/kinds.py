@@ -23,7 +23,7 @@ def kinds_of(documents: Iterable[type[Document]]) -> dict[str, type[Document]]:
 
 
 MOST_SAID = 1000
-"""So many characters of what is wrong with a document are told: a newer version's may be wrong in a hundred places."""
+"""The most characters told of what is wrong with a document: a newer version's may be wrong in a hundred places."""
 
 
 class UnreadableDocument(Exception):  # noqa: N818 - named for what is there

@@ -43,7 +43,7 @@ class Life:
         return self._main
 
     def strike_in(self, moments: int, blow: Callable[[], None]) -> None:
-        """Have this done so many moments from now, at least one, in the middle of whatever the process does then."""
+        """Have this done this many moments from now, at least one, in the middle of whatever the process does then."""
         heapq.heappush(self._strikes, (self.moments + max(1, moments), next(self._order), blow))
         self._next = self._strikes[0][0]
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 MOST_SLEEP_S = 30.0
-"""Whoever waits for a moment looks at the clock at least so often: it may be set meanwhile."""
+"""The longest wait without a look at the clock, in seconds: it may be set meanwhile."""
 HEADER_BYTES = 50
 """What a record's header takes beside what is in it, about: there may be very many with nothing in them."""
 

@@ -30,7 +30,9 @@ class Memory:
         return self._held[key]
 
     def is_new(self, key: str) -> bool:
-        """Whether the store is believed to have nothing of it: it had nothing or was not asked, and got nothing."""
+        """Whether the store is believed not to have the document: it said so, or was never asked, and nothing was
+        written since.
+        """
         unsaved = self._dirty.get(key)
         return unsaved.is_first if unsaved is not None else self._held.get(key) is None
 

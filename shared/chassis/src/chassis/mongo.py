@@ -62,7 +62,7 @@ from chassis.telemetry import logger
 
 Client = AsyncIOMotorClient
 RESTORING = "restoring"
-"""What a checkpoint has for as long as what it stands for is not all there."""
+"""Marks a checkpoint until all that it stands for is there."""
 RETRY_S = 0.2
 UNKNOWN_OUTCOME = (ConnectionFailure, ExecutionTimeout, WriteConcernError)
 """Errors after which nobody knows whether the write was done."""
@@ -116,7 +116,7 @@ class MongoStore:
         """How many each topic has, once that is known."""
 
     async def prepare(self, partitions: int) -> None:
-        """Create the indexes that are not there yet, for a service whose topics have so many partitions.
+        """Create the indexes that are not there yet, for a service whose topics have this many partitions.
 
         Raises Unavailable when MongoDB does not answer, and when the database is another service's, or was begun with
         another number.
@@ -254,7 +254,7 @@ class MongoStore:
         return tuple(found)
 
     async def alarms(self, partition: int, since: datetime | None, until: datetime) -> Sequence[tuple[str, datetime]]:
-        """Who wants to be woken between the two; see `chassis.ports.Store`."""
+        """Which documents want to be woken between the two; see `chassis.ports.Store`."""
         rings = {"$type": "date", "$lt": until} | ({"$gte": since} if since is not None else {})
         found: list[tuple[str, datetime]] = []
         for kind in self._models:
@@ -263,7 +263,7 @@ class MongoStore:
         return found
 
     async def calling(self, partition: int, since: datetime, some: int) -> tuple[Sequence[Calling], datetime]:
-        """Whose calls are due from then on; see `chassis.ports.Store`."""
+        """Documents whose calls are due from then on; see `chassis.ports.Store`."""
         due = {"$type": "date", "$gte": since}
         until = FOR_EVER
         for kind in self._models:

@@ -36,7 +36,7 @@ class MongoReader:
 
     async def _look_up(self, kind: str, ids: Collection[str]) -> Mapping[str, Raw]:
         collection = self._database[kind]
-        if len(ids) == 1:  # for whom Motor and MongoDB have a shorter way
+        if len(ids) == 1:  # for which Motor and MongoDB have a shorter way
             (only,) = ids
             one = await collection.find_one({"_id": only}, {"body": 1})
             return {only: one} if one is not None else {}

@@ -28,7 +28,7 @@ class Page(Shown):
 
 @dataclass(frozen=True, slots=True)
 class Pager:
-    """What is asked for: so many documents, from the beginning or from where the page before ended."""
+    """What is asked for: how many documents, from the beginning or from where the page before ended."""
 
     limit: int
     cursor: str | None
@@ -49,7 +49,7 @@ class Pager:
 
 # It awaits nothing, but what is no coroutine FastAPI gives to a thread.
 async def _asked_for(
-    limit: Annotated[int, Query(ge=1, le=200, description="how many at the most")] = 50,
+    limit: Annotated[int, Query(ge=1, le=200, description="how many at most")] = 50,
     cursor: Annotated[str | None, Query(description="`next` of the page before")] = None,
 ) -> Pager:
     return Pager(limit, cursor)

@@ -12,7 +12,7 @@ from chassis.stuck import Stuck
 
 MOST_PARKED_RECORDS = 1000
 MOST_PARKED_BYTES = 2_000_000
-"""A parked order keeps so many records at the most, and so many bytes; those after it become dead letters."""
+"""The most records that a parked order keeps, and the most bytes; what comes after becomes dead letters."""
 
 
 def empty(record: Received) -> Record:

@@ -29,7 +29,8 @@ from chassis.time import Time
 
 RETRY_S = 1.0
 FAILED_S = 10.0
-"""So long a failure is told: where one comes after each recovery, the partition only seems to run in between."""
+"""How long a failure is reported after it happened, in seconds, so that a partition which fails again after each
+recovery never looks healthy."""
 FAILED = "failed; recovering from the journal"
 LOST = "messages were lost: the partition stands still"
 """What the log says then; whoever listens to it, as the simulator does, knows them by this."""
@@ -164,7 +165,7 @@ class Partition:
         self._inbox.close()
         self._intake = self._inbox
         topics = (REPAIRS.name,) if gap is not None else self._service.topics
-        # First of all: who is cut off from Kafka, and thinks that the partition is its own, must not fence its owner.
+        # First of all: a process cut off from Kafka that thinks the partition its own must not fence its owner.
         await self._feed.ask(topics)
         recovered = await self._store.recover(self.number, self._writer)
         self._held = held = Held(

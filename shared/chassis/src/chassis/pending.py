@@ -13,9 +13,9 @@ from chassis.ports import Clock
 
 ALWAYS = datetime.min.replace(tzinfo=UTC)
 MOST = 1_000
-"""So many documents are held whose calls are still to be made; each takes some two kilobytes."""
+"""The most documents held whose calls are still to be made; each takes some two kilobytes."""
 AT_A_TIME = 500
-"""Where there would be more, so many are kept. When half of that is left, so many are read."""
+"""How many are kept where there would be more, and how many are read when half of that is left."""
 
 
 @dataclass(slots=True)

@@ -141,13 +141,11 @@ class Reader(Protocol):
         """The document, or None."""
 
     async def find(self, model: type[D], where: Mapping[str, object], /, *, sort: Sort, limit: int) -> list[D]:
-        """Documents whose fields match, MongoDB's query language with the document's own field names; so many at the
-        most.
-        """
+        """At most `limit` documents whose fields match, in MongoDB's query language with their own field names."""
 
     def stuck(self) -> AsyncIterator[Count]:
-        """How much of what waits for a person, in every partition of the service: one kind after the other, at last
-        the one of which there may be so many that it takes long.
+        """How much of what waits for a person, in every partition of the service: one kind after the other, last
+        the one of which there may be so many that counting takes long.
         """
 
 

@@ -111,7 +111,7 @@ def raw_entry(entry: Entry) -> Raw:
 
 
 def _packed(content: Raw) -> bytes:
-    """Messages and documents of one batch are much alike: packed, they are a small part of what they are."""
+    """Messages and documents of one batch are much alike: packed, they take a fraction of the space."""
     return bytes(cramjam.zstd.compress(bson.encode(content, codec_options=CODEC), level=ZSTD_LEVEL))
 
 

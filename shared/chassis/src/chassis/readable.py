@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 async def once_readable(look: Callable[[], Awaitable[T | None]], wait_s: float) -> T | None:
-    """What `look` finds, as soon as it finds something; None if it finds nothing for so long."""
+    """What `look` finds, as soon as it finds something; None if it finds nothing in that time."""
     loop = asyncio.get_running_loop()
     until = loop.time() + wait_s
     while (found := await look()) is None and loop.time() < until:  # noqa: ASYNC110 - the store tells nobody

@@ -20,7 +20,7 @@ from chassis.service import Service
 from chassis.trouble import Trouble, in_a_line
 
 MOST_FORWARDED_BYTES = 1_000_000
-"""A record that is larger might not be taken by its own topic a second time, with one header more."""
+"""The largest record sent on: its topic might not take a larger one a second time, with one header more."""
 
 
 @dataclass(slots=True)

@@ -34,9 +34,9 @@ Routes = Callable[[Reader, Publisher], APIRouter]
 
 RETRY_S = 1.0
 MEASURE_WITHIN_S = 1.0
-"""A scrape waits no longer for the store: while that is away, the other metrics are what tells so."""
+"""How long a scrape waits for the store, in seconds: while that is away, the other metrics say so."""
 HTTP_FINISH_S = 1
-"""Who listens to a stream of events would go on for ever: after so long a stop cuts the connection."""
+"""How long a stop waits for open connections, in seconds; a stream of events would go on for ever."""
 
 
 def run(service: Service, settings: ChassisSettings, routes: Routes) -> None:

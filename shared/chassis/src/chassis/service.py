@@ -12,7 +12,7 @@ from contracts.wire import Received
 from chassis.decision import Call, Decision, Document, Documents, Input
 
 Copy = Any
-"""What a view has of a document elsewhere: small, and nothing that holds the document: very many may have to wait."""
+"""What a view shows of a document. It must be small and must not hold the document: many may be waiting at once."""
 
 
 class Decide(Protocol):

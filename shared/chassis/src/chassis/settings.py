@@ -17,7 +17,7 @@ from chassis.brokers import client_options, refuse_unescaped
 from chassis.decision import Retry
 
 SHORTEST_S = 0.001
-"""A span that is shorter may come to nothing, and an alarm that is set by none rings at once, and for ever."""
+"""A shorter span may be rounded to nothing, and an alarm set with no span at all rings at once, and for ever."""
 
 
 def _of_kafka(brokers: str) -> str:

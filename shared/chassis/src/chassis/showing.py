@@ -11,7 +11,7 @@ RETRY_S = 1.0
 FINISH_S = 1.0
 """How long a stop waits for what is still to be shown."""
 MOST_DOCUMENTS = 10_000
-"""What is shown of so many documents waits for a view that fails, at the most; that of the oldest is left out then."""
+"""The most copies that wait for a failing view; beyond that the oldest are dropped."""
 
 
 class Showing:

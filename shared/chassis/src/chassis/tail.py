@@ -15,15 +15,15 @@ from chassis.telemetry import Meters, logger
 
 RETRY_S = 1.0
 CHECKPOINT_PAUSE = 9
-"""After a checkpoint there is none for so many times as long as it took."""
+"""The pause after a checkpoint, as a multiple of the time that the checkpoint took."""
 LONGEST_PAUSE_S = 10.0
 MOST_UNSAVED_BYTES = 8_000_000
-"""Deciding waits when the documents have yet to be given so much: it is held in memory, and several times as large."""
+"""The most bytes of documents yet to be saved; then deciding waits. In memory they take several times as much."""
 MOST_TO_RECOVER_BYTES = 32_000_000
-"""Deciding waits when the entries since the checkpoint have so much: a new owner reads all of it at once."""
+"""The most bytes of entries since the checkpoint; then deciding waits, for a new owner reads all of them at once."""
 SAVED_AT_ONCE = 500
-"""So many documents are written at a time. What is written stays so when the next are not: where the store is slow, a
-checkpoint as a whole would not be done before its time is out, and the next one would have more to write."""
+"""How many documents are written at a time. What is written stays written if the next are not: where the store is slow,
+a checkpoint in one go would run out of time, and the next one would have more to write."""
 
 
 class Step(NamedTuple):
@@ -57,7 +57,7 @@ class Tail:
         self._next = recovered.checkpoint
         """What the next checkpoint says: as of the last entry that is published, and of what was taken since."""
         self._unpublished = [*recovered.entries]
-        """Journaled and not known to be published, the oldest first: what was recovered, and then one at the most."""
+        """Journaled and not known to be published, the oldest first: what was recovered, and then at most one."""
         self._steps: deque[Step] = deque()
         """Of each entry that is journaled since the checkpoint, the oldest first."""
         for entry in recovered.entries:
@@ -65,8 +65,8 @@ class Tail:
             self.head = entry.number
             self._steps.append(Step(entry.number, weight_of_entry(entry.changes, entry.outbox)))
         self.past = self._base.past
-        """What is still to be lived a second time, if it was restored. What was once is never again, though a topic may
-        be made anew and be read from its beginning."""
+        """What is still to be lived a second time, if it was restored. Once that is over it stays over, even if a topic
+        is made anew and read from its beginning."""
         if self.past is not None and any(map(self.past.is_through, (self._base.progress, self.progress))):
             self.past = None
             self._base = self._next = replace(self._base, past=None)
@@ -85,7 +85,7 @@ class Tail:
         self._is_complete = False
 
     async def append(self, entry: Entry, progress: Progress, weight: int) -> None:
-        """Journal the next entry, of about so many bytes, once there is room for it. Raises Fenced."""
+        """Journal the next entry, of about `weight` bytes, once there is room for it. Raises Fenced."""
         while self._needs_checkpoint(entry):
             self._room.clear()
             self._hurry.set()

@@ -7,11 +7,11 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 LOOKUPS_AT_ONCE = 4
-"""So few that many who ask share one, and so many that few who ask wait for nobody."""
+"""How many lookups are made at a time: few enough that many who ask share one, enough that few need not wait."""
 
 
 class Together(Generic[T]):
-    """A few lookups at a time; the next is for everybody who asked by then. None hears what was found before he asked.
+    """A few lookups at a time; the next is for all who asked by then. Nobody hears what was found before they asked.
 
     A round trip costs a process more than the request that it is made for: where many ask at once, few are made.
     """

@@ -8,13 +8,14 @@ from datetime import datetime, timedelta
 from chassis.decision import Document, id_of
 
 PATIENCE = timedelta(seconds=10)
-"""What has not moved for so long waits for the world, and keeps nobody from being begun, unless it is queued."""
+"""How long a document may stand still before it counts as waiting for the world, and takes no more room, unless it is
+queued."""
 
 
 class UnderWay:
-    """Documents that wait for an alarm or an answer and are queued, or moved not long ago; `most` leave no room.
+    """Documents that are queued, or that wait for an alarm or an answer and moved not long ago; `most` leave no room.
 
-    What is queued and `parked` (see `chassis.parking`) waits for a person, and takes none.
+    What is queued and `parked` (see `chassis.parking`) waits for a person, and takes no room.
     """
 
     def __init__(self, most: int, parked: AbstractSet[str]) -> None:

@@ -80,7 +80,7 @@ def _group() -> None:
 
 
 def main() -> None:
-    # Who is asked to end has as much to put away as who is interrupted: what was started here must not go on alone.
+    # A process asked to end has as much to put away as one interrupted: what it started must not go on alone.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as `nohup` has it: go on when the terminal goes away
         signal.signal(signal.SIGHUP, signal.default_int_handler)

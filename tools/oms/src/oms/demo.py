@@ -25,7 +25,7 @@ KILLED = "payment"
 KILL_AFTER = 0.4
 """The service is killed when this part of the orders is placed."""
 PATIENCE_S = 45.0
-"""So long nothing may happen before the demo gives up on an order."""
+"""How long nothing may happen, in seconds, before the demo gives up on an order."""
 
 Look = Callable[[str], None]
 """Hears what is going on, at least twice a second."""

@@ -16,7 +16,7 @@ from oms.connection import Unreachable
 
 ANSWERS_WITHIN_S = 10.0
 LONGEST_WAIT_S = 30.0
-"""A service lets nobody wait longer in one request."""
+"""The longest that a service lets anybody wait in one request."""
 MOST_A_PAGE = 200
 CameTo = Literal["done", "refused", "not answered", "not asked"]
 Shown = dict[str, Any]
@@ -73,7 +73,7 @@ class Desk:
         )
 
     def wait_for(self, service: str, path: str, wait_s: float) -> Shown:
-        """What is at this path, as soon as it is there. Raises Unreachable, and Declined if it is not for so long."""
+        """What is at this path, as soon as it is there. Raises Unreachable, and Declined if it is not there in time."""
         return self._send(service, "GET", path, params={"wait_s": wait_s}, timeout=wait_s + ANSWERS_WITHIN_S)
 
     def listed(self, path: str, name: str, services: Sequence[str] | None = None, **query: object) -> list[Shown]:
@@ -96,7 +96,7 @@ class Desk:
                 found += ({"service": service, **shown} for shown in fetch(service))
             except Unreachable as failure:
                 silent.append(failure)
-        if silent and not found:  # who does not answer may have it
+        if silent and not found:  # one that does not answer may have it
             raise silent[0]
         self.silent += silent
         return found
@@ -118,7 +118,7 @@ class Desk:
                 raise
 
     def carry_out(self, requests: Sequence[Request], by: str, reason: str, wait_s: float) -> list[Outcome]:
-        """Ask for all of it, then wait for what comes of each, for so long in all.
+        """Ask for all of it, then wait for what comes of each, for `wait_s` in all.
 
         A service that does not answer is asked for nothing more, and the others are.
         """

@@ -22,8 +22,8 @@ from oms.history import Logged
 ALARM = "alarm:"
 EVER = datetime.min.replace(tzinfo=UTC)
 MOST_TRIES = 5000
-"""So many decisions are tried at the most before the log is called inexplicable. An order rarely has twenty inputs, a
-few of them silent."""
+"""The most decisions tried before the log is called inexplicable. An order rarely has twenty inputs, a few of them
+silent."""
 
 Inputs = Sequence[Logged]
 Fits = Callable[[Document | None], bool]

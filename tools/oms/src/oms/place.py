@@ -91,7 +91,7 @@ class Tally:
         return is_echo
 
     def afresh(self) -> "Tally":
-        """The same tally for who reads everything from the beginning."""
+        """The same tally, for reading everything from the beginning."""
         return Tally(self.state, self.sent, self.newest)
 
     def _is_now(self, order: str, state: str) -> bool:

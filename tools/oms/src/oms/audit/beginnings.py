@@ -1,4 +1,4 @@
-"""Where a log begins late: what its retention has cut off is not lost, and of what began before it not all is there."""
+"""Where a log begins late: what its retention has cut off is not lost, and what began before it is not all there."""
 
 from collections.abc import Collection
 from dataclasses import dataclass

@@ -77,7 +77,7 @@ class Item:
     reserved: int = 0
     shipped: int = 0
     missing: int = 0
-    """What orders wait for: so much may have been set aside for them already."""
+    """What orders wait for: up to that much may have been set aside for them already."""
     untold: str = ""
     """Where the last event is that moved it, until a StockLevel tells what it came to."""
     broken: bool = False

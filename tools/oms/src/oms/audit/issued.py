@@ -23,7 +23,7 @@ def issued(history: History) -> Iterator[Finding]:
             continue
         ordered = [_units(placed.lines) for _, placed in history.of(OrderPlaced) if placed.revision == revision]
         said = [message for _, message in history.of(StockIssued) if message.revision == revision]
-        # Who asks again is told again.
+        # Whoever asks again is told again.
         of_each = {(message.location, message.attempt): message.lines for message in said}
         left = _units(line for lines in of_each.values() for line in lines)
         if left not in ordered:

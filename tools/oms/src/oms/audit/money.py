@@ -1,6 +1,6 @@
 """For every order, what was captured and not given back is what is owed: the total of a completed order, else nothing.
 
-And an order is captured once at the most, and nothing stays held for one that came to its end. Where a person took a
+And an order is captured at most once, and nothing stays held for one that came to its end. Where a person took a
 step of the payment as done, or as undone, what is owed is for people to know.
 """
 

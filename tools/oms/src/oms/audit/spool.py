@@ -11,9 +11,9 @@ from typing import Any
 from contracts.wire import Record
 
 BUCKETS = 64
-"""They are kept apart in so many files, and looked at file by file: only a fraction of them is in memory at once."""
+"""How many files they are kept apart in, and looked at one by one: only a fraction of them is in memory at once."""
 BYTES_IN_MEMORY = 256 * 1024
-"""A file that is smaller is none."""
+"""The most that is kept in memory before it becomes a file on disk."""
 LENGTH = struct.Struct(">I")
 
 

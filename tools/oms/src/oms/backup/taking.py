@@ -49,7 +49,7 @@ async def back_up(
 @contextmanager
 def _whole_or_not_at_all(directory: Path) -> Iterator[list[Path]]:
     """Make the directory, and take back what was made in it, which is to be listed, if it comes to no backup: the next
-    would find no room. What is there already is somebody else's, who is at it as well.
+    would find no room. What is there already is left to whoever else is making one.
 
     Raises Unfit.
     """

@@ -22,7 +22,7 @@ from oms.bench.orders import LOCATIONS, Assortment
 from oms.bench.watch import watching
 
 READABLE_AFTER_S = 3.0
-"""An order is asked for when it is so old: it is readable about a second after it was taken."""
+"""How old an order is when it is asked for, in seconds: it is readable about a second after it was taken."""
 CONNECTIONS = 100
 TIMEOUT_S = 30.0
 POST, GET, AVAILABILITY = "POST /orders", "GET /orders/{id}", "GET /availability"
@@ -89,7 +89,7 @@ def items_of(order: OrderPlaced) -> list[tuple[str, str]]:
 async def ask(
     side: Side, assortment: Assortment, rate: float, seconds: float, repeats: int, say: Callable[[str], None]
 ) -> Answered:
-    """Ask each thing so often a second, for so long, and all of it again. Raises Unreachable and Stalled."""
+    """Ask each thing at this rate for this many seconds, all of it `repeats` times. Raises Unreachable and Stalled."""
     times: defaultdict[str, list[Percentiles]] = defaultdict(list)
     refused: Counter[str] = Counter()
     for number in range(repeats):

@@ -91,7 +91,7 @@ class Arena:
                     group.create_task(child.stop())
 
     async def _empty(self) -> None:
-        """Begin anew: nobody finds a message, a document or an offset of who ran before."""
+        """Begin anew: nobody finds a message, a document or an offset of the side that ran before."""
         admin = AIOKafkaAdminClient(bootstrap_servers=self._addresses.kafka)
         await admin.start()
         try:

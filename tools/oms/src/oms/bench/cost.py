@@ -63,7 +63,7 @@ class Reading:
         return cls(cpu_s(side), _on_disk(side.stack.directory / "kafka" / "data"), journals)
 
     def cost(self, since: "Reading", orders: int) -> Cost:
-        """What each of so many orders cost between the two."""
+        """What each of this many orders cost between the two."""
         return Cost(
             cpu_us(since.cpu_s, self.cpu_s, orders),
             _each(since.topic_bytes, self.topic_bytes, orders),
@@ -78,7 +78,7 @@ def cpu_s(side: Side) -> dict[str, float]:
 
 
 def cpu_us(before: Mapping[str, float], after: Mapping[str, float], orders: int) -> dict[str, float]:
-    """Processor time by process that each of so many orders took between the two."""
+    """Processor time by process that each of this many orders took between the two."""
     return {name: value * 1e6 for name, value in _each(before, after, orders).items()}
 
 

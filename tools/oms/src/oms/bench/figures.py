@@ -52,7 +52,7 @@ class Percentiles:
 
     @classmethod
     def of(cls, times_ms: Sequence[float]) -> "Percentiles":
-        """Each is a time that was measured: so many percent took that long or less."""
+        """Each is a time that was measured: that percentage of all took that long or less."""
         ordered = sorted(times_ms)
         return cls(len(ordered), *(ordered[ceil(share * len(ordered)) - 1] for share in (0.5, 0.99, 0.999)))
 

@@ -1,7 +1,7 @@
 """The HTTP APIs by themselves: how many orders one process takes in, and how soon an idle one tells availability.
 
-Orders are posted one after the other on so many connections at once (a closed loop: what is asked is how many). The
-other services are stopped meanwhile, and before it is measured the order service has begun as many as it may. So it
+Orders are posted one after the other on many connections at once (a closed loop: the question is how many). The other
+services are stopped meanwhile, and before it is measured the order service has begun as many as it may. So it
 does nothing but take orders in, which does not depend on who works them off.
 """
 
@@ -54,7 +54,7 @@ class FrontDoor:
 async def knock(
     side: Side, assortment: Assortment, seconds: float, repeats: int, say: Callable[[str], None]
 ) -> FrontDoor:
-    """Measure both, so often. The services other than order are stopped for that. Raises StackError."""
+    """Measure both, this often. The services other than order are stopped for that. Raises StackError."""
     found = FrontDoor()
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=POSTS_AT_ONCE)) as http:
         for number in range(repeats):
@@ -72,7 +72,7 @@ async def knock(
 
 
 async def _read(http: aiohttp.ClientSession, side: Side, assortment: Assortment, seconds: float) -> Percentiles:
-    """Due at a fixed rate, and timed from when it was due."""
+    """Ask at a fixed rate, and time each request from when it was due."""
     url = f"{side.url('inventory')}/availability"
     times_ms: list[float] = []
     answered: Counter[str] = Counter()

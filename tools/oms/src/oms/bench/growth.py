@@ -15,16 +15,16 @@ from oms.bench.watch import watching
 from oms.sending import Sender, letter
 
 ORDERS_AT_ONCE = 10_000
-"""So many orders are placed as one backlog; the throughput is that of the last one."""
+"""How many orders are placed as one backlog; the throughput is that of the last one."""
 LOAD = 0.5
 """At which part of the throughput latency is measured, and the services are killed."""
 UNDER_WAY_S = 5.0
-"""The services are killed with so much work before them, at that load."""
+"""How much work the services have before them when they are killed, in seconds at that load."""
 
 
 @dataclass(frozen=True)
 class Age:
-    """What the services are like when there are so many orders."""
+    """What the services are like when there are this many orders."""
 
     orders: int
     orders_per_s: float
@@ -58,7 +58,7 @@ class Age:
 async def grow(
     arena: Arena, assortment: Assortment, sizes: Sequence[int], seconds: float, say: Callable[[str], None]
 ) -> list[Age]:
-    """Place orders until there are so many, and measure; then until there are more. Raises what a run raises."""
+    """Place orders until there are as many as each size says, and measure there. Raises what a run raises."""
     ages: list[Age] = []
     orders = assortment.orders("grown")
     there = 0

@@ -36,7 +36,7 @@ async def latencies(
     repeats: int,
     say: Callable[[str], None],
 ) -> list[Steady]:
-    """At each of the rates for so long, and all of it again, so often. Raises Stalled and Unreachable."""
+    """The latency at each rate for this many seconds, all of it `repeats` times. Raises Stalled and Unreachable."""
     measured: dict[float, list[Percentiles]] = {rate: [] for rate in rates}
     for number in range(repeats):
         for rate in rates:
@@ -47,7 +47,7 @@ async def latencies(
 
 
 async def latency_at(brokers: str, assortment: Assortment, channel: str, rate: float, seconds: float) -> Percentiles:
-    """Of orders of this channel, due at this rate for so long. Raises Stalled and Unreachable."""
+    """The latency of orders of this channel, due at this rate for this many seconds. Raises Stalled and Unreachable."""
     orders = letters(assortment, channel, max(1, int(rate * seconds)))
     due_s: dict[bytes | None, float] = {}
     async with watching(brokers) as watch, Sender(brokers) as sender:

@@ -81,7 +81,7 @@ class Assortment:
 
 
 def spread(lines: int) -> Assortment:
-    """Orders of so many lines, over all items."""
+    """Orders of this many lines, over all items."""
     return Assortment([_basket(number, (number * 7 + line * 13 for line in range(lines))) for number in range(SKUS)])
 
 
@@ -109,7 +109,7 @@ def from_file(path: Path) -> Assortment:
 
 
 async def stock(brokers: str, goods: dict[Sku, int], locations: Iterable[str] = LOCATIONS) -> None:
-    """Deliver so much of each item to each location, and wait until it is there. Raises Unreachable and StackError."""
+    """Deliver this much of each item to each location, and wait for all of it. Raises Unreachable and StackError."""
     rows = [
         StockRow(location=location, sku=sku, quantity=quantity)
         for location in locations

@@ -1,4 +1,4 @@
-"""Whether what was ordered is what was sold: it is no art to be fast and lose an order, or sell what is not there."""
+"""Whether what was ordered is what was sold: it is easy to be fast and lose an order, or sell what is not there."""
 
 from collections import Counter
 from collections.abc import Mapping

@@ -24,7 +24,7 @@ SHARES = (0.25, 0.5, 0.75)
 SCALES = (1, 2, 4)
 """How many instances of each service are compared."""
 IDLE_S = 10.0
-"""So long nothing is done, or as long as latency is measured if that is shorter."""
+"""How long nothing is done, in seconds, or as long as latency is measured if that is shorter."""
 
 Say = Callable[[str], None]
 

@@ -115,9 +115,9 @@ class Runs:
 async def contest(
     arena: Arena, contestants: Sequence[Contestant], orders: int, repeats: int, say: Callable[[str], None]
 ) -> list[Runs]:
-    """Let all run, one after the other, and then all of them again, so often. Raises what a run raises.
+    """Let all run, one after the other, `repeats` times over. Raises what a run raises.
 
-    Every other round goes the other way round: the engines grow warm, and nobody is to be the first each time.
+    Every other round goes the other way: the engines grow warm, and nobody should be first each time.
     """
     results = [Runs(one, orders, []) for one in contestants]
     for number in range(repeats):

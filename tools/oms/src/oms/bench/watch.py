@@ -50,7 +50,7 @@ class Watch:
             self._news.set()
 
     async def until(self, orders: int) -> None:
-        """Wait until so many completed. Raises Stalled when nothing happens for a minute."""
+        """Wait until this many completed. Raises Stalled when nothing happens for a minute."""
         try:
             while len(self.completed_ms) < orders:
                 self._news.clear()

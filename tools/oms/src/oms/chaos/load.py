@@ -17,7 +17,7 @@ LINES = 3
 REPEATED, CANCELLED = 2, 6
 """Which of ten orders is sent twice, as by a channel that is not sure, and which is cancelled, or cancels another."""
 CANCELLED_AFTER = 20
-"""A cancellation comes with its order, or so many orders later: some are in time and some are not."""
+"""A cancellation comes with its order, or this many orders later: some are in time and some are not."""
 AGAIN_AFTER_S = 1.0
 LEAVE_WITHIN_S = 60.0
 

@@ -27,9 +27,9 @@ from oms.system import Plan, System, running
 
 WARM_UP_S = 5.0
 RECOVERED_WITHIN_S = 90.0
-"""After so long a partition that does not move counts as stuck."""
+"""How long a partition may not move, in seconds, before it counts as stuck."""
 PATIENCE_S = 90.0
-"""So long nothing may happen to any order before those that have not ended count as stuck."""
+"""How long nothing may happen to any order, in seconds, before those that have not ended count as stuck."""
 LIMITS_S = {"kill": 15.0, "restart": 2.0}
 """By kind of fault, how long recovery may take."""
 SETTINGS = {

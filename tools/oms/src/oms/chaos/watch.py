@@ -18,7 +18,7 @@ Part = tuple[str, int]
 """A service and one of its partitions."""
 WATCHED = (*(f"{service}.events" for service in SERVICES), DEAD_LETTERS)
 ACTIVE_WITHIN_S = 10.0
-"""A partition that wrote nothing for so long before a fault is not expected to write soon after it."""
+"""A partition that wrote nothing for this long before a fault, in seconds, is not expected to write soon after it."""
 POLL_S = 0.1
 
 

@@ -24,9 +24,9 @@ NOTES = Console(stderr=True, emoji=False)
 
 WIDE = 200
 SHOWN = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDE, emoji=False)
-"""Where answers for people go; into a pipe they go wide, for who searches them finds no word that is folded."""
+"""Where answers for people go; into a pipe they go wide, so that no word is folded which somebody searches for."""
 MOST_SHOWN = 20
-"""So many things of a list are shown to people; JSON has all of them."""
+"""The most things of a list that are shown to people; JSON has all of them."""
 
 Brokers = Annotated[
     str | None,
@@ -57,7 +57,7 @@ AnOrder = Annotated[
 def partitions_option(by_default: str = "", variable: str | None = None) -> Any:  # noqa: ANN401 - typer says no more
     """How many partitions topics have, with what is to be said of the default where it is no number."""
     help_ = (
-        "Partitions of every topic: so many instances of a service can share its work, and where processors are few "
+        "Partitions of every topic: as many instances of a service can share its work, and where processors are few "
         f"each costs latency. Chosen once, it cannot be changed later. {by_default}"
     )
     return typer.Option(envvar=variable, min=1, max=1024, help=help_.strip())

@@ -43,7 +43,7 @@ def bench(
     ] = HERE / "orders.ndjson",
     growth: Annotated[
         list[int] | None,
-        typer.Option(min=1000, help="Measure again when there are so many orders; it may be said several times."),
+        typer.Option(min=1000, help="Measure again when there are this many orders; may be given several times."),
     ] = None,
     as_json: Json = False,
 ) -> None:

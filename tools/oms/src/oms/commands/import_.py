@@ -46,7 +46,7 @@ def online_retail(
         Path | None, typer.Option(help="Write a stock file, too, with exactly what these orders take.")
     ] = None,
     location: Annotated[str, typer.Option(help="The location of that stock.")] = "LON",
-    limit: Annotated[int | None, typer.Option(min=1, help="At most so many orders.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="The most orders to make.")] = None,
     currency: Annotated[str, typer.Option(help="ISO 4217 code of the currency the prices are in.")] = "GBP",
     as_json: Json = False,
 ) -> None:

@@ -26,7 +26,9 @@ from oms.sending import Sender
 File = Annotated[
     Path, typer.Argument(help="One JSON object a line; - reads standard input.", allow_dash=True, dir_okay=False)
 ]
-Rate = Annotated[float | None, typer.Option(min=0.001, help="At most so many a second; as fast as it goes otherwise.")]
+Rate = Annotated[
+    float | None, typer.Option(min=0.001, help="The most to send a second; by default as fast as it goes.")
+]
 MOST_NAMED = 10
 MOST_BAD_SHOWN = 50
 LINES_AHEAD = 1000
@@ -53,7 +55,7 @@ def place(
         bool, typer.Option("--follow", help="Show what becomes of the orders until each has come to an end.")
     ] = False,
     patience: Annotated[
-        float, typer.Option(min=1, help="With --follow: give up after so many seconds without any news.")
+        float, typer.Option(min=1, help="With --follow: give up after this many seconds without any news.")
     ] = 60.0,
     brokers: Brokers = None,
     as_json: Json = False,

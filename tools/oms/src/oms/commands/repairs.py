@@ -31,7 +31,7 @@ Urls = Annotated[
 ]
 By = Annotated[str | None, typer.Option("--by", help="Who asks; by default your login name.")]
 Why = Annotated[str | None, typer.Option("--reason", help="Why; on a terminal it is asked for.")]
-Wait = Annotated[float, typer.Option("--wait", min=0, help="Wait no longer than so many seconds for what comes of it.")]
+Wait = Annotated[float, typer.Option("--wait", min=0, help="The longest to wait for what comes of it, in seconds.")]
 WAIT_S = 30.0
 COLORS = {"done": "green", "refused": "red", "not asked": "red", "not answered": "yellow"}
 

@@ -27,7 +27,9 @@ def stuck(
     urls: Urls = None,
     as_json: Json = False,
 ) -> None:
-    """List orders of which nobody answers what must be done: an undo, or a step after the pivot. The longest first."""
+    """List orders that wait for an answer they cannot do without, to an undo or to a step after the pivot; the longest
+    wait first.
+    """
     with desk_of(urls) as desk:
         sagas = desk.listed("/sagas/stuck", "sagas", (ORDER,), longer_than_s=longer_than)
     if as_json:
@@ -44,7 +46,7 @@ def stuck(
         for saga in sagas
     ]
     columns = ("order", "status", "since (UTC)", "tries", "waits for")
-    show_list(f"{len(rows):,} orders wait", columns, rows, "no order waits for so long")
+    show_list(f"{len(rows):,} orders wait", columns, rows, "no order has waited that long")
 
 
 @app.command()

@@ -28,7 +28,7 @@ def simulate(
         typer.Option(min=1, help=f"How many seeds; by default {USUAL_SEEDS}, or as many as there are minutes for."),
     ] = None,
     minutes: Annotated[
-        float | None, typer.Option(min=0.05, max=10_080, help="Begin no more seeds after so many minutes.")
+        float | None, typer.Option(min=0.05, max=10_080, help="Begin no more seeds after this many minutes.")
     ] = None,
     first: Annotated[int, typer.Option(min=0, help="The first of the seeds.")] = 0,
     seed: Annotated[

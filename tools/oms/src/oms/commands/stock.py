@@ -54,9 +54,7 @@ def load(
             help="The name of the delivery, to go on with one that broke off; by default it follows from the file.",
         ),
     ] = None,
-    patience: Annotated[
-        float, typer.Option(min=1, help="Wait no longer than so many seconds without any news.")
-    ] = 60.0,
+    patience: Annotated[float, typer.Option(min=1, help="Give up after this many seconds without any news.")] = 60.0,
     brokers: Brokers = None,
     as_json: Json = False,
 ) -> None:

@@ -1,7 +1,7 @@
 """As much of MongoDB as the engine's store asks for: a replica set whose primary may fail.
 
 A write is on the primary at once, and answered when a majority has it. When the primary fails, what only it had is
-gone: always the latest writes, for they are copied in their order. Who waits for one of them hears only that it failed.
+gone: always the latest writes, for they are copied in their order. Whoever waits for one hears only that it failed.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ class Write:
 
 @dataclass(slots=True)
 class Confirmation:
-    """Who waits until a majority has all writes before this."""
+    """An answer that waits until a majority has all writes before it."""
 
     reply: Reply
     answer: object

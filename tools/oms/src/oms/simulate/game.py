@@ -39,11 +39,11 @@ from oms.simulate.process import STOP_WITHIN_S, Seat, World
 from oms.simulate.versions import all_known, check_definition
 
 QUIET_S = 15.0
-"""When nothing was written for so long and nobody waits for anything, it is over."""
+"""How long nothing is written, in seconds, and nobody waits for anything, before it counts as over."""
 AT_MOST_S = 400.0
 """By then every deadline has passed, and every order must have ended."""
 JOURNAL_PLACES = 20
-"""So few that the ring of a journal turns in a simulation, as in reality it does in hours."""
+"""How many places a journal has: few enough that its ring turns in a simulation, as in reality it does in hours."""
 
 
 @dataclass(slots=True)
@@ -74,7 +74,7 @@ class Outcome:
 
 
 def play(plan: Plan) -> Outcome:
-    """Play the plan: the same plan comes to the same, always."""
+    """Play the plan: the same plan always comes to the same."""
     with _ring_of(JOURNAL_PLACES), all_known(), asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         return runner.run(_Game(plan).play())
 
@@ -268,7 +268,7 @@ def _is_of_the_line(bug: BaseException | None) -> bool:
 
 @contextmanager
 def _ring_of(places: int) -> Iterator[None]:
-    """Make journals so short; in reality their length must never change, and so is no setting."""
+    """Make journals this short; in reality their length must never change, and so it is no setting."""
     usual = entry.JOURNAL_PLACES
     vars(entry).update(JOURNAL_PLACES=places)
     try:

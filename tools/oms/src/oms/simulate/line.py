@@ -43,14 +43,14 @@ class Line:
         self._blows: dict[int, list[Callable[[], None]]] = {}
 
     def call_in(self, requests: int, blow: Callable[[], None]) -> None:
-        """Have this done as the so-manieth request from now is made; at once, if that is none."""
+        """Have this done when the n-th request from now is made; at once, if n is 0."""
         if requests:
             self._blows.setdefault(self._asked + requests, []).append(blow)
         else:
             blow()
 
     def fail_in(self, requests: int, mishap: Mishap) -> None:
-        """Let this happen to the so-manieth request from now."""
+        """Let this happen to the n-th request from now; to the first, if n is 0."""
         self._mishaps[self._asked + max(1, requests)] = mishap
 
     def spare(self) -> None:
@@ -96,7 +96,7 @@ class Line:
             if delay_s:
                 self._after(delay_s, settle, answer)
             else:
-                settle(answer)  # who waits for it has its turn later in any case
+                settle(answer)  # whoever waits for it has its turn later in any case
 
         self._after(self.latency_s(), arrive, bring_back)
 

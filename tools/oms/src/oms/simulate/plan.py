@@ -54,11 +54,11 @@ class Fault:
     at_s: float
     """From when on it is due, for the process that serves the partition then."""
     requests: int
-    """So many of its requests later it happens; with none, at once."""
+    """How many of its requests later it happens; with 0, at once."""
     moments: int
-    """So many of its moments after that."""
+    """How many of its moments after that."""
     anew: bool
-    """Whether it then waits until the process is in a place of the code where it was not in these moments."""
+    """Whether it then waits until the process is at a place in the code where it was not in these moments."""
     lasts_s: float
     """Until another process takes over, or there is another primary; or by how much the clock jumps."""
     wakes_s: float

@@ -17,7 +17,7 @@ from oms.simulate.game import play
 from oms.simulate.plan import plan_of
 
 SEEDS_AT_ONCE = 4
-"""A process is given so many seeds before it is asked how it went, so that it never waits for more."""
+"""How many seeds a process is given before it is asked how they went, so that it never waits for more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,6 @@ def fewest(things: Sequence[T], fail: Callable[[tuple[T, ...]], bool]) -> tuple[
 
 
 def _without(things: tuple[T, ...], size: int) -> Iterator[tuple[T, ...]]:
-    """All that is left when so many that follow on each other are left out."""
+    """What is left without each run of this many neighbours, one run at a time."""
     for start in range(0, len(things), size):
         yield (*things[:start], *things[start + size :])

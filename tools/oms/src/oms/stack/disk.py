@@ -53,7 +53,7 @@ class Disk(Child):
     def inside(self, command: Sequence[str | Path]) -> list[str | Path]:
         """The command, run where the disk is.
 
-        It is tethered here: who enters a user namespace is not the process any more that asked to end with its parent.
+        It is tethered here: what enters a user namespace is no longer the process that asked to end with its parent.
         """
         enter = ["nsenter", "--target", str(self._pid), "--user", "--mount", "--preserve-credentials"]
         return [*enter, *tether.command(os.getpid()), *command]

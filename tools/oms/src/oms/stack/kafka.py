@@ -47,7 +47,7 @@ Configuration:
 
 @dataclass(frozen=True)
 class Door:
-    """One more way in: the broker listens on `port`, and tells who comes by it to come by `advertised` again."""
+    """One more way in: the broker listens on `port`, and tells clients that use it to come back by `advertised`."""
 
     port: int
     advertised: int

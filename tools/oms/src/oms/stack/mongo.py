@@ -65,7 +65,7 @@ class Node(Child):
                 return None
 
     def client(self, *, patience_ms: int = 10_000) -> AsyncMongoClient[dict[str, object]]:
-        """Give a client of this node alone, whatever its role, that waits so long for each answer."""
+        """Give a client of this node alone, whatever its role, that waits this long for each answer."""
         return AsyncMongoClient(
             self.address,
             directConnection=True,

@@ -11,7 +11,7 @@ from typing import Self
 from oms.stack.ports import HOST
 
 CHUNK_BYTES = 65_536
-"""So much of a connection waits in the relay at the most, in each direction, beside what the kernel holds."""
+"""The most of a connection that waits in the relay, in each direction, beside what the kernel holds."""
 
 
 class Relay:
