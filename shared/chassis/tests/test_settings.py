@@ -17,9 +17,9 @@ from chassis.settings import ViewSettings
         ("MONGO_URL", "mongodb://mongo/?maxStalenessSeconds=120", "cannot be combined with maxStalenessSeconds"),
         ("MONGO_URL", "mongodb://mongo/?tlsCAFile=/nowhere.pem", "No such file"),
         ("REDIS_URL", "garbage", "should match pattern"),
-        ("REDIS_URL", "redis://redis:abc/0", "is no valid number"),
-        ("REDIS_URL", "redis://redis:70000/0", "is no valid number"),
-        ("REDIS_URL", "redis://redis/first", "is no valid number"),
+        ("REDIS_URL", "redis://redis:abc/0", "is not a valid number"),
+        ("REDIS_URL", "redis://redis:70000/0", "is not a valid number"),
+        ("REDIS_URL", "redis://redis/first", "is not a valid number"),
         ("MONGO_DATABASE", "shop.order", "should match pattern"),
         ("MONGO_DATABASE", "o" * 64, "at most 63 characters"),
     ],
@@ -44,7 +44,7 @@ def test_a_password_of_redis_that_is_not_escaped_is_not_repeated(
     with pytest.raises(SystemExit):
         ViewSettings.from_environment()
     assert capsys.readouterr().err == (
-        "REDIS_URL: Value error, the port or the database is no valid number; "
+        "REDIS_URL: Value error, the port or the database is not a valid number; "
         "characters such as / and # must be escaped in a password\n"
     )
 

@@ -97,7 +97,7 @@ async def test_names_the_lines_that_are_no_json_object_and_sends_the_others() ->
     assert len(sent) == 2
     assert [line.number for line in bad] == [2, 4]
     assert bad[0].reason.startswith("no JSON: ")
-    assert bad[1].reason == "a JSON object is wanted, one order a line"
+    assert bad[1].reason == "expected a JSON object, one order a line"
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,7 @@ async def test_a_line_whose_id_is_no_text_is_named_and_the_others_are_sent() -> 
     letters, bad, _ = await sent_of(b'{"channel": "w\\ud800", "number": "1"}\n' + AN_ORDER)
 
     assert [letter.key for letter in letters] == [b"web:1"]
-    assert bad == [BadLine(1, "what should be the order's id is no text")]
+    assert bad == [BadLine(1, "what should be the order's id is not text")]
 
 
 def test_a_pipe_that_is_silent_does_not_keep_the_command_from_ending(monkeypatch: pytest.MonkeyPatch) -> None:

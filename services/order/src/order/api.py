@@ -113,7 +113,7 @@ def _intake(routes: APIRouter, reader: Reader, publisher: Publisher) -> None:
                 report.write(line.model_dump_json().encode() + b"\n")
         except ClientDisconnect:
             report.close()
-            raise Problem(400, "Broken off", "the file did not come to its end") from None
+            raise Problem(400, "Broken off", "the file ended too early") from None
         report.seek(0)
         return StreamingResponse(report, media_type=STREAMED)
 

@@ -30,7 +30,7 @@ class LineReport(Shown):
     line: int
     """Where it stands in the file, from 1."""
     outcome: Outcome
-    """`accepted`: it was sent on, or is known already, just so. `refused`: it was not, because of the reasons.
+    """`accepted`: it was sent on, or is known already, unchanged. `refused`: it was not, because of the reasons.
     `unavailable`: Kafka did not confirm it, and may have taken it; to send the same again is safe. Nothing after these
     lines was looked at.
     """

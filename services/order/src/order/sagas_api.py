@@ -99,7 +99,7 @@ def _asking(routes: APIRouter, reader: Reader, publisher: Publisher) -> None:
 
     @routes.post("/sagas/{order_id}/skip", status_code=status.HTTP_202_ACCEPTED, tags=["repairs"], responses=taken(404))
     async def skip(order_id: OrderId, wish: Annotated[Skipping, AsJson], response: Response) -> Asked:
-        """Take a step as done though nobody said so, or its undo, where that is what nobody answers."""
+        """Treat a step as done though nobody said so, or its undo, if that is what nobody answers."""
         return await ask(order_id, wish, SkipStep(**_names(order_id, wish), step=wish.step), response)
 
     @routes.post(

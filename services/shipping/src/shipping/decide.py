@@ -155,7 +155,7 @@ def _hear(known: Shipment, answered: CallAnswered, policy: Policy, now: datetime
             again, why = call.anew, f"{reason.code}: {reason.message}"
         case _, answer:
             again = call.same_again
-            why = answer.reason if isinstance(answer, Unknown) else f"{type(answer).__name__} is no answer to this"
+            why = answer.reason if isinstance(answer, Unknown) else f"{type(answer).__name__} is not an answer to this"
     return _later(known, again, why, policy, now), ()
 
 

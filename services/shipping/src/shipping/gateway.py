@@ -73,7 +73,7 @@ class Simulator:
     """How long it takes its time, and how long it takes to break off."""
 
     async def perform(self, call: Call) -> Booked | Refused | Cancelled | Collected:
-        """Answer a call. Raises TimeoutError where the answer got lost, TypeError for a call that is no carrier's."""
+        """Answer a call. Raises TimeoutError if the answer got lost, TypeError for a call that is not a carrier's."""
         match call:
             case BookParcels():
                 return await self._book(call)
@@ -81,7 +81,7 @@ class Simulator:
                 is_early = any(number.startswith(FETCHED_AT_ONCE) for number in call.tracking_numbers)
                 return Collected() if is_early else Cancelled()
             case _:
-                raise TypeError(f"{type(call).__name__} is no carrier's call")
+                raise TypeError(f"{type(call).__name__} is not a carrier's call")
 
     async def _book(self, call: BookParcels) -> Booked | Refused:
         street = call.recipient.street.lower()

@@ -48,7 +48,7 @@ UNPACKED = mmap.mmap(-1, MOST_UNPACKED_BYTES)
 
 
 class ForgivingBytes(bytearray):
-    """Bytes of which any part can be decoded: what is no text is replaced."""
+    """Bytes of which any part can be decoded: what is not text is replaced."""
 
     def __getitem__(self, place: Any) -> Any:  # noqa: ANN401 - an index or a slice, as in bytearray
         found = super().__getitem__(place)

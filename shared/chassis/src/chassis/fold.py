@@ -43,7 +43,7 @@ class Start:
     progress: Progress
     """As of the last batch."""
     journaled: Progress
-    """As of the last entry: what changed since then belongs into the next, or its positions and numbers would part."""
+    """As of the last entry: what changed since then belongs in the next, or its positions and numbers would part."""
     source: str
     number: int
     """Of the entry that it may make."""

@@ -218,7 +218,7 @@ async def _refuse_unknown_parameters(request: Request) -> None:
     known = {one.alias for one in declared if not isinstance(one.field_info, Path | Header | Cookie)}
     unknown = [name for name in request.query_params if name not in known]
     if unknown:
-        message = f"this is no query parameter here; known are: {', '.join(sorted(known)) or 'none'}"
+        message = f"no such query parameter; known are: {', '.join(sorted(known)) or 'none'}"
         raise RequestValidationError(
             [{"loc": ("query", name), "type": "extra_forbidden", "msg": message} for name in unknown]
         )

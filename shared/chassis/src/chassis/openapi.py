@@ -38,16 +38,16 @@ ERRORS: Responses = {
 """How every route may fail."""
 
 WHY = {
-    400: "The body is no JSON, or JSON that two readers could understand differently, or was broken off.",
+    400: "The body is not JSON, or JSON that two readers could understand differently, or ended too early.",
     404: "There is no such thing, or none that is readable yet.",
     409: "It does not fit what is known; `errors` says why.",
-    410: "It is not there any more.",
+    410: "It is no longer there.",
     413: "The body is too large.",
-    415: "The body is not said to be of the media type that is read here, or is packed (`Content-Encoding`).",
+    415: "The body is not declared to be of the media type that is read here, or is packed (`Content-Encoding`).",
     422: "`errors` names each field that is wrong, and each query parameter that is unknown.",
 }
 LOCATION = {
-    "description": "Where it is seen what comes of it.",
+    "description": "Where to see what comes of it.",
     "required": True,
     "schema": {"type": "string", "format": "uri-reference"},
 }

@@ -50,7 +50,7 @@ class Pager:
 # It awaits nothing, but what is no coroutine FastAPI gives to a thread.
 async def _asked_for(
     limit: Annotated[int, Query(ge=1, le=200, description="how many at most")] = 50,
-    cursor: Annotated[str | None, Query(description="`next` of the page before")] = None,
+    cursor: Annotated[str | None, Query(description="`next` of the previous page")] = None,
 ) -> Pager:
     return Pager(limit, cursor)
 
@@ -70,7 +70,7 @@ def _place_of(cursor: str, sort: Sort) -> Mapping[str, int | str]:
     except ValueError:
         place = {}
     if place.keys() != {name for name, _ in sort}:
-        reason = Reason(path="cursor", code="unknown_cursor", message="this is no `next` of a page before")
+        reason = Reason(path="cursor", code="unknown_cursor", message="this is not the `next` of an earlier page")
         raise Problem(422, "Invalid request", reasons=(reason,))
     return place
 

@@ -111,8 +111,8 @@ class Feed(Protocol):
         """Have Kafka answer about these topics. Raises when it does not."""
 
     async def start_at(self, positions: Mapping[str, int], topics: Collection[str], /) -> Mapping[str, tuple[int, int]]:
-        """Deliver these topics, from these offsets on, from the earliest where there is none; say from where to where
-        each one goes.
+        """Deliver these topics, from these offsets on, from the earliest where there is none; say where each one
+        begins and ends.
 
         Only what is committed is delivered, and where a topic has no record a Hole, at the latest when nothing follows.
 

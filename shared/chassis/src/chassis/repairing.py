@@ -197,7 +197,7 @@ class Repairing:
     async def _open_letter(self, request: RetryDeadLetter | DropDeadLetter) -> DeadLetter:
         letter = await self._get(DeadLetter, target_of(request))
         if letter is None or not letter.open:
-            raise Refused("offset", "not_open", f"{target_of(request)} is no dead letter that waits")
+            raise Refused("offset", "not_open", f"{target_of(request)} is not a dead letter that waits")
         return letter
 
     async def _get(self, model: type[D], id_: str) -> D | None:

@@ -65,7 +65,7 @@ class View(Protocol):
 
 
 class Salvage(Protocol):
-    """What can still be understood of a record that is no valid message, or None if it must become a dead letter."""
+    """What can still be understood of a record that is not a valid message, or None if it must become a dead letter."""
 
     def __call__(self, record: Received, reasons: tuple[Reason, ...], /) -> Message | None: ...
 

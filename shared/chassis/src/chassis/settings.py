@@ -44,7 +44,7 @@ def _of_redis(url: str) -> str:
         if parts.scheme == "unix" or re.fullmatch(r"(/\d*)?", parts.path):
             return url
     raise ValueError(
-        "the port or the database is no valid number; characters such as / and # must be escaped in a password"
+        "the port or the database is not a valid number; characters such as / and # must be escaped in a password"
     )
 
 
@@ -91,7 +91,7 @@ class ChassisSettings(BaseSettings):
         except ValidationError as error:
             wrong = [f"{'.'.join(map(str, one['loc'])).upper()}: {one['msg']}" for one in error.errors()]
         except SettingsError as error:  # what should be JSON is none
-            wrong = [re.sub(r'.*field "(\w+)".*', lambda found: f"{found[1].upper()}: this is no JSON", str(error))]
+            wrong = [re.sub(r'.*field "(\w+)".*', lambda found: f"{found[1].upper()}: this is not JSON", str(error))]
         print(*wrong, sep="\n", file=sys.stderr)  # noqa: T201 - logging is not configured without settings
         sys.exit(2)
 

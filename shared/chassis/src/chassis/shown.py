@@ -16,7 +16,7 @@ class Accepted(Shown):
     """A request that is on its way, as a message."""
 
     status_url: str
-    """Where it is seen what becomes of it; `Location` says so, too."""
+    """Where to see what becomes of it; `Location` says the same."""
 
 
 A = TypeVar("A", bound=Accepted)

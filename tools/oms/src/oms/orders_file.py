@@ -62,4 +62,4 @@ def read(lines: Iterable[bytes]) -> Iterator[Line | BadLine]:
         if isinstance(fields, dict):
             yield Line(number, body, fields)
         else:
-            yield BadLine(number, "a JSON object is wanted, one order a line")
+            yield BadLine(number, "expected a JSON object, one order a line")

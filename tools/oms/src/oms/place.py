@@ -136,7 +136,7 @@ async def send(
             on_bad(BadLine(line.number, str(error)))
             continue
         except UnicodeEncodeError:
-            on_bad(BadLine(line.number, "what should be the order's id is no text"))
+            on_bad(BadLine(line.number, "what should be the order's id is not text"))
             continue
         count += 1
         # Before it is sent: its first event may come back before Kafka's answer does.
@@ -156,7 +156,7 @@ async def follow(
 ) -> None:
     """Keep the tally until every order came to an end, or nothing has been heard of any for `patience_s`.
 
-    An order that was placed before, just so, says nothing when it is placed again: what became of it is looked up.
+    An order that was placed before, unchanged, says nothing when it is placed again: what became of it is looked up.
     `begun` is set once nothing can be missed any more; `on_look` is called at least twice a second.
     """
     clock = asyncio.get_running_loop().time

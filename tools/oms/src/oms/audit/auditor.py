@@ -76,8 +76,8 @@ class Verdict:
 class Auditor:
     """Takes all records of a log, each topic partition's in order, then judges the orders, then concludes.
 
-    `with Auditor(...) as auditor`: what it has to remember of many orders is in files, which go at the end. `spans` is
-    from where to where the log goes, if it may begin late.
+    `with Auditor(...) as auditor`: what it has to remember of many orders is in files, which go at the end. `spans`
+    says where the log begins and ends, if it may begin late.
     """
 
     def __init__(self, policy: Policy, partitions: int, spans: Spans = NOWHERE) -> None:
@@ -137,7 +137,7 @@ class Auditor:
         try:
             message = logged(record, salvage) if topic.owner == SERVICE else logged(record)
         except Exception as unreadable:  # noqa: BLE001 - a bug in `salvage`, too, made a dead letter of it
-            self._delivery.due(record, "", f"what is no message ({unreadable}) should have become a dead letter")
+            self._delivery.due(record, "", f"what is not a message ({unreadable}) should have become a dead letter")
             return
         original = dict(record.headers).get(FORWARDED)
         if original is not None:

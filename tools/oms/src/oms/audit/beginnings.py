@@ -46,7 +46,7 @@ class Late:
 
 
 class Beginnings:
-    """Takes all records, each topic partition's in order; `spans` is from where to where these go."""
+    """Takes all records, each topic partition's in order; `spans` says where these begin and end."""
 
     def __init__(self, spans: Spans, partitions: int) -> None:
         self._partitions = partitions

@@ -82,7 +82,7 @@ def _make(directory: Path) -> list[Path]:
 
 
 async def _copy(directory: Path, service: str, spans: Spans, mongo_url: str, progress: Progress) -> Copy:
-    """Copy one service's database; `spans` is from where to where its topics go."""
+    """Copy one service's database; `spans` says where its topics begin and end."""
     async with Database(mongo_url, service) as database, database.snapshot() as snapshot:
         stands = await snapshot.stands()
         unserved = sorted({number for _, number in spans} - stands.keys())

@@ -35,7 +35,7 @@ class Figure:
         }
 
     def shown(self, form: str = ".0f") -> str:
-        """The median, and from where to where it went if it was measured more than once, for people."""
+        """The median, and the range if it was measured more than once, for people."""
         if len(self.values) == 1:
             return f"{self.median:{form}}"
         return f"{self.median:{form}} ({min(self.values):{form}} to {max(self.values):{form}})"

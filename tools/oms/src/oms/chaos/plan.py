@@ -1,4 +1,4 @@
-"""What is to be broken, and when: drawn from a seed, so that a run can be had again."""
+"""What is to be broken, and when: drawn from a seed, so that a run can be repeated."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -64,7 +64,7 @@ class Round:
 
 def rounds(seed: int, kinds: Collection[str]) -> Iterator[Round]:
     """Rounds without end. Every kind comes once before any comes again."""
-    chance = Random(seed)  # noqa: S311 - to be had again is what it is for
+    chance = Random(seed)  # noqa: S311 - to be repeatable is what it is for
     instances = dict.fromkeys(SERVICES, 1)
     deck: list[str] = []
     while True:

@@ -96,7 +96,7 @@ def written_whole(path: Path) -> Iterator[TextIO]:
     """
     if path == Path("-"):
         yield sys.stdout
-        sys.stdout.flush()  # where nobody reads on, that shows here, and not once Python ends
+        sys.stdout.flush()  # if nobody reads on, that shows here, and not when Python ends
         return
     if path.exists() and not path.is_file():
         with path.open("w", encoding="utf-8", newline="") as text:

@@ -69,7 +69,7 @@ def bench(
 
 
 def _parts(text: str) -> list[str]:
-    """The parts that were asked for. Raises StackError for one that there is not."""
+    """The parts that were asked for. Raises StackError for one that does not exist."""
     chosen = [part.strip() for part in text.split(",") if part.strip() not in {"", "none"}]
     for part in chosen:
         if part not in PARTS:

@@ -46,7 +46,7 @@ def chaos(
     page: AbstractContextManager[TextIO | None] = nullcontext() if report is None else written_whole(report)
     with said_plainly(StackError, Unreachable, NoLog, OSError), page as text:
         kinds = _kinds(faults)
-        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # that Kafka is away is what is wanted here
+        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # here Kafka is meant to be away
         with NOTES.status("starting") as status:
 
             def look(said: str) -> None:
@@ -67,7 +67,7 @@ def chaos(
 
 
 def _kinds(text: str) -> list[str]:
-    """The kinds that were asked for. Raises StackError for one that there is not."""
+    """The kinds that were asked for. Raises StackError for one that does not exist."""
     chosen = [kind.strip() for kind in text.split(",") if kind.strip()] or list(KINDS)
     for kind in chosen:
         if kind not in KINDS:

@@ -72,12 +72,12 @@ def _show(found: Sequence[Shown]) -> None:
             SHOWN.print(f"  because {escape(where + reason['message'])} ({reason['code']})", highlight=False)
         content = letter["content"]
         if content is None:
-            SHOWN.print("  it is not shown: it holds card data, nobody can read it, or its topic has it no more")
+            SHOWN.print("  it is not shown: it holds card data, nobody can read it, or its topic no longer has it")
             continue
         for name, value in (("key", content["key"]), *content["headers"], ("value", content["value"])):
             SHOWN.print(f"  {escape(name)}: {escape(str(value))}", highlight=False, soft_wrap=True)
         if content["encoding"] != "utf-8":
-            SHOWN.print(f"  (the bytes are no text: all of them are in {content['encoding']})")
+            SHOWN.print(f"  (the bytes are not text: all of them are in {content['encoding']})")
 
 
 @app.command()
@@ -148,7 +148,7 @@ def _find(desk: Desk, place: str, service: str | None) -> list[Shown]:
     """The dead letter, in each service that it waits in. Raises Declined if it waits in none."""
     topic, *rest = place.split("/")
     if topic not in BY_NAME or len(rest) != 2 or not all(part.isdecimal() for part in rest):
-        raise typer.BadParameter(f"{place!r} is no TOPIC/PARTITION/OFFSET of a topic of ours", param_hint="PLACE")
+        raise typer.BadParameter(f"{place!r} is not TOPIC/PARTITION/OFFSET of one of our topics", param_hint="PLACE")
     found = desk.find(f"/dead-letters/{place}", (service,) if service else BY_NAME[topic].readers)
     if not found:
         raise Declined(404, f"no dead letter {place} waits; what came about a second ago may not be seen yet")

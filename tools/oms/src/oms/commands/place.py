@@ -62,7 +62,7 @@ def place(
 ) -> None:
     """Place orders, as a channel does: each line becomes an OrderPlaced on order.intake.
 
-    Lines that are no JSON object are reported and not sent. Whether an order makes sense is for the order service to
+    Lines that are not JSON objects are reported and not sent. Whether an order makes sense is for the order service to
     say. Ends with status 1 if a line could not be sent, or if an order that was followed came to no end.
     """
     sent = Sent()

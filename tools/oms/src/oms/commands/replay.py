@@ -60,7 +60,7 @@ def _moment(text: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise typer.BadParameter(f"{text!r} is no time such as 2026-01-05T12:00:00", param_hint="--at") from None
+        raise typer.BadParameter(f"{text!r} is not a time such as 2026-01-05T12:00:00", param_hint="--at") from None
     fraction = re.search(r"[.,](\d{1,6})", text)
     digits = len(fraction[1]) if fraction else 0
     lost = timedelta(microseconds=10 ** (6 - digits) - 1)

@@ -105,7 +105,7 @@ def skip(
     urls: Urls = None,
     as_json: Json = False,
 ) -> None:
-    """Take a step as done though nobody said so, or its undo, where that is what nobody answers.
+    """Treat a step as done though nobody said so, or its undo, if that is what nobody answers.
 
     Ends with status 1 if it was refused, with 2 if it could not be asked for.
     """

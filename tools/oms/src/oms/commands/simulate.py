@@ -80,7 +80,7 @@ def _play(first: int, seeds: int | None, minutes: float | None, processes: int) 
 
 @contextmanager
 def _looking(seeds: int | None, minutes: float | None) -> Iterator[Look]:
-    """Show how far it is, in whichever there is an end of."""
+    """Show how far it is, in seeds or in minutes, whichever has an end."""
     columns = (BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=NOTES, transient=True) as bar:
         task = bar.add_task("starting", total=seeds or (minutes or 0) * 60)

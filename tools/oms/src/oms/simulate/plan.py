@@ -151,7 +151,7 @@ def _faults(chance: random.Random) -> Iterator[Fault]:
 
 
 def _rolling_upgrades(chance: random.Random) -> Iterator[Fault]:
-    """Of each service one, in part or in full, forth and back, or none."""
+    """For each service one, in part or in full, forward and back, or none."""
     for service in IN_TWO_VERSIONS:
         for _ in range(chance.choice((0, 0, 1, 2, MOST_ROLLS))):
             yield _fault(chance, chance.choice((*Roll, Roll.NEW)), service)
