@@ -34,6 +34,8 @@ COLUMNS = 120
 HTTP_PORTS = range(len(SERVICES) + NEXT_INSTANCE)
 ADDRESS = re.compile(r"\b(localhost|127\.0\.0\.1):(\d+)\b")
 MOMENT = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)?")
+OF_THESE_TESTS = re.compile(r".*_(URL|BROKERS)|MAKE.*|MFLAGS|ARGS|PYTEST_.*")
+"""Variables that say where the engines of the tests are, and how `make test` and pytest were called."""
 STARTS_IT = re.compile(r"^(oms|make) up\b", re.MULTILINE)
 
 
@@ -49,7 +51,7 @@ class Terminal:
     def environment(self) -> dict[str, str]:
         standard = Ports()
         return {
-            **{name: value for name, value in os.environ.items() if not name.endswith(("_URL", "_BROKERS"))},
+            **{name: value for name, value in os.environ.items() if not OF_THESE_TESTS.fullmatch(name)},
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "COLUMNS": str(COLUMNS),
             "CURL_HOME": str(self.directory),  # what it writes to a terminal has no meter of its progress
