@@ -12,7 +12,7 @@ from chassis.entry import Outgoing
 from chassis.gap import Gap
 from chassis.http import create_app
 from chassis.parking import Parked, ParkedRecord
-from chassis.ports import RecordPlace, Unread
+from chassis.ports import Damaged, RecordPlace, Unread
 from chassis.repair import Repair
 from chassis.repairs_api import repairs_router
 from chassis.telemetry import Meters
@@ -26,6 +26,8 @@ UNREAD = 7
 """The offset of a record that stands for a batch."""
 AWAY = 9
 """The offset of a record that Kafka does not give."""
+DAMAGED = 10
+"""The offset of a record whose batch is damaged where Kafka keeps it."""
 LOSS = {"topic": "payment.events", "source": "payment/2@aa", "first": 3, "last": 4}
 
 
@@ -83,6 +85,8 @@ STUCK: Sequence[Document] = (
 def record_at(place: RecordPlace) -> Received:
     if place[2] == UNREAD:
         return Record(*place, 1, None, Unread(b"nobody can read the batch"), ())
+    if place[2] == DAMAGED:
+        return Record(*place, 1, None, Damaged(b"the checksum is wrong"), ())
     return Record(*place, 1, b"web:1", b'{"order_id": "web:1"}', (("ce_type", b"Odd"),))
 
 
@@ -223,9 +227,10 @@ async def test_shows_nothing_as_the_content_of_what_nobody_can_read(desk: Desk) 
     assert (await desk.get(f"/dead-letters/order.intake/2/{UNREAD}"))["content"] is None
 
 
-async def test_says_that_a_record_is_not_to_be_had_at_the_moment(desk: Desk) -> None:
-    desk.holds(letter(AWAY))
-    answer = await desk.client.get(f"/dead-letters/order.intake/2/{AWAY}")
+@pytest.mark.parametrize("offset", [AWAY, DAMAGED])
+async def test_says_that_a_record_is_not_to_be_had_at_the_moment(desk: Desk, offset: int) -> None:
+    desk.holds(letter(offset))
+    answer = await desk.client.get(f"/dead-letters/order.intake/2/{offset}")
     assert answer.status_code == httpx.codes.SERVICE_UNAVAILABLE
 
 

@@ -10,7 +10,7 @@ from aiokafka.errors import KafkaError
 from contracts.wire import Received
 
 from chassis.brokers import client_options
-from chassis.ports import RecordPlace
+from chassis.ports import Damaged, RecordPlace
 from chassis.telemetry import logger
 
 WITHIN_S = 5.0
@@ -27,23 +27,57 @@ async def look_up(brokers: str, places: Collection[RecordPlace]) -> Mapping[Reco
         max_partition_fetch_bytes=MOST_FETCHED_BYTES,
     )
     found: dict[RecordPlace, Received | None] = {}
+    now = asyncio.get_running_loop().time
+    until = now() + WITHIN_S
     try:
-        async with asyncio.timeout(WITHIN_S):
+        async with asyncio.timeout_at(until):
             await consumer.start()
-            for where, some in groupby(sorted(places), key=lambda place: TopicPartition(*place[:2])):
-                earliest, end = await consumer.beginning_offsets([where]), await consumer.end_offsets([where])
-                for place in some:
-                    is_there = earliest[where] <= place[2] < end[where]
-                    found[place] = await _fetch(consumer, where, place[2]) if is_there else None
+        wanted = [(where, list(some)) for where, some in groupby(sorted(places), key=_topic_partition)]
+        for left, (where, some) in zip(range(len(wanted), 0, -1), wanted, strict=True):
+            # Each has its share of the time that is left, so that one that does not answer leaves some for the others.
+            await _look_up_in(consumer, where, some, found, until=now() + (until - now()) / left)
     except (KafkaError, TimeoutError) as failure:
-        logger().warning("not all records were found", wanted=len(places), found=len(found), reason=repr(failure))
+        logger().warning("no records were found", wanted=len(places), reason=repr(failure))
     finally:
         await consumer.stop()
     return found
 
 
+def _topic_partition(place: RecordPlace) -> TopicPartition:
+    return TopicPartition(*place[:2])
+
+
+async def _look_up_in(
+    consumer: Any,  # noqa: ANN401 - aiokafka ships no types
+    where: TopicPartition,
+    places: Collection[RecordPlace],
+    found: dict[RecordPlace, Received | None],
+    *,
+    until: float,
+) -> None:
+    """Add to `found` what one topic partition gives until then, a time of the event loop."""
+    try:
+        async with asyncio.timeout_at(until):
+            earliest, end = await consumer.beginning_offsets([where]), await consumer.end_offsets([where])
+            for place in places:
+                is_there = earliest[where] <= place[2] < end[where]
+                found[place] = await _fetch(consumer, where, place[2]) if is_there else None
+    except (KafkaError, TimeoutError) as failure:
+        missing = sum(place not in found for place in places)
+        logger().warning(
+            "not all records were found",
+            topic=where.topic,
+            partition=where.partition,
+            missing=missing,
+            reason=repr(failure),
+        )
+
+
 async def _fetch(consumer: Any, where: TopicPartition, offset: int) -> Received | None:  # noqa: ANN401 - aiokafka ships no types
-    """The record at an offset before the end of its topic partition, or None if there is a hole."""
+    """The record at an offset before the end of its topic partition, or None if there is a hole.
+
+    A damaged batch is told as one record, at its last offset: any of its records may be the one.
+    """
     consumer.assign([where])
     consumer.seek(where, offset)
     # The position tells, not the next record: at the end of a topic none may follow.
@@ -51,4 +85,4 @@ async def _fetch(consumer: Any, where: TopicPartition, offset: int) -> Received 
     while not found and await consumer.position(where) <= offset:
         fetched = await consumer.getmany(where, timeout_ms=POLL_MS, max_records=1)
         found = fetched.get(where, [])
-    return next((record for record in found if record.offset == offset), None)
+    return next((record for record in found if record.offset == offset or isinstance(record.value, Damaged)), None)

@@ -30,7 +30,7 @@ from chassis.gap import Gap
 from chassis.openapi import refused, taken
 from chassis.paging import Paging
 from chassis.parking import Parked
-from chassis.ports import Log, Publisher, Reader, RecordPlace, Unavailable, Unread
+from chassis.ports import Damaged, Log, Publisher, Reader, RecordPlace, Unavailable, Unread
 from chassis.problem import Problem
 from chassis.readable import WaitS, once_readable
 from chassis.repair import Repair
@@ -162,7 +162,10 @@ async def _record(log: Log, place: RecordPlace) -> Received | None:
     found = await log.read([place])
     if place not in found:
         raise Unavailable("Kafka does not give the record; try again")
-    return found[place]
+    record = found[place]
+    if record is not None and isinstance(record.value, Damaged):
+        raise Unavailable(f"what Kafka keeps of the record is damaged: {record.value.decode()}")
+    return record
 
 
 def _dead_letters(routes: APIRouter, reader: Reader, log: Log, desk: _Desk) -> None:
