@@ -509,13 +509,14 @@ async def test_a_request_that_nobody_could_read_is_to_be_asked_for_again(toys: S
     world.send(asked, headers={"ce_specversion": b"9"})
     await settle()
     await old.stop()
-    world.start(replace(toys.payer, salvage=salvage))
+    process = world.start(replace(toys.payer, salvage=salvage))
     ask(world, RetryDeadLetter, service="payment", topic=REPAIRS.name, offset=0)
     ask(world, DropDeadLetter, service="payment", topic=REPAIRS.name, offset=0)
     await settle()
     refused, dropped = answers(world)
     assert isinstance(refused, RepairRefused)
     assert refused.refusal.code == "ask_again"
+    assert "read" not in process.steps
     assert isinstance(dropped, DeadLetterDropped)
 
 
@@ -570,7 +571,7 @@ async def test_a_partition_goes_on_past_a_gap_that_is_accepted(toys: SimpleNames
 async def test_what_is_asked_for_right_after_a_gap_was_accepted_is_done(toys: SimpleNamespace, world: World) -> None:
     """They may be taken at once, so that the partition stands still until both are dealt with."""
     process = world.start(toys.counter)
-    order_id = toys.orders_on(world, 0, 1)[0]
+    order_id, offset = unreadable(world, toys, "once")
     world.send(toys.ask(order_id, "bug"))
     await settle(1)
     world.send(PaymentVoided(order_id=order_id, revision=1, attempt=7), source="payment/0@aa", sequence=2)
@@ -578,8 +579,13 @@ async def test_what_is_asked_for_right_after_a_gap_was_accepted_is_done(toys: Si
     assert process.partition.state == "gap"
     ask(world, AcceptGap, topic="payment.events", source="payment/0@aa", first=1, last=1)
     ask(world, ReleaseParked, place=order_id)
+    ask(world, RetryDeadLetter, topic="order.intake", offset=offset)
     await settle()
-    assert [type(answer).__name__ for answer in answers(world)] == ["GapAccepted", "ParkedReleased"]
+    assert [type(answer).__name__ for answer in answers(world)] == [
+        "GapAccepted",
+        "ParkedReleased",
+        "DeadLetterRetried",
+    ]
 
 
 async def test_the_next_gap_is_not_accepted_too(toys: SimpleNamespace, world: World) -> None:
@@ -722,6 +728,7 @@ async def test_nothing_is_taken_while_a_partition_stands_still_but_dead_letters_
     for refused in (released, retried):
         assert isinstance(refused, RepairRefused)
         assert refused.refusal.code == "stands_still"
+    assert "read" not in process.steps  # Kafka is not asked for what is not taken
     assert isinstance(dropped, DeadLetterDropped)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from contracts.message import Message
-from contracts.repair import RepairCommand, RetryDeadLetter
+from contracts.repair import AcceptGap, RepairCommand, RetryDeadLetter
 
 from chassis.decision import AlarmRang, CallAnswered, Decision, Document, Documents, Input, correlation_of
 from chassis.entry import Change, Entry, Progress, Stored
@@ -108,7 +108,9 @@ class Fold:
         repairing = Repairing(
             self._working, self._outbox, self._trouble, self._reading, self._log, load=self._load, take=self._take
         )
-        await repairing.look_up([item.input for item in read.items if isinstance(item.input, RetryDeadLetter)])
+        # Where the partition stands still nothing is taken, unless a request of this batch lets it go on.
+        if not start.stands_still or any(isinstance(item.input, AcceptGap) for item in read.items):
+            await repairing.look_up([item.input for item in read.items if isinstance(item.input, RetryDeadLetter)])
         for item in read.items:
             if isinstance(item.input, RepairCommand):
                 gap = start.gap if start.stands_still else None

@@ -83,6 +83,7 @@ class Repairing:
             if known.get(Repair, repair_id) is None
             and (letter := known.get(DeadLetter, letter_id)) is not None
             and letter.open
+            and letter.topic != REPAIRS.name  # which is not retried
         }
         if wanted:
             self._records = await self._log.read(wanted)
