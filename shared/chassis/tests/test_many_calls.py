@@ -98,6 +98,29 @@ async def test_a_new_owner_of_very_many_pending_calls_holds_a_few_and_makes_all_
 
 
 @pytest.mark.usefixtures("few")
+async def test_a_partition_fails_by_a_pending_document_that_it_cannot_read(toys: SimpleNamespace, world: World) -> None:
+    bank = Bank()
+    counter = toys.counter_with(gateway=bank)
+    orders = toys.orders_on(world, 0, 4 * FEW)
+    await store(toys, world, counter, orders)
+    documents = world.store(counter)._data.documents
+    last = f"tally/{orders[-1]}"
+    good = documents[last]
+    documents[last] = replace(good, change=replace(good.change, body=b"{}"))
+    process = world.start(counter)
+    await asyncio.sleep(60)
+
+    for _ in range(50):  # also in the moments in which it seems to run
+        await asyncio.sleep(0.3)
+        assert str(process.partition.failure).startswith(f"UnreadableDocument: {last}: ")
+
+    documents[last] = good
+    await asyncio.sleep(60)
+    assert (process.partition.state, process.partition.failure) == ("running", None)
+    assert set(bank.answered) == {name_of(order_id) for order_id in orders}
+
+
+@pytest.mark.usefixtures("few")
 @pytest.mark.parametrize("crashes_at_s", [None, 1, 20, 100])
 async def test_calls_that_pile_up_while_the_provider_is_away_are_made_when_it_is_back(
     toys: SimpleNamespace, world: World, crashes_at_s: float | None

@@ -12,7 +12,7 @@ from chassis.calls import Calls
 from chassis.decision import CallAnswered
 from chassis.entry import Change, Recovered, Stored
 from chassis.gap import Gap
-from chassis.kinds import kinds_of, read_document
+from chassis.kinds import UnreadableDocument, kinds_of, read_document
 from chassis.limits import MOST_SLEEP_S, Limits
 from chassis.memory import Memory
 from chassis.parking import Parked
@@ -136,10 +136,12 @@ class Held:
         return since
 
     async def _insist(self, read: Callable[[], Awaitable[T]]) -> T:
-        """Ask the store until it answers: what it has must not be forgotten."""
+        """Ask the store until it answers: what it has must not be forgotten. Raises UnreadableDocument."""
         while True:
             try:
                 return await read()
+            except UnreadableDocument:
+                raise  # it would be unreadable for ever: the partition fails by it, and says so
             except Exception as failed:  # noqa: BLE001 - whatever it is
                 self._meters.read_failures.inc()
                 logger(partition=self._number).error("what is due was not read; trying again", reason=repr(failed))
