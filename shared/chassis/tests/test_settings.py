@@ -58,7 +58,8 @@ def test_a_password_of_mongodb_that_is_not_escaped_is_not_repeated(
     with pytest.raises(SystemExit):
         ViewSettings.from_environment()
     assert capsys.readouterr().err == (
-        "MONGO_URL: Value error, an @ comes after a / or ?; such characters must be escaped in a password\n"
+        "MONGO_URL: Value error, an @ comes after a / or ?; such characters must be escaped in a password, and an @ "
+        "in an option as %40\n"
     )
 
 

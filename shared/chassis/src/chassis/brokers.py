@@ -55,7 +55,9 @@ def refuse_unescaped(url: str) -> None:
     A client takes what is behind that for a database or an option, and repeats it when it finds fault with it.
     """
     if re.search(r"//[^/?]*[/?].*@", url):
-        raise ValueError("an @ comes after a / or ?; such characters must be escaped in a password")
+        raise ValueError(
+            "an @ comes after a / or ?; such characters must be escaped in a password, and an @ in an option as %40"
+        )
 
 
 def _login(protocol: str, user: str | None, password: str | None, mechanism: str | None) -> dict[str, str]:
