@@ -23,7 +23,7 @@ from contracts.inventory import (
     StockTransferred,
     TransferStock,
 )
-from contracts.message import Message
+from contracts.message import Message, Reason
 from contracts.order import (
     CancelOrder,
     OrderCancelled,
@@ -206,6 +206,24 @@ async def test_finds_a_transfer_that_brings_more_than_left(whole: Stage, wrong_m
     found = wrong_movements(changed(log, booked, b'"quantity":3', b'"quantity":5'))
 
     assert found == [(asked.place, "the message here brings something else than left the other location")]
+
+
+async def test_finds_a_transfer_that_is_refused_where_it_arrives(whole: Stage, wrong_movements: Movements) -> None:
+    """A book does that which would count more units of an item than it can."""
+    await transfer(whole)
+    asked, booked = record_of(whole, ReceiveTransfer), whole.of_type(StockReceived)[-1]
+    refusal = MovementRefused(
+        movement_id=json.loads(asked.value or b"")["movement_id"],
+        location="MAN",
+        reasons=(Reason(path="lines[0].quantity", code="too_many", message="it is full"),),
+    )
+    headers = {**dict(booked.headers), "ce_type": MovementRefused.__name__.encode()}
+    refused = replace(booked, headers=tuple(headers.items()), value=refusal.model_dump_json().encode())
+    log = [refused if record == booked else record for record in whole.log]
+
+    assert wrong_movements(log) == [
+        (asked.place, "the message here brings what left the other location, and is refused: it is nowhere now")
+    ]
 
 
 async def test_names_what_left_and_is_not_on_its_way(whole: Stage, judge: Judge) -> None:

@@ -60,10 +60,13 @@ class Movement:
             elif asked and _content(message) not in asked:
                 yield self._finding(one, "books something else than the movement was asked for")
             lines.add(line)  # a book whose database was wiped begins another, and books everything once more
+        is_refused = bool(self.answers) and not any(isinstance(message, Booked) for _, message in self.answers)
         left = [_units(message) for _, message in self.departures]
         for one, asking in self.asked:
             if isinstance(asking, ReceiveTransfer) and _units(asking) not in left:
                 yield self._finding(one, "brings something else than left the other location")
+            elif isinstance(asking, ReceiveTransfer) and is_refused:
+                yield self._finding(one, "brings what left the other location, and is refused: it is nowhere now")
 
     def _finding(self, one: Logged, what: str) -> Finding:
         return Finding("stock", one.place, f"movement {self.movement_id}", f"the message here {what}")
