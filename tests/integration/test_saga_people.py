@@ -94,7 +94,7 @@ async def test_an_order_is_cancelled_when_it_is_picked_and_not_packed(shop: Shop
     )
     late = await shop.http.post(shop.url(url_of(pick_list, "packed")), json={"reported_by": "Pat"})
     assert late.status_code == 409
-    assert late.json()["detail"] == "The list is cancelled. Put back what is off the shelf."
+    assert late.json()["detail"] == "The list is cancelled. The report is noted. Put back what is off the shelf."
     to_put_back = "fulfillment/pick-lists?location=LON&state=to_put_back&limit=200"
     await shop.reads(to_put_back, lambda shown: bool(of(shown, order)))
     await tell(shop, pick_list, "put-back")

@@ -265,10 +265,33 @@ async def test_a_report_on_a_list_that_is_no_longer_worked_on_is_a_conflict(
     ask(shelf, 2)
     await api.post("/pick-lists/shop:1/1/1/LEEDS/packed", json={"reported_by": "Ann"})
     shelf.stage.take(*shelf.published, CancelFulfillment(order_id="shop:2", revision=1, attempt=1))
-    for number, detail in ((1, "is packed."), (2, "is cancelled. Put back what is off the shelf.")):
+    too_late = (1, "is packed."), (2, "is cancelled. The report is noted. Put back what is off the shelf.")
+    for number, detail in too_late:
         answer = await api.post(f"/pick-lists/shop:{number}/1/1/LEEDS/picked", json={"reported_by": "Ann"})
         assert problem(answer) == (409, [])
         assert answer.json()["detail"] == f"The list {detail}"
+
+
+@pytest.mark.parametrize("report", ["picked", "packed"])
+async def test_what_a_picker_has_in_hand_when_the_order_is_called_off_is_listed_to_be_put_back(
+    shelf: Shelf, api: httpx.AsyncClient, report: str
+) -> None:
+    ask(shelf, 1)
+    shelf.stage.take(CancelFulfillment(order_id="shop:1", revision=1, attempt=1))
+    late = await api.post(f"/pick-lists/shop:1/1/1/LEEDS/{report}", json={"reported_by": "Ann"})
+    assert problem(late) == (409, [])
+    assert shelf.stage.take(*shelf.published) == ()
+    assert await listed(api, state="to_put_back") == [("shop:1", "LEEDS")]
+
+
+async def test_a_late_report_that_does_not_fit_the_list_is_refused_all_the_same(
+    shelf: Shelf, api: httpx.AsyncClient
+) -> None:
+    ask(shelf, 1)
+    shelf.stage.take(CancelFulfillment(order_id="shop:1", revision=1, attempt=1))
+    body = {"reported_by": "Ann", "lines": [{"sku": "rug", "picked": 1}]}
+    assert problem(await api.post("/pick-lists/shop:1/1/1/LEEDS/picked", json=body)) == (422, ["lines[0].sku"])
+    assert shelf.published == []
 
 
 @pytest.mark.parametrize(

@@ -148,27 +148,46 @@ def _add_reports(routes: APIRouter, reader: Reader, publisher: Publisher) -> Non
         return await _accept(reader, publisher, ReportPutBack(**name, **body.said), response)
 
 
-async def _open_list(reader: Reader, report: Report) -> PickList:
-    """The list as it was a moment ago. Raises Problem if there is none, or if it is no longer worked on."""
+async def _list_of(reader: Reader, report: Report) -> tuple[Fulfillment, PickList]:
+    """The list as it was a moment ago, and whose it is. Raises Problem if there is none."""
     fulfillment = await reader.get(Fulfillment, fulfillment_id(**names_of(report)))
     pick_list = fulfillment.list_at(report.location) if fulfillment is not None else None
     if fulfillment is None or pick_list is None:
         raise Problem(404, "Unknown pick list", f"{report.location} has no such list for {report.order_id}.")
+    return fulfillment, pick_list
+
+
+def _too_late(report: Report, fulfillment: Fulfillment, pick_list: PickList) -> Problem | None:
+    """What is answered to a report on a list that nobody is to work on any more, if it is one."""
     if isinstance(report, ReportPutBack) or (fulfillment.at_work and pick_list.state != "packed"):
-        return pick_list
+        return None
     state = pick_list.state if fulfillment.at_work else fulfillment.state
     what_then = TOO_LATE if isinstance(report, ReportShort) else ""
-    if state in {"failed", "cancelled"}:
-        what_then = f" Put back what is off the shelf.{what_then}"
-    raise Problem(409, "No longer worked on", f"The list is {state}.{what_then}")
+    if _is_called_off(fulfillment):
+        noted = "" if isinstance(report, ReportShort) else " The report is noted."
+        what_then = f"{noted} Put back what is off the shelf.{what_then}"
+    return Problem(409, "No longer worked on", f"The list is {state}.{what_then}")
+
+
+def _is_called_off(fulfillment: Fulfillment) -> bool:
+    return fulfillment.state in {"failed", "cancelled"}
 
 
 async def _accept(reader: Reader, publisher: Publisher, report: Report, response: Response) -> ReportAccepted:
-    """Send it, unless it does not fit the list as it was a moment ago. Raises Problem."""
-    reasons = reasons_against(report, await _open_list(reader, report))
-    if reasons:
+    """Send it, unless it does not fit the list as it was a moment ago. Raises Problem.
+
+    A report of units that are off the shelf for an order that is called off is sent, too, though whoever has them in
+    hand is told that it is too late: they are to be put back, and listed until they are.
+    """
+    fulfillment, pick_list = await _list_of(reader, report)
+    too_late = _too_late(report, fulfillment, pick_list)
+    if too_late and (isinstance(report, ReportShort) or not _is_called_off(fulfillment)):
+        raise too_late
+    if reasons := reasons_against(report, pick_list):
         raise Problem(422, "The report does not fit the list", reasons=reasons)
     message_id = await publisher.publish(report)
+    if too_late:
+        raise too_late
     return accepted(ReportAccepted(status_url=f"/fulfillments/{report.order_id}", message_id=message_id), response)
 
 
