@@ -294,6 +294,14 @@ async def test_a_late_report_that_does_not_fit_the_list_is_refused_all_the_same(
     assert shelf.published == []
 
 
+async def test_to_put_back_what_is_still_wanted_is_a_conflict(shelf: Shelf, api: httpx.AsyncClient) -> None:
+    ask(shelf, 1)
+    answer = await api.post("/pick-lists/shop:1/1/1/LEEDS/put-back", json={"reported_by": "Ann"})
+    assert problem(answer) == (409, [""])
+    assert [error["code"] for error in answer.json()["errors"]] == ["still_wanted"]
+    assert shelf.published == []
+
+
 @pytest.mark.parametrize(
     ("report", "body", "path"),
     [
@@ -302,7 +310,6 @@ async def test_a_late_report_that_does_not_fit_the_list_is_refused_all_the_same(
             {"lines": [{"sku": "lamp", "bin": "A-2", "picked": 1}, {"sku": "rug", "picked": 1}]},
             "lines[1].sku",
         ),
-        ("put-back", {}, ""),
         ("short", {"sku": "mug", "bin": "Z-9", "found": 0}, "sku"),
         ("short", {"sku": "mug", "bin": "A-10", "found": 3}, "found"),
         (

@@ -184,7 +184,8 @@ async def _accept(reader: Reader, publisher: Publisher, report: Report, response
     if too_late and (isinstance(report, ReportShort) or not _is_called_off(fulfillment)):
         raise too_late
     if reasons := reasons_against(report, pick_list):
-        raise Problem(422, "The report does not fit the list", reasons=reasons)
+        status_code = 409 if isinstance(report, ReportPutBack) else 422
+        raise Problem(status_code, "The report does not fit the list", reasons=reasons)
     message_id = await publisher.publish(report)
     if too_late:
         raise too_late
