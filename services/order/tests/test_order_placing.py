@@ -20,7 +20,7 @@ from contracts.order import (
 )
 from contracts.payment import PaymentDeclined
 from contracts.wire import Unreadable, decode
-from order.state import Order, Refusal
+from order.state import MalformedCancellation, Order, Refusal
 from order.validation import read, salvage
 
 Placed = Callable[..., OrderPlaced]
@@ -249,6 +249,17 @@ def test_a_malformed_cancellation_is_refused_for_what_is_wrong_with_it(
     assert order is not None
     assert (order.status, order.ending) == ("reserving", None)
     assert order.refused == Refusal(at=NOON, request="CancelOrder", revision=1, by=asked, reason=refused.reason)
+
+
+def test_a_cancellation_that_names_two_people_is_refused_to_the_channel() -> None:
+    record = Record(b'{"order_id": "web:1001", "reason": "wrong size", "requested_by": "Ada", "requested_by": "Ben"}')
+    record.headers[1] = ("ce_type", b"CancelOrder")
+    with pytest.raises(Unreadable) as caught:
+        decode(record)
+    message = salvage(record, caught.value.reasons)
+    assert isinstance(message, MalformedCancellation)
+    assert (message.order_id, message.requested_by) == (ID, "web")
+    assert [reason.code for reason in message.reasons] == ["duplicate_key"]
 
 
 def test_a_malformed_cancellation_of_an_order_that_nobody_placed_is_refused(stage: Rehearsal) -> None:

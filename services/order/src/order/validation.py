@@ -115,11 +115,16 @@ def _malformed_cancellation(body: bytes, reasons: tuple[Reason, ...]) -> Malform
         return None
     if _stands_twice(body, "order_id"):
         return None
+    requested_by = _requested_by(body) or order_id.partition(":")[0]
+    return MalformedCancellation(order_id=order_id, requested_by=requested_by, reasons=reasons)
+
+
+def _requested_by(body: bytes) -> str | None:
     try:
         requested_by = _Asking.model_validate_json(body).requested_by
     except ValidationError:
-        requested_by = order_id.partition(":")[0]
-    return MalformedCancellation(order_id=order_id, requested_by=requested_by, reasons=reasons)
+        return None
+    return None if _stands_twice(body, "requested_by") else requested_by
 
 
 OF_THE_BODY = {"extra_forbidden", "duplicate_key"}
@@ -145,10 +150,10 @@ def _identity(body: bytes) -> _Identity | None:
     return None if _stands_twice(body, "channel", "number", "revision") else identity
 
 
-def _stands_twice(body: bytes, *which_order: str) -> bool:
-    """Whether a field that names the order is there twice: another reader may take the other one."""
+def _stands_twice(body: bytes, *fields: str) -> bool:
+    """Whether one of the fields is there twice: another reader may take the other one."""
     names = [name for name, _ in json.loads(body, object_pairs_hook=list, parse_int=str, parse_float=str)]
-    return any(names.count(name) > 1 for name in which_order)
+    return any(names.count(name) > 1 for name in fields)
 
 
 def _revision(body: bytes) -> int:
