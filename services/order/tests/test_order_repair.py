@@ -8,6 +8,8 @@ from contracts.fulfillment import CancelFulfillment, FulfillmentCancelled, Order
 from contracts.inventory import ReleaseStock, ReserveStock, StockIssued, StockRejected, StockReleased, StockReserved
 from contracts.message import Message
 from contracts.order import (
+    CancellationRefused,
+    CancelOrder,
     CompensateOrder,
     OrderCancelled,
     OrderCompleted,
@@ -29,6 +31,7 @@ from contracts.payment import (
 )
 from contracts.shipping import CancelShipment, CreateShipment, ShipmentCancelled, ShipmentCreated, ShipmentDispatched
 from order.repair import MOST_REPAIRS
+from order.state import Refusal
 
 from services.order.tests.scene import ID, MUGS, MUGS_IN_BIN, TEA, TEA_IN_BIN, Scene, kinds, step
 
@@ -243,6 +246,29 @@ def test_a_skip_after_the_end_ends_nothing_twice(scene: Scene) -> None:
 
 
 # Compensate.
+
+
+def test_a_compensation_that_the_parcel_was_faster_than_is_remembered_as_one(scene: Scene) -> None:
+    scene.go_to("shipping")
+    scene.take(compensate())
+    scene.hear(ShipmentCreated)
+    told = scene.hear(ShipmentDispatched, dispatched_at=NOON)
+    (refused,) = (said for said in told if isinstance(said, CancellationRefused))
+    assert refused.requested_by == "Ben"
+    assert scene.order.refused == Refusal(
+        at=NOON, request="CompensateOrder", revision=1, by="Ben", reason=refused.reason
+    )
+
+
+def test_who_cancels_what_another_has_turned_back_is_refused_a_cancellation(scene: Scene) -> None:
+    scene.go_to("shipping")
+    scene.take(compensate())
+    scene.take(CancelOrder(order_id=ID, reason="wrong size", requested_by="Ada"))
+    scene.hear(ShipmentCreated)
+    told = scene.hear(ShipmentDispatched, dispatched_at=NOON)
+    assert [said.requested_by for said in told if isinstance(said, CancellationRefused)] == ["Ben", "Ada"]
+    assert scene.order.refused is not None
+    assert (scene.order.refused.request, scene.order.refused.by) == ("CancelOrder", "Ada")
 
 
 @pytest.mark.parametrize("status", ["reserving", "fulfilling", "shipping"])

@@ -6,7 +6,13 @@ import pytest
 from oms.commands import order
 
 
-def test_the_names_that_others_give_are_shown_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("asked", "what"),
+    [("OrderPlaced", "placing"), ("CancelOrder", "cancellation"), ("CompensateOrder", "compensation")],
+)
+def test_the_names_that_others_give_are_shown_as_they_are(
+    capsys: pytest.CaptureFixture[str], asked: str, what: str
+) -> None:
     happening = {
         "at": "2026-01-05T12:00:00Z",
         "heard": "CancelOrder",
@@ -22,7 +28,7 @@ def test_the_names_that_others_give_are_shown_as_they_are(capsys: pytest.Capture
         "parcels": [{"location": "LON", "carrier": "Parcels [/b]", "tracking_number": "[red]7"}],
         "refused": {
             "at": "2026-01-05T12:00:00Z",
-            "request": "CancelOrder",
+            "request": asked,
             "revision": 1,
             "by": "Ada [/ops]",
             "reason": {"path": "reason", "code": "string_too_long", "message": "this is too long"},
@@ -34,5 +40,5 @@ def test_the_names_that_others_give_are_shown_as_they_are(capsys: pytest.Capture
 
     said = " ".join(capsys.readouterr().out.split())  # where a line ends is a matter of the terminal
     assert said.count("Ada [/ops]") == 4
-    assert "refused was a cancellation of revision 1, by Ada [/ops]: this is too long (string_too_long)" in said
+    assert f"refused was a {what} of revision 1, by Ada [/ops]: this is too long (string_too_long)" in said
     assert "parcel from LON: Parcels [/b] [red]7" in said

@@ -257,7 +257,8 @@ class Turn:
         self.order = self.order.but(ending=None)
         for refused in cancellations_refused(self.order, ending):
             self.said.append(refused)
-            self.order = self.order.but(refused=Refusal.of(refused, self._now))
+            was_compensation = ending.is_compensation_of(refused.requested_by)
+            self.order = self.order.but(refused=Refusal.of(refused, self._now, was_compensation=was_compensation))
         self._enter_next()
 
     def _is_all_held_but(self, task: Task) -> bool:

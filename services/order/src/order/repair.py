@@ -14,7 +14,7 @@ from contracts.order import (
 from order.commands import ALREADY_SHIPPED
 from order.interpreter import Turn
 from order.saga import definition_of
-from order.state import Ending, Order, Repair, Task
+from order.state import COMPENSATED, Ending, Order, Repair, Task
 
 Request = RetryStep | SkipStep | CompensateOrder
 
@@ -97,7 +97,7 @@ def repair(turn: Turn, request: Request) -> None:
             turn.skip(*tasks)
         case CompensateOrder():
             turn.said.append(OrderTurnedBack(**names))
-            reason = Reason(path="", code="compensated", message=request.reason)
+            reason = Reason(path="", code=COMPENSATED, message=request.reason)
             turn.turn_back(Ending(status="cancelled", reasons=(reason,), by=request.requested_by, requested=True))
 
 

@@ -101,7 +101,8 @@ class OrderShown(OrderSummary):
     earlier: tuple[EarlierRevision, ...]
     """The revisions before this one."""
     refused: Refusal | None
-    """The latest placing or cancellation that was refused since this revision was placed."""
+    """The latest placing or cancellation that was refused since this revision was placed, or compensation that came too
+    late."""
 
     @classmethod
     def of(cls, order: Order) -> Self:

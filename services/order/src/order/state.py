@@ -8,7 +8,7 @@ from chassis.decision import Document
 from contracts.fulfillment import Pick
 from contracts.inventory import BinQuantity, Shortage
 from contracts.message import Channel, Message, Name, Number, OrderId, Reason, Revision, SkuQuantity, Value
-from contracts.order import CancellationRefused, CancelOrder, OrderPlaced, PlacementRefused
+from contracts.order import CancellationRefused, CancelOrder, CompensateOrder, OrderPlaced, PlacementRefused
 from contracts.shipping import TrackedParcel
 from pydantic import Field
 
@@ -121,6 +121,10 @@ class ShortAt:
     shortages: tuple[Shortage, ...]
 
 
+COMPENSATED = "compensated"
+"""The code of the reason why an order is undone that a person has turned back."""
+
+
 class Ending(Value):
     """Why an order is undone, and what it will be then."""
 
@@ -138,6 +142,10 @@ class Ending(Value):
     def wanted_by(self) -> tuple[str, ...]:
         """The people who asked for it, each once."""
         return tuple(dict.fromkeys((self.by, *self.also) if self.requested else self.also))
+
+    def is_compensation_of(self, who: str) -> bool:
+        """Whether this person has turned the order back, and did not cancel it."""
+        return self.requested and who == self.by and self.reasons[0].code == COMPENSATED
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,11 +174,11 @@ class EarlierRevision:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A placing or a cancellation that was refused, while the order went on as it was."""
+    """A placing, a cancellation or a compensation that was refused, while the order went on as it was."""
 
     at: datetime
     request: str
-    """The type of the request: `OrderPlaced` or `CancelOrder`."""
+    """The type of the request: `OrderPlaced`, `CancelOrder`, or `CompensateOrder` where that came too late."""
     revision: int
     """Which placing of the order was to be begun, or was to be undone."""
     by: str
@@ -179,12 +187,13 @@ class Refusal:
     """Why."""
 
     @classmethod
-    def of(cls, said: PlacementRefused | CancellationRefused, at: datetime) -> Self:
-        """What is remembered of what the order service said then."""
+    def of(cls, said: PlacementRefused | CancellationRefused, at: datetime, *, was_compensation: bool = False) -> Self:
+        """What is remembered of what the order service said then; a compensation is answered as a cancellation is."""
         if isinstance(said, PlacementRefused):
             request, by = OrderPlaced.__name__, said.order_id.partition(":")[0]
         else:
-            request, by = CancelOrder.__name__, said.requested_by
+            asked = CompensateOrder if was_compensation else CancelOrder
+            request, by = asked.__name__, said.requested_by
         return cls(at=at, request=request, revision=said.revision, by=by, reason=said.reason)
 
 
@@ -225,7 +234,8 @@ class Order(Document):
     earlier: tuple[EarlierRevision, ...] = ()
     """The revisions before this one, the oldest first."""
     refused: Refusal | None = None
-    """The latest placing or cancellation that was refused since this revision was placed."""
+    """The latest placing or cancellation that was refused since this revision was placed, or compensation that came too
+    late; one that made no sense from the start is among the repairs."""
 
     definition: int
     """The number of the saga's definition that this revision began with and stays with."""

@@ -10,6 +10,9 @@ from oms.commands import SHOWN, AnOrder, Json, print_json
 from oms.commands.repairs import Urls, desk_of
 from oms.desk import LONGEST_WAIT_S, Shown
 
+REQUESTS = {"OrderPlaced": "placing", "CancelOrder": "cancellation", "CompensateOrder": "compensation"}
+"""What each request that an order can refuse is called."""
+
 
 def order(
     order_id: AnOrder,
@@ -39,7 +42,7 @@ def show(found: Shown) -> None:
         by = escape(f"{parcel['carrier']} {parcel['tracking_number']}")
         SHOWN.print(f"  parcel from {parcel['location']}: {by}", highlight=False)
     if (refused := found["refused"]) is not None:
-        what = "placing" if refused["request"] == "OrderPlaced" else "cancellation"
+        what = REQUESTS[refused["request"]]
         why = f"of revision {refused['revision']}, by {refused['by']}: {refused['reason']['message']}"
         SHOWN.print(f"  refused was a {what} {escape(why)} ({refused['reason']['code']})", highlight=False)
     table = Table(Column("when", no_wrap=True), "heard", "from", "detail", "said", box=None)
