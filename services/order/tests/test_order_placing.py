@@ -22,6 +22,7 @@ from contracts.payment import PaymentDeclined
 from contracts.wire import Unreadable, decode
 from order.state import MalformedCancellation, Order, Refusal
 from order.validation import read, salvage
+from order.view import StatusChange
 
 Placed = Callable[..., OrderPlaced]
 ID = "web:1001"
@@ -345,6 +346,17 @@ def test_a_malformed_placing_of_a_known_order_is_refused_for_what_is_wrong_with_
     order = stage.get(Order, ID)
     assert order is not None
     assert order.placed == placed()
+
+
+def test_a_refusal_is_told_live_as_of_when_it_was_refused(stage: Rehearsal, placed: Placed) -> None:
+    stage.take(placed())
+    stage.now += timedelta(seconds=7)
+    stage.take(placed(special_instructions="leave it at the door"))
+    order = stage.get(Order, ID)
+    assert order is not None
+    change = StatusChange.of(order)
+    assert (change.status, change.heard, change.version) == ("reserving", "OrderPlaced", 2)
+    assert change.at == NOON + timedelta(seconds=7)
 
 
 def test_a_fresh_start_forgets_what_was_refused_before_it(stage: Rehearsal, placed: Placed) -> None:

@@ -5,7 +5,7 @@ Nobody depends on hearing it: whoever listens reads the order itself, too.
 
 import asyncio
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 from chassis.decision import Document
 from contracts.message import Value
@@ -24,7 +24,7 @@ REST_S = 5.0
 
 
 class StatusChange(Value):
-    """What an order came to."""
+    """What an order came to. A change may leave the status as it was: of a refusal see the order's `refused`."""
 
     order_id: str
     """The order, as `<channel>:<number>`."""
@@ -32,21 +32,20 @@ class StatusChange(Value):
     """Which placing of the order this is."""
     status: Status
     at: datetime
-    """When, in UTC."""
+    """When it changed, in UTC."""
     heard: str
-    """The type of the message that brought it there."""
+    """The type of the latest message on its timeline, or `Deadline`; what is refused is not on it."""
     version: int
     """Counts the changes of the order: a later one has a higher number."""
 
     @classmethod
     def of(cls, order: Order) -> "StatusChange":
-        latest = order.timeline[-1]
         return cls(
             order_id=order.id,
             revision=order.revision,
             status=order.status,
-            at=latest.at,
-            heard=latest.heard,
+            at=datetime.fromtimestamp(order.changed_ms / 1000, UTC),
+            heard=order.timeline[-1].heard,
             version=order.version,
         )
 
