@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from contracts.check import PROJECT, Kept, faults, main
 from contracts.example import fault_of
+from contracts.order import OrderPlaced
 from contracts.topics import MESSAGES, SERVICES
 from jsonschema import Draft7Validator, Draft202012Validator  # type: ignore[import-untyped] # it ships no types
 
@@ -61,6 +62,9 @@ def test_the_example_fits_the_schema(name: str) -> None:
         ((), "currency", "ZZZ"),
         ((), "placed_at", "2024-05-01T12:00:00+01:00"),
         ((), "placed_at", "2024-05-01T12:00:00"),
+        ((), "placed_at", "2024-05-01T12:00:00+00"),
+        ((), "placed_at", "20240501"),
+        ((), "placed_at", "1714564800Z"),
     ],
 )
 def test_what_a_validator_refuses_the_schema_refuses_too(
@@ -71,6 +75,17 @@ def test_what_a_validator_refuses_the_schema_refuses_too(
     assert f"{field}: " in str(fault_of("OrderPlaced", example.read_text(), current=True))
     schema = json.loads(schema_in(PROJECT, "OrderPlaced").read_text())
     assert not Draft202012Validator(schema).is_valid(json.loads(example.read_text())["body"])
+
+
+@pytest.mark.parametrize(
+    "written", ["T12:00:00Z", "t12:00z", " 12:00:00.5-00:00", "T12:00:00+0000", "T12:00:00\u221200:00"]
+)
+def test_a_moment_that_a_validator_takes_the_schema_takes_too(copy: Path, written: str) -> None:
+    example = example_in(copy, "OrderPlaced")
+    edit(example, "body", placed_at=f"2024-05-01{written}")
+    body = json.loads(example.read_text())["body"]
+    OrderPlaced.model_validate_json(json.dumps(body))
+    Draft202012Validator(json.loads(schema_in(PROJECT, "OrderPlaced").read_text())).validate(body)
 
 
 @pytest.mark.parametrize("service", SERVICES)

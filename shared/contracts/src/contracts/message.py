@@ -96,7 +96,8 @@ def _utc(moment: datetime) -> datetime:
 
 
 # What a validator refuses is said in the schema, too: channels and the check of changes see nothing else.
-UTC_IN_SCHEMA = WithJsonSchema({"type": "string", "format": "date-time", "pattern": "([Zz]|[+-]00:00)$"})
+IN_UTC = f"^{DATE_AND_TIME.pattern}.*([Zz]|[+\u2212-]00:?00)$"  # the sign may be a minus proper, too (ISO 8601)
+UTC_IN_SCHEMA = WithJsonSchema({"type": "string", "format": "date-time", "pattern": IN_UTC})
 COUNTRY_IN_SCHEMA = WithJsonSchema({"type": "string", "enum": sorted(one.alpha_2 for one in pycountry.countries)})
 
 Text = Annotated[str, Field(max_length=200, pattern=NO_CONTROL_CHARACTERS)]
