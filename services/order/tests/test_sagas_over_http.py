@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,7 +17,10 @@ from contracts.message import Message
 from contracts.order import CompensateOrder, RetryStep, SkipStep
 from contracts.topics import TOPIC_OF
 from order import api
+from order.decide import decider
+from order.definition import Policy
 from order.live import Live
+from order.saga import DEFINITIONS, FIRST
 
 from services.order.tests.scene import ID, Scene
 
@@ -54,6 +58,29 @@ async def test_lists_what_nobody_answers_after_the_pivot_with_since_when_and_whe
     (capture,) = saga["unanswered"]
     assert (saga["order_id"], saga["status"], datetime.fromisoformat(saga["since"])) == (ID, "completing", NOON)
     assert (capture["step"], capture["is_undo"], capture["skippable"]) == ("capture", False, True)
+
+
+@pytest.mark.parametrize("status", ["fulfilling", "completing"])
+async def test_an_order_that_a_newer_version_began_is_shown_all_the_same(
+    http: httpx.AsyncClient,
+    shelf: Shelf,
+    scene: Scene,
+    policy: Policy,
+    monkeypatch: pytest.MonkeyPatch,
+    status: str,
+) -> None:
+    monkeypatch.setitem(DEFINITIONS, 2, FIRST)
+    shelf.stage.decide = decider(replace(policy, definition=2))
+    scene.go_to(status)
+    monkeypatch.delitem(DEFINITIONS, 2)
+    shown = await read(http, f"/sagas/{ID}")
+    assert (shown["definition"], shown["status"], shown["why_not_compensate"]) == (2, status, None)
+    assert {step["skippable"] for step in shown["unanswered"]} == {False}
+    await read(http, "/sagas/stuck?longer_than_s=0")
+    wish = {"reason": "wrong size", "requested_by": "Ada"}
+    assert (await http.post(f"/orders/{ID}/cancel", json=wish)).status_code == httpx.codes.ACCEPTED
+    with pytest.raises(KeyError):  # it is parked, for the newer version to decide on
+        shelf.stage.take(*shelf.published)
 
 
 async def test_an_undo_that_nobody_answers_is_listed_with_how_often_it_was_asked_for(

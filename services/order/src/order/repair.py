@@ -13,7 +13,7 @@ from contracts.order import (
 
 from order.commands import ALREADY_SHIPPED
 from order.interpreter import Turn
-from order.saga import definition_of
+from order.saga import definition_of, is_known
 from order.state import COMPENSATED, Ending, Order, Repair, Task
 
 Request = RetryStep | SkipStep | CompensateOrder
@@ -23,10 +23,10 @@ MOST_REPAIRS = 50
 
 
 def why_not_turn_back(order: Order) -> Reason | None:
-    """Why nobody can have an order undone any more, if that is so."""
+    """Why nobody can have an order undone any more, if that is so, as far as this version knows the order's saga."""
     if order.ended:
         return Reason(path="order_id", code=f"already_{order.status}", message=f"the order is {order.status} already")
-    if order.ending is None and order.stage >= definition_of(order).pivot:
+    if order.ending is None and is_known(order) and order.stage >= definition_of(order).pivot:
         return ALREADY_SHIPPED
     return None
 
@@ -59,8 +59,10 @@ def _why_not_skip(order: Order, step: str) -> Reason | None:
 
 
 def is_skippable(order: Order, task: Task) -> bool:
-    """Whether a person may take it as done: an undo always, a command where nothing is built on its answer."""
-    return task.state == "undoing" or definition_of(order).steps[task.step].skip is not None
+    """Whether a person may take it as done: an undo always, a command where it is known that nothing is built on its
+    answer.
+    """
+    return task.state == "undoing" or (is_known(order) and definition_of(order).steps[task.step].skip is not None)
 
 
 def repair(turn: Turn, request: Request) -> None:

@@ -125,5 +125,9 @@ def definition_of(order: Order) -> Definition:
     One that has ended hears only what comes late: a delivery, or what must be undone again. Where a newer version began
     it, the newest definition that this version knows says what to do then. Raises KeyError for such an order under way.
     """
-    known = order.definition in DEFINITIONS or not order.ended
-    return DEFINITIONS[order.definition if known else max(DEFINITIONS)]
+    return DEFINITIONS[max(DEFINITIONS) if order.ended and not is_known(order) else order.definition]
+
+
+def is_known(order: Order) -> bool:
+    """Whether this version has the definition that an order is on; of one that a newer version began it has not."""
+    return order.definition in DEFINITIONS
