@@ -31,20 +31,23 @@ from fulfillment.shown import FulfillmentShown, FulfillmentsShown, PickListPage,
 from fulfillment.state import Fulfillment, ListState, PickList, fulfillment_id
 
 
-class Picked(FromOutside):
-    """Units that are off the shelf."""
+class Reported(FromOutside):
+    """What somebody reports of a list."""
 
     reported_by: Name
     """Who says so."""
+
+
+class Picked(Reported):
+    """Units that are off the shelf."""
+
     lines: Annotated[tuple[PickedLine, ...], Field(max_length=2000)] = ()
     """The lines that went on; without any, the whole list is picked."""
 
 
-class Short(FromOutside):
+class Short(Reported):
     """A line, or several, that cannot be picked in full."""
 
-    reported_by: Name
-    """Who says so."""
     sku: Sku
     """The item that is short."""
     bin: Bin = ""
@@ -55,18 +58,12 @@ class Short(FromOutside):
     """The other lines of the list that are short: what is reported after this is not heard."""
 
 
-class Packed(FromOutside):
+class Packed(Reported):
     """Everything on the list is in a parcel."""
 
-    reported_by: Name
-    """Who says so."""
 
-
-class PutBack(FromOutside):
+class PutBack(Reported):
     """What was off the shelf is back."""
-
-    reported_by: Name
-    """Who says so."""
 
 
 class ListName(SagaNames):
