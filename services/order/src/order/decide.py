@@ -172,8 +172,7 @@ def _refused(order: Order | None, said: PlacementRefused | CancellationRefused, 
     """The order goes on as it was, and remembers what was refused: whoever asked over HTTP looks for it there."""
     if order is None:
         return Decision(messages=(said,))
-    changed_ms, version = int(now.timestamp() * 1000), order.version + 1
-    return Decision((order.but(refused=Refusal.of(said, now), changed_ms=changed_ms, version=version),), (said,))
+    return Decision((order.changed(now, refused=Refusal.of(said, now)),), (said,))
 
 
 # What a person decides.

@@ -276,12 +276,11 @@ class Turn:
         """The order after this turn, with what follows from its tasks and with the latest happening, if it is one."""
         order = self.order
         deadlines = [task.deadline for task in order.tasks if task.deadline is not None]
-        return order.but(
+        return order.changed(
+            self._now,
             status=self._status(),
             alarm=min(deadlines, default=None),
             unanswered_since_ms=self._unanswered_since_ms(),
-            changed_ms=int(self._now.timestamp() * 1000),
-            version=order.version + 1,
             timeline=(*order.timeline[1 - MOST_HAPPENINGS :], latest) if latest else order.timeline,
         )
 

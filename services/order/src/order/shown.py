@@ -74,7 +74,7 @@ class OrderSummary(Shown):
             status=order.status,
             version=order.version,
             received_at=datetime.fromtimestamp(order.received_ms / 1000, UTC),
-            changed_at=datetime.fromtimestamp(order.changed_ms / 1000, UTC),
+            changed_at=order.changed_at,
             deadline=order.alarm,
             undo_tries=order.undo_tries,
             forward_tries=order.forward_tries,

@@ -1,7 +1,7 @@
 """What the order service remembers: one document an order."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, ClassVar, Literal, Self
 
 from chassis.decision import Document
@@ -268,6 +268,15 @@ class Order(Document):
     """The types of the messages that were only noted."""
     captured: int = 0
     """What was captured, in the currency's minor unit."""
+
+    def changed(self, now: datetime, **changes: object) -> Self:
+        """The order after an input that changes it: lists of changes, live events and the `ETag` go by this."""
+        return self.but(changed_ms=int(now.timestamp() * 1000), version=self.version + 1, **changes)
+
+    @property
+    def changed_at(self) -> datetime:
+        """When an input last changed it."""
+        return datetime.fromtimestamp(self.changed_ms / 1000, UTC)
 
     @property
     def is_queued(self) -> bool:

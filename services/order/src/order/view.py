@@ -5,7 +5,7 @@ Nobody depends on hearing it: whoever listens reads the order itself, too.
 
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 from chassis.decision import Document
 from contracts.message import Value
@@ -44,7 +44,7 @@ class StatusChange(Value):
             order_id=order.id,
             revision=order.revision,
             status=order.status,
-            at=datetime.fromtimestamp(order.changed_ms / 1000, UTC),
+            at=order.changed_at,
             heard=order.timeline[-1].heard,
             version=order.version,
         )
