@@ -63,8 +63,10 @@ def test_trespassers_are_caught(copy: Path) -> None:
     add(services / "fulfillment/src/fulfillment/helpers.py", "")
     add(services / "order/src/order/sourcing.py", "import asyncio")
     add(services / "payment/src/payment/state.py", "import fulfillment.state")
-    add(chassis / "memory.py", "import motor")
-    assert broken(copy) == {"Fulfillment", "What", "Services", "The", "Motor"}
+    add(chassis / "engine/memory.py", "import motor")
+    add(chassis / "engine/outbox.py", "import chassis.engine.fold")
+    add(chassis / "stuck/gap.py", "import chassis.mongo.raw")
+    assert broken(copy) == {"Fulfillment", "What", "Services", "The", "Motor", "Engine", "Chassis"}
 
 
 @pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.name)

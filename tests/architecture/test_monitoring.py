@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from chassis import calls
+from chassis.engine import calls
 from chassis.kinds import STUCK
 from chassis.service import Service
 from chassis.telemetry import Meters

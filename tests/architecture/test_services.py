@@ -16,14 +16,14 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin
 import pytest
 from chassis.clock import WallClock
 from chassis.decision import Decision
-from chassis.http import create_app
-from chassis.inmemory import MemoryLog, MemoryTopics
-from chassis.repairs_api import repairs_router
+from chassis.http.repairs_api import repairs_router
+from chassis.http.shell import create_app
+from chassis.http.shown import Accepted
 from chassis.service import Service
 from chassis.settings import ChassisSettings
-from chassis.shown import Accepted
 from chassis.telemetry import Meters
-from chassis.testing import Rehearsal, Shelf
+from chassis.testing.stage import Rehearsal, Shelf
+from chassis.testing.topics import MemoryLog, MemoryTopics
 from contracts.topics import HELD_IN_DOCUMENTS, TOPICS, topics_read_by
 from contracts.topics import SERVICES as SERVICES_OF_THE_TABLE
 from fastapi import APIRouter

@@ -8,7 +8,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from chassis.kafka import home_of
+from chassis.kafka.log import home_of
 from contracts.message import Message
 from contracts.topics import PARTITIONS, TOPIC_OF, TOPICS
 from contracts.wire import path_of

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
-from chassis.outbox import FORWARDED
+from chassis.engine.outbox import FORWARDED
 from contracts.message import Message, Reason
 from contracts.order import CancellationRefused, OrderCompleted, OrderRejected, PlacementRefused
 from contracts.topics import BY_NAME, TOPIC_OF, TOPICS

@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 from uuid import uuid4
 
 import pytest
-from chassis.archive import Archive
 from chassis.decision import Decision, Document
 from chassis.entry import Change, Entry, Progress, Recovered
 from chassis.kinds import UnreadableDocument
-from chassis.mongo import MongoStore, connect
+from chassis.mongo.archive import Archive
+from chassis.mongo.store import MongoStore, connect
 from chassis.ports import Unavailable
 from chassis.service import Service
 from oms.fleet import Addresses

@@ -8,11 +8,11 @@ from uuid import uuid4
 
 import bson
 import pytest
-from chassis import backup
-from chassis.backup import CHECKPOINTS, Database
 from chassis.decision import Decision, Document
 from chassis.entry import Change, Entry, Fenced, Past, Progress
-from chassis.mongo import MongoStore, connect
+from chassis.mongo import backup
+from chassis.mongo.backup import CHECKPOINTS, Database
+from chassis.mongo.store import MongoStore, connect
 from chassis.service import Service
 from oms.fleet import Addresses
 from pymongo import WriteConcern

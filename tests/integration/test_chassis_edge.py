@@ -13,17 +13,17 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic, RecordsToDelete
 from chassis.clock import WallClock
 from chassis.decision import Decision, Document, Documents, Input
-from chassis.edge import Edge
+from chassis.engine.partition import Partition
 from chassis.entry import Entry
-from chassis.kafka import KafkaLog, KafkaPublisher
+from chassis.kafka.edge import Edge
+from chassis.kafka.log import KafkaLog, KafkaPublisher
 from chassis.limits import Limits
-from chassis.mongo import MongoStore, connect
-from chassis.mongo_reader import MongoReader
-from chassis.parking import Parked
-from chassis.partition import Partition
+from chassis.mongo.reader import MongoReader
+from chassis.mongo.store import MongoStore, connect
 from chassis.ports import BY_ID, Feed
 from chassis.service import Service
 from chassis.settings import ChassisSettings
+from chassis.stuck.parking import Parked
 from chassis.telemetry import Meters
 from contracts.order import CancelOrder
 from contracts.payment import VoidPayment

@@ -14,8 +14,8 @@ from aiokafka.errors import InvalidTimestampError, KafkaError, KafkaTimeoutError
 from aiokafka.partitioner import DefaultPartitioner, murmur2
 from aiokafka.producer.message_accumulator import BatchBuilder
 from chassis.entry import Outgoing
-from chassis.kafka import BATCH_BYTES, KafkaLog, home_of
-from chassis.lookup import look_up
+from chassis.kafka.log import BATCH_BYTES, KafkaLog, home_of
+from chassis.kafka.lookup import look_up
 from contracts.topics import PARTITIONS
 from hypothesis import given
 from hypothesis import strategies as st

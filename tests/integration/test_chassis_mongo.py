@@ -9,20 +9,19 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 import pytest
-from chassis.alarms import FOR_EVER
-from chassis.archive import Archive
-from chassis.backup import Database
-from chassis.census import questions
 from chassis.decision import Call, Document
+from chassis.engine.alarms import FOR_EVER
+from chassis.engine.pending import ALWAYS
 from chassis.entry import Change, Checkpoint, Entry, Fenced, Outgoing, Progress, Recovered
 from chassis.kinds import UnreadableDocument
-from chassis.mongo import MongoStore, connect
-from chassis.mongo_reader import MongoReader
-from chassis.parking import Parked
-from chassis.pending import ALWAYS
-from chassis.ports import BY_ID, Sort, Unavailable
+from chassis.mongo.archive import Archive
+from chassis.mongo.backup import Database
+from chassis.mongo.census import questions
+from chassis.mongo.reader import MongoReader
+from chassis.mongo.store import MongoStore, connect
+from chassis.ports import BY_ID, Count, Sort, Unavailable
 from chassis.service import Index, Overdue, Service
-from chassis.stuck import Count
+from chassis.stuck.parking import Parked
 from contracts.message import Moment, SkuQuantity
 from motor.motor_asyncio import AsyncIOMotorClient
 from oms.fleet import Addresses

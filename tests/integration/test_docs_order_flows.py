@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 import pytest_asyncio
-from chassis.raw import content_of
+from chassis.mongo.raw import content_of
 from contracts.order import OrderCancelled, OrderCompleted
 from contracts.shipping import ShipmentDelivered
 from contracts.topics import SERVICES

@@ -12,9 +12,9 @@ import httpx
 import order.main
 import pytest
 from chassis.entry import Change
-from chassis.http import create_app
-from chassis.mongo import Client, MongoStore, connect
-from chassis.mongo_reader import MongoReader
+from chassis.http.shell import create_app
+from chassis.mongo.reader import MongoReader
+from chassis.mongo.store import Client, MongoStore, connect
 from chassis.service import Service
 from chassis.telemetry import Meters
 from contracts.order import OrderPlaced

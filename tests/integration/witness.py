@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from chassis.batches import forgive
+from chassis.kafka.batches import forgive
 from contracts.inventory import Movement, StockLevel
 from contracts.message import Message, Reason
 from contracts.topics import BY_NAME, PARTITIONS, TOPICS

@@ -5,9 +5,9 @@ from datetime import timedelta
 
 import httpx
 import pytest
-from chassis.http import create_app
+from chassis.http.shell import create_app
 from chassis.telemetry import Meters
-from chassis.testing import Rehearsal, Shelf
+from chassis.testing.stage import Rehearsal, Shelf
 from contracts.fulfillment import (
     CancelFulfillment,
     FulfillmentFailed,

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 from chassis.decision import AlarmRang
-from chassis.testing import Rehearsal
+from chassis.testing.stage import Rehearsal
 from contracts.fulfillment import (
     CancelFulfillment,
     FulfillmentCancelled,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from chassis.decision import AlarmRang, Input
-from chassis.testing import Rehearsal
+from chassis.testing.stage import Rehearsal
 from contracts.fulfillment import (
     CancelFulfillment,
     FulfillmentCancelled,

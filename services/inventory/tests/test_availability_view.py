@@ -11,7 +11,7 @@ import structlog
 from chassis.decision import D
 from chassis.kinds import UnreadableDocument
 from chassis.ports import Sort, Unavailable
-from chassis.testing import Rehearsal, Shelf
+from chassis.testing.stage import Rehearsal, Shelf
 from inventory import view
 from inventory.decide import Policy, decider, needs
 from inventory.state import Stock

@@ -6,7 +6,7 @@ from unittest.mock import patch
 
 import pytest
 from chassis.decision import Documents, Input
-from chassis.testing import Rehearsal
+from chassis.testing.stage import Rehearsal
 from contracts.inventory import (
     ConfigureItem,
     GoodsLine,

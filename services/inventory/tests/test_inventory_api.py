@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-from chassis.http import create_app
+from chassis.http.shell import create_app
 from chassis.telemetry import Meters
-from chassis.testing import Rehearsal, Shelf
+from chassis.testing.stage import Rehearsal, Shelf
 from contracts.inventory import (
     Adjustment,
     AdjustStock,

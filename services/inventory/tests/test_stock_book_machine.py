@@ -5,7 +5,7 @@ from datetime import timedelta
 from unittest.mock import patch
 
 from chassis.decision import AlarmRang
-from chassis.testing import Rehearsal
+from chassis.testing.stage import Rehearsal
 from contracts.inventory import (
     Adjustment,
     AdjustStock,

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from chassis.testing import Rehearsal
+from chassis.testing.stage import Rehearsal
 from contracts.inventory import (
     BinQuantity,
     ConfigureItem,

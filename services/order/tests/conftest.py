@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from chassis.testing import Rehearsal
+from chassis.testing.stage import Rehearsal
 from contracts.message import CountryAlpha2, Currency
 from contracts.order import Address, Customer, OrderLine, OrderPlaced
 from order.decide import decider, needs

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import date, timedelta
 from typing import Any
 
-from chassis.testing import Rehearsal
+from chassis.testing.stage import Rehearsal
 from contracts.fulfillment import (
     FulfillmentFailed,
     OrderPacked,

@@ -12,9 +12,9 @@ from weakref import ref
 import httpx
 import pytest
 import uvicorn
-from chassis.http import create_app
+from chassis.http.shell import create_app
 from chassis.telemetry import Meters
-from chassis.testing import Rehearsal, Shelf
+from chassis.testing.stage import Rehearsal, Shelf
 from contracts.order import OrderPlaced
 from contracts.payment import PaymentDeclined
 from oms.stack.ports import free_port

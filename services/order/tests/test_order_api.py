@@ -11,12 +11,12 @@ from typing import Any
 import httpx
 import pytest
 from chassis.decision import D
-from chassis.http import create_app
-from chassis.inbox import MOST_TAKEN_BYTES
-from chassis.openapi import STREAMED
+from chassis.engine.inbox import MOST_TAKEN_BYTES
+from chassis.http.openapi import STREAMED
+from chassis.http.shell import create_app
 from chassis.ports import Unavailable
 from chassis.telemetry import Meters
-from chassis.testing import Rehearsal, Shelf
+from chassis.testing.stage import Rehearsal, Shelf
 from contracts.inventory import StockRejected, StockReleased
 from contracts.message import Message, Reason, SagaStep
 from contracts.order import CancelOrder, OrderPlaced

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from chassis.testing import NOON, Rehearsal
+from chassis.testing.stage import NOON, Rehearsal
 from contracts.fulfillment import OrderPacked
 from contracts.inventory import IssueStock, ReleaseStock, StockIssued, StockReleased, StockReserved
 from contracts.order import OrderCompleted, OrderShipped, OrderValidated

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from chassis.testing import NOON, Rehearsal
+from chassis.testing.stage import NOON, Rehearsal
 from contracts.inventory import ReserveStock, StockReleased
 from contracts.message import Message
 from contracts.order import (

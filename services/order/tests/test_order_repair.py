@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from chassis.testing import NOON, Rehearsal
+from chassis.testing.stage import NOON, Rehearsal
 from contracts.fulfillment import CancelFulfillment, FulfillmentCancelled, OrderPacked
 from contracts.inventory import ReleaseStock, ReserveStock, StockIssued, StockRejected, StockReleased, StockReserved
 from contracts.message import Message

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from chassis.decision import AlarmRang
-from chassis.testing import NOON, Rehearsal
+from chassis.testing.stage import NOON, Rehearsal
 from contracts.fulfillment import (
     CancelFulfillment,
     FulfillmentCancelled,

@@ -8,9 +8,9 @@ from typing import Any
 
 import httpx
 import pytest
-from chassis.http import create_app
+from chassis.http.shell import create_app
 from chassis.telemetry import Meters
-from chassis.testing import NOON, Rehearsal, Shelf
+from chassis.testing.stage import NOON, Rehearsal, Shelf
 from contracts.fulfillment import FulfillmentCancelled
 from contracts.inventory import StockIssued
 from contracts.message import Message

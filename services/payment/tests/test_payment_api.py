@@ -7,9 +7,9 @@ from typing import Any
 import httpx
 import pytest
 from chassis.decision import Call, Retry, Unknown
-from chassis.http import create_app
+from chassis.http.shell import create_app
 from chassis.telemetry import Meters
-from chassis.testing import Rehearsal, Shelf
+from chassis.testing.stage import Rehearsal, Shelf
 from contracts.payment import AuthorizePayment, VoidPayment
 from payment.api import router
 from payment.decide import decider, needs

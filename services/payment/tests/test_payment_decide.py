@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from chassis.decision import AlarmRang, Call, CallAnswered, Retry, Unknown
-from chassis.testing import NOON, Rehearsal
+from chassis.testing.stage import NOON, Rehearsal
 from contracts.message import Message, StepOutside
 from contracts.payment import (
     AuthorizePayment,

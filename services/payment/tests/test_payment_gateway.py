@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from chassis.decision import Call, CallAnswered, Retry, Unknown
-from chassis.testing import Rehearsal
+from chassis.testing.stage import Rehearsal
 from contracts.message import Message
 from contracts.payment import (
     AuthorizePayment,

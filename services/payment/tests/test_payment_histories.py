@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any, ClassVar
 
 from chassis.decision import Call, CallAnswered, Retry, Unknown
-from chassis.testing import Rehearsal
+from chassis.testing.stage import Rehearsal
 from contracts.message import Message
 from contracts.payment import (
     AuthorizePayment,

@@ -8,9 +8,9 @@ import httpx
 import pypdfium2  # type: ignore[import-untyped] # it ships no types
 import pytest
 from chassis.decision import Call, Retry, Unknown
-from chassis.http import create_app
+from chassis.http.shell import create_app
 from chassis.telemetry import Meters
-from chassis.testing import Rehearsal, Shelf
+from chassis.testing.stage import Rehearsal, Shelf
 from contracts.message import CountryAlpha2, Currency, Reason
 from contracts.shipping import CancelShipment, CreateShipment, Parcel, Recipient, TrackedParcel
 from shipping.api import router

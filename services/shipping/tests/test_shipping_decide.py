@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from chassis.decision import AlarmRang, Call, CallAnswered, Retry, Unknown
-from chassis.testing import NOON, Rehearsal
+from chassis.testing.stage import NOON, Rehearsal
 from contracts.message import CountryAlpha2, Currency, Message, Reason, StepOutside
 from contracts.shipping import (
     CancelShipment,

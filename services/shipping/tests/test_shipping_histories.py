@@ -4,7 +4,7 @@ from datetime import date, timedelta
 from typing import Any, ClassVar
 
 from chassis.decision import AlarmRang, CallAnswered, Retry, Unknown
-from chassis.testing import Rehearsal
+from chassis.testing.stage import Rehearsal
 from contracts.message import CountryAlpha2, Currency, Message, Reason
 from contracts.shipping import (
     CancelShipment,

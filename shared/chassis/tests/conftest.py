@@ -17,8 +17,8 @@ import pytest
 import structlog
 from chassis.decision import AlarmRang, Call, CallAnswered, Decision, Document, Documents, Input, Unknown
 from chassis.service import Gateway, Service
-from chassis.virtual_time import VirtualTimeLoop
-from chassis.world import World, calling
+from chassis.testing.virtual_time import VirtualTimeLoop
+from chassis.testing.world import World, calling
 from contracts.message import Message, Reason
 from contracts.order import CancelOrder, OrderRejected
 from contracts.payment import PaymentVoided, VoidPayment

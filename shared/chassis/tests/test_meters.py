@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 from chassis import run
-from chassis.stuck import Count
+from chassis.ports import Count
 from chassis.telemetry import Meters
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 from aiokafka.errors import KafkaConnectionError
 from chassis import run
-from chassis.edge import Edge
-from chassis.feed import PatientConsumer
+from chassis.kafka.edge import Edge
+from chassis.kafka.feed import PatientConsumer
 from chassis.ports import Unavailable
 from chassis.settings import ChassisSettings
 from chassis.telemetry import Meters

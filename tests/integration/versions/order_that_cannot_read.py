@@ -1,6 +1,6 @@
 """A version of the order service that is too old: it does not know what tells that a payment was authorized."""
 
-import chassis.reading
+import chassis.engine.reading
 import order.main
 from contracts.message import Reason
 from contracts.payment import PaymentAuthorized
@@ -14,5 +14,5 @@ def read(record: Received) -> Envelope:
     return envelope
 
 
-chassis.reading.decode = read
+chassis.engine.reading.decode = read
 order.main.main()

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
 import pytest
-from chassis.kafka import home_of
-from chassis.virtual_time import EPOCH
+from chassis.kafka.log import home_of
+from chassis.testing.virtual_time import EPOCH
 from contracts.message import Message
 from contracts.order import OrderPlaced
 from contracts.topics import TOPIC_OF

@@ -11,8 +11,8 @@ from typing import Any, Self
 
 import bson
 import pytest
-from chassis.backup import Stand
 from chassis.entry import Past
+from chassis.mongo.backup import Stand
 from oms.backup.manifest import MANIFEST, Copy, Kept, Manifest, Part, Unfit, check, documents_of, read_manifest
 from oms.backup.restoring import Missing, missing_of, pasts_of
 from oms.backup.taking import back_up

@@ -28,4 +28,4 @@ def test_a_command_does_not_wait_for_what_only_the_others_stand_on() -> None:
 
     imported = done.stdout.split()
     assert "oms.commands.place" in imported
-    assert {"oms.commands.bench", "oms.chaos.storm", "chassis.partition"}.isdisjoint(imported)
+    assert {"oms.commands.bench", "oms.chaos.storm", "chassis.engine.partition"}.isdisjoint(imported)

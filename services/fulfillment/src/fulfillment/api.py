@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Annotated
 
-from chassis.body import AsJson
-from chassis.openapi import refused, taken
-from chassis.paging import Paging
+from chassis.http.body import AsJson
+from chassis.http.openapi import refused, taken
+from chassis.http.paging import Paging
+from chassis.http.problem import Problem
+from chassis.http.shown import accepted
 from chassis.ports import Publisher, Reader
-from chassis.problem import Problem
-from chassis.shown import accepted
 from contracts.fulfillment import PickedLine, ReportPacked, ReportPicked, ReportPutBack, ReportShort, ShortLine
 from contracts.message import (
     Attempt,

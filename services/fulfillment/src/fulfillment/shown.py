@@ -3,8 +3,8 @@
 from datetime import datetime
 from typing import Self
 
-from chassis.paging import Page
-from chassis.shown import Accepted, Shown
+from chassis.http.paging import Page
+from chassis.http.shown import Accepted, Shown
 from contracts.message import Reason, names_of
 
 from fulfillment.state import Fulfillment, ListState, PickLine, PickList, State

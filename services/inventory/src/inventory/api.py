@@ -7,13 +7,13 @@ from typing import Annotated
 from urllib.parse import quote
 from uuid import uuid4
 
-from chassis.body import AsJson
-from chassis.openapi import refused, taken
-from chassis.paging import Paging
+from chassis.http.body import AsJson
+from chassis.http.openapi import refused, taken
+from chassis.http.paging import Paging
+from chassis.http.problem import Problem
+from chassis.http.readable import WaitS, once_readable
+from chassis.http.shown import Accepted, accepted
 from chassis.ports import Publisher, Reader
-from chassis.problem import Problem
-from chassis.readable import WaitS, once_readable
-from chassis.shown import Accepted, accepted
 from contracts.inventory import AdjustStock, ConfigureItem, ReceiveStock, TransferStock
 from contracts.message import Attempt, Bin, Count, FromOutside, Location, OrderId, Reference, Revision, Sku
 from fastapi import APIRouter, FastAPI, Query, Response, status

@@ -1,8 +1,8 @@
 """Wires the inventory service."""
 
+from chassis.engine.tail import LONGEST_PAUSE_S
 from chassis.run import run
 from chassis.service import Index, Service
-from chassis.tail import LONGEST_PAUSE_S
 from contracts.topics import topics_read_by
 
 from inventory.api import router

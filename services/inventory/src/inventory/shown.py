@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import Literal
 from urllib.parse import quote
 
-from chassis.paging import Page
-from chassis.shown import Accepted, Shown
+from chassis.http.paging import Page
+from chassis.http.shown import Accepted, Shown
 from contracts.inventory import Shortage
 from contracts.message import Reason
 

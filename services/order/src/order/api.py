@@ -5,14 +5,14 @@ from datetime import datetime, timedelta
 from tempfile import SpooledTemporaryFile
 from typing import Annotated, NamedTuple
 
-from chassis.body import AsJson
-from chassis.http import is_media_type
-from chassis.openapi import STREAMED, Responses, events_of, lines_of, refused, streaming, taken
-from chassis.paging import Paging
+from chassis.http.body import AsJson
+from chassis.http.openapi import STREAMED, Responses, events_of, lines_of, refused, streaming, taken
+from chassis.http.paging import Paging
+from chassis.http.problem import Problem
+from chassis.http.readable import WaitS
+from chassis.http.shell import is_media_type
+from chassis.http.shown import accepted
 from chassis.ports import Publisher, Reader, Sort, Unavailable
-from chassis.problem import Problem
-from chassis.readable import WaitS
-from chassis.shown import accepted
 from contracts.message import Channel, FromOutside, Name, OrderId, Reference
 from contracts.order import CancelOrder, OrderPlaced
 from contracts.wire import Unreadable

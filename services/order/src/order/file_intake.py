@@ -5,10 +5,10 @@ from codecs import BOM_UTF8
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from typing import Literal
 
-from chassis.inbox import MOST_TAKEN_BYTES
+from chassis.engine.inbox import MOST_TAKEN_BYTES
+from chassis.http.shown import Shown
 from chassis.kinds import UnreadableDocument
 from chassis.ports import Publisher, Reader, Unavailable
-from chassis.shown import Shown
 from contracts.message import Reason
 from contracts.order import OrderPlaced
 from contracts.wire import MOST_OPEN_BODY_BYTES, Unreadable

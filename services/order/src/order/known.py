@@ -1,8 +1,8 @@
 """An order as the HTTP API reads it, which may be there only in a moment."""
 
+from chassis.http.problem import Problem
+from chassis.http.readable import once_readable
 from chassis.ports import Reader
-from chassis.problem import Problem
-from chassis.readable import once_readable
 
 from order.state import Order
 

@@ -7,15 +7,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated
 from urllib.parse import quote
 
-from chassis.body import AsJson
-from chassis.openapi import refused, taken
-from chassis.paging import Paging
+from chassis.http.body import AsJson
+from chassis.http.openapi import refused, taken
+from chassis.http.paging import Paging
+from chassis.http.problem import Problem
+from chassis.http.readable import WaitS, once_readable
+from chassis.http.repairs_api import NOT_YET_READABLE, RepairId, Wish
+from chassis.http.repairs_shown import Asked
+from chassis.http.shown import accepted
 from chassis.ports import Publisher, Reader
-from chassis.problem import Problem
-from chassis.readable import WaitS, once_readable
-from chassis.repairs_api import NOT_YET_READABLE, RepairId, Wish
-from chassis.repairs_shown import Asked
-from chassis.shown import accepted
 from contracts.message import OrderId
 from contracts.order import CompensateOrder, RetryStep, SkipStep, StepName
 from fastapi import APIRouter, Query, Response, status

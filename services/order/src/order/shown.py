@@ -3,8 +3,8 @@
 from datetime import UTC, datetime
 from typing import Self
 
-from chassis.paging import Page
-from chassis.shown import Accepted, Shown
+from chassis.http.paging import Page
+from chassis.http.shown import Accepted, Shown
 from contracts.message import Reason
 from contracts.order import Address, CompensateOrder, Customer, OrderLine, OrderPlaced, RetryStep, SkipStep, Substitutes
 from contracts.shipping import TrackedParcel

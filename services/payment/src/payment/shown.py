@@ -4,8 +4,8 @@ from datetime import datetime
 from typing import Annotated
 
 from chassis.decision import Trouble
-from chassis.paging import Page
-from chassis.shown import Shown
+from chassis.http.paging import Page
+from chassis.http.shown import Shown
 from pydantic import BeforeValidator, Field
 
 from payment.state import Declined, State

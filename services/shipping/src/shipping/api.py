@@ -3,10 +3,10 @@
 import asyncio
 from typing import Annotated
 
-from chassis.openapi import refused
-from chassis.paging import Paging
+from chassis.http.openapi import refused
+from chassis.http.paging import Paging
+from chassis.http.problem import Problem
 from chassis.ports import Publisher, Reader
-from chassis.problem import Problem
 from contracts.message import OrderId, Reason
 from fastapi import APIRouter, Query, Response
 

@@ -5,8 +5,8 @@ from typing import Self
 from urllib.parse import quote
 
 from chassis.decision import Trouble
-from chassis.paging import Page
-from chassis.shown import Shown
+from chassis.http.paging import Page
+from chassis.http.shown import Shown
 from contracts.message import Reason
 from contracts.shipping import Recipient, ShippingMethod, TrackedParcel
 from pydantic import Field

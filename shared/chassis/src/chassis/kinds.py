@@ -5,12 +5,12 @@ from collections.abc import Iterable, Mapping
 from contracts.wire import Unreadable, reasons_of
 from pydantic import ValidationError
 
-from chassis.dead_letter import DeadLetter
 from chassis.decision import D, Document, kind_of
-from chassis.gap import Gap
-from chassis.parking import Parked
-from chassis.repair import Repair
-from chassis.stuck import Stuck
+from chassis.stuck.dead_letter import DeadLetter
+from chassis.stuck.document import Stuck
+from chassis.stuck.gap import Gap
+from chassis.stuck.parking import Parked
+from chassis.stuck.repair import Repair
 
 STUCK: tuple[type[Stuck], ...] = (Gap, Parked, DeadLetter)
 """The kinds of what waits for a person, the one of which there may be the most last."""

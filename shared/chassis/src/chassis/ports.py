@@ -10,7 +10,6 @@ from contracts.wire import Headers, Received
 
 from chassis.decision import D
 from chassis.entry import Calling, Change, Checkpoint, Entry, Outgoing, Recovered, Stored
-from chassis.stuck import Count
 
 RecordPlace = tuple[str, int, int]
 """Where a record is: topic, partition and offset."""
@@ -128,6 +127,19 @@ class Feed(Protocol):
 
     def commit(self, positions: Mapping[str, int], /) -> None:
         """Tell lag monitors how far the partition has come; nothing else depends on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many things of one kind are stuck in a partition for one reason."""
+
+    partition: int
+    what: str
+    """The kind of document that remembers it."""
+    why: str
+    count: int
+    since: datetime
+    """Since when the oldest is."""
 
 
 class Reader(Protocol):

@@ -16,18 +16,17 @@ import uvicorn
 from fastapi import APIRouter
 
 from chassis.clock import WallClock
-from chassis.edge import Edge
-from chassis.http import create_app
-from chassis.kafka import KafkaLog, KafkaPublisher
+from chassis.engine.partition import Partition
+from chassis.http.repairs_api import repairs_router
+from chassis.http.shell import create_app
+from chassis.kafka.edge import Edge
+from chassis.kafka.log import KafkaLog, KafkaPublisher
 from chassis.limits import Limits
-from chassis.mongo import MongoStore, connect
-from chassis.mongo_reader import MongoReader
-from chassis.partition import Partition
-from chassis.ports import Feed, Publisher, Reader, Unavailable
-from chassis.repairs_api import repairs_router
+from chassis.mongo.reader import MongoReader
+from chassis.mongo.store import MongoStore, connect
+from chassis.ports import Count, Feed, Publisher, Reader, Unavailable
 from chassis.service import Service
 from chassis.settings import ChassisSettings
-from chassis.stuck import Count
 from chassis.telemetry import Meters, configure_logging, logger
 
 Routes = Callable[[Reader, Publisher], APIRouter]

@@ -13,10 +13,10 @@ from dataclasses import replace
 from itertools import islice
 from typing import TypeVar
 
-from chassis.archive import Archive
 from chassis.decision import Document
-from chassis.parking import Parked
+from chassis.mongo.archive import Archive
 from chassis.ports import Unavailable
+from chassis.stuck.parking import Parked
 from fulfillment.state import Fulfillment
 from inventory.state import Stock
 from order.definition import Policy

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from contextlib import suppress
 
-from chassis.kafka import home_of
+from chassis.kafka.log import home_of
 from contracts.topics import BY_NAME
 from contracts.wire import Record, Unreadable
 from order.validation import salvage

@@ -9,8 +9,8 @@ from typing import Any, Self
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, NoError, for_code
-from chassis.batches import forgive
 from chassis.brokers import client_options, public_address
+from chassis.kafka.batches import forgive
 from chassis.ports import Damaged
 from contracts.wire import Record
 

@@ -7,16 +7,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-import chassis.world
+import chassis.testing.world
 import pytest
 import shipping.decide
 from chassis.decision import Decision, Document, Documents, Input, Retry
 from chassis.entry import Outgoing
-from chassis.inmemory import MemoryStore
-from chassis.kafka import home_of
+from chassis.kafka.log import home_of
 from chassis.service import Service
-from chassis.virtual_time import VirtualTimeLoop
-from chassis.world import Process, World, calling
+from chassis.testing.store import MemoryStore
+from chassis.testing.virtual_time import VirtualTimeLoop
+from chassis.testing.world import Process, World, calling
 from contracts.inventory import GoodsLine, ReceiveStock
 from contracts.message import Currency, Message
 from contracts.topics import TOPIC_OF
@@ -43,7 +43,7 @@ POLICY = Policy(
     forward_again_after=timedelta(minutes=1),
 )
 LIMITS = replace(
-    chassis.world.LIMITS,
+    chassis.testing.world.LIMITS,
     batch_max_messages=5,
     inbox_max_messages=50,
     documents_in_memory=20,

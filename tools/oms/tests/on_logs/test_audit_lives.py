@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 from chassis.entry import incarnation_after
-from chassis.virtual_time import EPOCH
+from chassis.testing.virtual_time import EPOCH
 from contracts.message import Message
 from contracts.order import OrderCompleted, OrderConfirmed, OrderEvent
 from contracts.payment import PaymentCaptured

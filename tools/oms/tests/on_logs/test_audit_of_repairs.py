@@ -5,13 +5,13 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-import chassis.reading
-import chassis.world
+import chassis.engine.reading
+import chassis.testing.world
 import pytest
-from chassis.dead_letter import DeadLetter
-from chassis.kafka import home_of
-from chassis.parking import Parked
-from chassis.stuck import Stuck
+from chassis.kafka.log import home_of
+from chassis.stuck.dead_letter import DeadLetter
+from chassis.stuck.document import Stuck
+from chassis.stuck.parking import Parked
 from contracts.fulfillment import OrderPicked
 from contracts.inventory import Adjustment, AdjustStock, IssueStock, ReceiveStock
 from contracts.message import Message, Reason
@@ -45,7 +45,7 @@ S = TypeVar("S", bound=Stuck)
 WHO: dict[str, Any] = {"by": "kim", "reason": "fixed in 1.4.1"}
 ASKED: dict[str, Any] = {"order_id": "web:1", "requested_by": "kim", "reason": "fixed in 1.4.1"}
 UNTIL_IT_FAILED_S = 60.0
-ROOM = chassis.world.LIMITS.under_way_max_documents
+ROOM = chassis.testing.world.LIMITS.under_way_max_documents
 
 
 @pytest.fixture
@@ -178,12 +178,12 @@ async def test_a_record_that_is_taken_out_of_its_turn_is_replayed_where_it_was_t
     shop.stop("fulfillment")
     shop.send(placed("1"))
     await asyncio.sleep(UNTIL_IT_FAILED_S)
-    monkeypatch.setattr(chassis.reading, "decode", unable_to_read(CancelOrder))
+    monkeypatch.setattr(chassis.engine.reading, "decode", unable_to_read(CancelOrder))
     shop.send(CancelOrder(order_id="web:1", reason="changed my mind", requested_by="Ada"))
     await asyncio.sleep(1)
     shop.send(RetryStep(repair_id="r-1", step="fulfill", **ASKED))
     await asyncio.sleep(UNTIL_IT_FAILED_S)
-    monkeypatch.setattr(chassis.reading, "decode", decode)
+    monkeypatch.setattr(chassis.engine.reading, "decode", decode)
     letter = stuck_in(shop, "order", DeadLetter)
     record = {"service": "order", "partition": letter.partition, "topic": letter.topic, "offset": letter.offset}
     shop.send(RetryDeadLetter(repair_id="r-2", **record, **WHO))
@@ -197,7 +197,7 @@ async def test_a_record_that_is_taken_out_of_its_turn_is_replayed_where_it_was_t
 async def test_a_dead_letter_of_our_own_is_found_until_it_is_dropped(
     shop: Stage, placed: Place, found: Found, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(chassis.reading, "decode", unable_to_read(OrderPicked))
+    monkeypatch.setattr(chassis.engine.reading, "decode", unable_to_read(OrderPicked))
     shop.send(placed("1"))
     await shop.settle()
     assert found(shop) == ["dead letters"]

@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from chassis.archive import Remembered
 from chassis.kinds import UnreadableDocument
-from chassis.parking import Parked
-from chassis.testing import NOON
+from chassis.mongo.archive import Remembered
+from chassis.stuck.parking import Parked
+from chassis.testing.stage import NOON
 from contracts.order import OrderPlaced
 from contracts.wire import Record
 from oms.audit.auditor import Judged, Verdict

@@ -7,19 +7,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-import chassis.mongo
-import chassis.reading
+import chassis.engine.reading
+import chassis.mongo.store
 import inventory.decide
 import order.sourcing
 import payment.decide
 import pytest
 import shipping.decide
 from chassis.decision import Call
+from chassis.engine.partition import FAILED, Partition
+from chassis.engine.tail import Tail
 from chassis.entry import Change, Checkpoint, Entry, Progress
-from chassis.inmemory import MemoryFeed
-from chassis.mongo import MongoStore
-from chassis.partition import FAILED, Partition
-from chassis.tail import Tail
+from chassis.mongo.store import MongoStore
+from chassis.testing.topics import MemoryFeed
 from contracts.message import Reason, names_of
 from contracts.payment import PaymentCaptured, PaymentVoided, VoidPayment
 from contracts.shipping import ShipmentCancelled
@@ -94,7 +94,7 @@ def writes_documents_over_newer_ones(patch: pytest.MonkeyPatch) -> None:
         always = {"$cond": [{"$lt": ["$entry", math.inf]}, {"$literal": row}, "$$ROOT"]}
         return UpdateOne({"_id": row["_id"]}, [{"$replaceWith": always}], upsert=True)
 
-    patch.setattr(chassis.mongo, "_guarded", unguarded)
+    patch.setattr(chassis.mongo.store, "_guarded", unguarded)
 
 
 def writes_a_checkpoint_whoever_owns_the_partition(patch: pytest.MonkeyPatch) -> None:
@@ -165,7 +165,7 @@ def takes_the_newest_definition(patch: pytest.MonkeyPatch) -> None:
 
 
 def refuses_what_an_older_version_did_not_name(patch: pytest.MonkeyPatch) -> None:
-    right = chassis.reading.decode
+    right = chassis.engine.reading.decode
 
     def decode(record: Received) -> Envelope:
         envelope = right(record)
@@ -173,7 +173,7 @@ def refuses_what_an_older_version_did_not_name(patch: pytest.MonkeyPatch) -> Non
             raise Unreadable((Reason(path="capture_id", code="missing", message="which capture is it?"),))
         return envelope
 
-    patch.setattr(chassis.reading, "decode", decode)
+    patch.setattr(chassis.engine.reading, "decode", decode)
 
 
 def reserves_as_many_units_of_one_item(patch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from chassis.life import Life, place_of
+from chassis.testing.life import Life, place_of
 from oms.simulate import shop
 from oms.simulate.game import play
 from oms.simulate.plan import FAULTS_UNTIL_S, PARTITIONS, Blow, Fault, Plan, plan_of
@@ -72,4 +72,4 @@ def test_wherever_a_process_is_struck_nothing_comes_of_it(blow: Blow, places: Ma
 
     print(f"{len(places)} places: {sorted(places)}")  # noqa: T201 - what `pytest -rP` shows
     assert struck >= places.keys()
-    assert any(place.startswith("chassis.mongo.append") for place in places)
+    assert any(place.startswith("chassis.mongo.store.append") for place in places)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from chassis.kafka import home_of
-from chassis.outbox import FORWARDED
+from chassis.engine.outbox import FORWARDED
+from chassis.kafka.log import home_of
 from contracts.repair import RepairEvent
 from contracts.topics import BY_NAME, SERVICES, Topic
 from contracts.wire import Record, Unreadable

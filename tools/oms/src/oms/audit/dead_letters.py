@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from chassis.parking import parking_place
+from chassis.stuck.parking import parking_place
 from contracts.topics import BY_NAME, TOPICS
 from contracts.wire import Record, Unreadable
 

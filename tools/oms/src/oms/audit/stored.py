@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from chassis.archive import Remembered
 from chassis.kinds import UnreadableDocument
-from chassis.parking import Parked
+from chassis.mongo.archive import Remembered
+from chassis.stuck.parking import Parked
 from contracts.fulfillment import FulfillmentCancelled, FulfillmentFailed, OrderPacked, OrderPicked
 from contracts.message import SagaStep
 from contracts.order import OrderValidated

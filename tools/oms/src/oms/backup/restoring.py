@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from chassis.backup import Database
 from chassis.entry import Past
+from chassis.mongo.backup import Database
 from chassis.ports import Unavailable
 from contracts.topics import REPAIRS, topics_read_by
 

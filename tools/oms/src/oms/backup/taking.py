@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from itertools import takewhile
 from pathlib import Path
 
-from chassis.backup import Database, Snapshot
+from chassis.mongo.backup import Database, Snapshot
 from chassis.ports import Unavailable
 from contracts.topics import topics_read_by
 

@@ -25,12 +25,12 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.producer.message_accumulator import BatchBuilder
 from chassis.brokers import client_options
-from chassis.edge import FETCH_WAIT_MS, POLL_MS
+from chassis.engine.outbox import LARGEST_RECORD_BYTES
 from chassis.entry import Outgoing
-from chassis.kafka import BATCH_BYTES, home_of
-from chassis.mongo import connect
-from chassis.outbox import LARGEST_RECORD_BYTES
-from chassis.raw import ZSTD_LEVEL
+from chassis.kafka.edge import FETCH_WAIT_MS, POLL_MS
+from chassis.kafka.log import BATCH_BYTES, home_of
+from chassis.mongo.raw import ZSTD_LEVEL
+from chassis.mongo.store import connect
 from chassis.settings import ChassisSettings
 from chassis.trace import child_of
 from contracts.fulfillment import FulfillOrder, OrderPacked, OrderPicked, Pick

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from chassis.inmemory import as_stored
-from chassis.mongo import DUPLICATE_KEY
+from chassis.mongo.store import DUPLICATE_KEY
+from chassis.testing.store import as_stored
 from pymongo import InsertOne, UpdateOne
 from pymongo.errors import AutoReconnect, BulkWriteError, DuplicateKeyError
 from pymongo.read_concern import ReadConcern

@@ -12,12 +12,12 @@ from typing import Any, NoReturn
 import structlog
 from chassis import entry
 from chassis.decision import D, Document
+from chassis.engine.partition import FAILED, LOST
 from chassis.entry import Outgoing
-from chassis.kafka import home_of
-from chassis.parking import Parked
-from chassis.partition import FAILED, LOST
+from chassis.kafka.log import home_of
 from chassis.service import Service
-from chassis.virtual_time import VirtualTimeLoop
+from chassis.stuck.parking import Parked
+from chassis.testing.virtual_time import VirtualTimeLoop
 from contracts.message import Message
 from contracts.order import OrderValidated
 from contracts.topics import TOPIC_OF

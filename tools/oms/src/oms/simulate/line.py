@@ -6,7 +6,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Any
 
-from chassis.life import Life
+from chassis.testing.life import Life
 
 BROKEN_AFTER_S = 1.0
 """How long it takes to notice that a line is broken."""

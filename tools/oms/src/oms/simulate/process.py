@@ -8,16 +8,16 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any, cast
 
+from chassis.engine.partition import Partition
 from chassis.entry import Outgoing, by_partition
-from chassis.inmemory import MemoryFeed, MemoryTopics
-from chassis.kafka import home_of
-from chassis.life import Life
-from chassis.mongo import MongoStore
-from chassis.partition import Partition
+from chassis.kafka.log import home_of
+from chassis.mongo.store import MongoStore
 from chassis.ports import RecordPlace
 from chassis.service import Outside, Service
 from chassis.telemetry import Meters
-from chassis.virtual_time import VirtualClock
+from chassis.testing.life import Life
+from chassis.testing.topics import MemoryFeed, MemoryTopics
+from chassis.testing.virtual_time import VirtualClock
 from contracts.wire import Record
 
 from oms.simulate.database import Client, Database

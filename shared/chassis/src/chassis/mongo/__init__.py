@@ -1,0 +1,1 @@
+"""MongoDB behind the ports: the journal, the checkpoints and the documents; also as others read and restore them."""

@@ -1,0 +1,83 @@
+"""MongoDB: the documents of a service as they are read over HTTP, and how much of them waits for a person."""
+
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from pymongo.errors import ConnectionFailure, PyMongoError
+
+from chassis.decision import D
+from chassis.kinds import kinds_of, read_as
+from chassis.mongo.census import questions
+from chassis.mongo.raw import Raw, stored_as
+from chassis.mongo.store import Client, database_of
+from chassis.mongo.together import Together
+from chassis.ports import Count, Sort, Unavailable
+from chassis.service import Service
+from chassis.telemetry import logger
+
+
+class MongoReader:
+    """Reads what the store of a service has written; see `chassis.ports.Reader`."""
+
+    def __init__(self, client: Client, database: str, service: Service) -> None:
+        self._overdue = service.overdue
+        self._database = database_of(client, database)
+        self._lookups = {kind: Together(partial(self._look_up, kind)) for kind in kinds_of(service.documents)}
+
+    async def get(self, model: type[D], id: str) -> D | None:  # noqa: A002 - it is the field's name
+        """One document; see `chassis.ports.Reader`."""
+        with _saying_unavailable():
+            raw = await self._lookups[model.kind].get(id)
+        return _read(model, raw) if raw else None
+
+    async def _look_up(self, kind: str, ids: Collection[str]) -> Mapping[str, Raw]:
+        collection = self._database[kind]
+        if len(ids) == 1:  # for which Motor and MongoDB have a shorter way
+            (only,) = ids
+            one = await collection.find_one({"_id": only}, {"body": 1})
+            return {only: one} if one is not None else {}
+        found = await collection.find({"_id": {"$in": list(ids)}}, {"body": 1}).to_list(None)
+        return {raw["_id"]: raw for raw in found}
+
+    async def find(self, model: type[D], where: Mapping[str, object], *, sort: Sort, limit: int) -> list[D]:
+        """Some documents; see `chassis.ports.Reader`."""
+        cursor = self._database[model.kind].find(_query(where), {"body": 1})
+        cursor = cursor.sort([(stored_as(name), direction) for name, direction in sort]).limit(limit)
+        with _saying_unavailable():
+            found = [raw async for raw in cursor]
+        return [_read(model, raw) for raw in found]
+
+    async def stuck(self) -> AsyncIterator[Count]:
+        """How much of what waits for a person; see `chassis.ports.Reader`."""
+        with _saying_unavailable():
+            for asked in questions(self._overdue, datetime.now(UTC)):
+                async for raw in self._database[asked.kind].aggregate(asked.pipeline, **asked.options):
+                    yield asked.count_of(raw)
+
+
+@contextmanager
+def _saying_unavailable() -> Iterator[None]:
+    try:
+        yield
+    except PyMongoError as failure:
+        if not isinstance(failure, ConnectionFailure):  # which would be told by everything else, too
+            logger().warning("MongoDB refuses what it is asked", reason=str(failure))
+        raise Unavailable("MongoDB does not answer that at the moment; try again") from failure
+
+
+def _read(model: type[D], raw: Raw) -> D:
+    return read_as(model, f"{model.kind}/{raw['_id']}", raw["body"])
+
+
+def _query(where: Mapping[str, object]) -> Raw:
+    """The document's own field names become those that they are stored under, also inside `$and` and `$or`."""
+    query: dict[str, Any] = {}
+    for name, condition in where.items():
+        if name.startswith("$") and isinstance(condition, list | tuple):
+            query[name] = [_query(part) for part in condition]
+        else:
+            query[stored_as(name)] = condition
+    return query
