@@ -9,7 +9,8 @@ from chassis.decision import Decision, Document
 from chassis.entry import Change, Entry, Progress, Recovered
 from chassis.kinds import UnreadableDocument
 from chassis.mongo.archive import Archive
-from chassis.mongo.store import MongoStore, connect
+from chassis.mongo.client import connect
+from chassis.mongo.store import MongoStore
 from chassis.ports import Unavailable
 from chassis.service import Service
 from oms.fleet import Addresses

@@ -12,7 +12,8 @@ from chassis.decision import Decision, Document
 from chassis.entry import Change, Entry, Fenced, Past, Progress
 from chassis.mongo import backup
 from chassis.mongo.backup import CHECKPOINTS, Database
-from chassis.mongo.store import MongoStore, connect
+from chassis.mongo.client import connect
+from chassis.mongo.store import MongoStore
 from chassis.service import Service
 from oms.fleet import Addresses
 from pymongo import WriteConcern

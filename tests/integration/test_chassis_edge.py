@@ -18,8 +18,9 @@ from chassis.entry import Entry
 from chassis.kafka.edge import Edge
 from chassis.kafka.log import KafkaLog, KafkaPublisher
 from chassis.limits import Limits
+from chassis.mongo.client import connect
 from chassis.mongo.reader import MongoReader
-from chassis.mongo.store import MongoStore, connect
+from chassis.mongo.store import MongoStore
 from chassis.ports import BY_ID, Feed
 from chassis.service import Service
 from chassis.settings import ChassisSettings

@@ -17,8 +17,9 @@ from chassis.kinds import UnreadableDocument
 from chassis.mongo.archive import Archive
 from chassis.mongo.backup import Database
 from chassis.mongo.census import questions
+from chassis.mongo.client import connect
 from chassis.mongo.reader import MongoReader
-from chassis.mongo.store import MongoStore, connect
+from chassis.mongo.store import MongoStore
 from chassis.ports import BY_ID, Count, Sort, Unavailable
 from chassis.service import Index, Overdue, Service
 from chassis.stuck.parking import Parked
@@ -147,14 +148,24 @@ async def test_a_database_is_not_used_by_another_service(stack: Addresses, toy: 
     client.close()
 
 
-async def test_a_database_that_was_begun_before_services_put_their_names_in_is_taken_over(
-    stack: Addresses, toy: Toy
-) -> None:
+async def test_a_database_that_names_no_service_and_no_format_is_taken_over(stack: Addresses, toy: Toy) -> None:
     client = connect(stack.mongo)
     database = client.get_database(toy.store._database.name)
-    await database["checkpoints"].update_many({}, {"$unset": {"service": ""}})
+    await database["checkpoints"].update_many({}, {"$unset": {"service": "", "format": ""}})
     await toy.store.prepare(PARTITIONS)
-    assert [row["service"] async for row in database["checkpoints"].find({"service": {"$exists": True}})] == ["toy"]
+    begun = database["checkpoints"].find({"service": {"$exists": True}})
+    assert [(row["service"], row["format"]) async for row in begun] == [("toy", 1)]
+    client.close()
+
+
+async def test_a_database_of_another_format_is_left_alone(stack: Addresses, toy: Toy) -> None:
+    client = connect(stack.mongo)
+    name = toy.store._database.name
+    checkpoints = client.get_database(name)["checkpoints"]
+    assert [row["format"] async for row in checkpoints.find({"service": "toy"})] == [1]
+    await checkpoints.update_many({}, {"$set": {"format": 2}})
+    with pytest.raises(Unavailable, match=f"{name} has format 2, .* the toy service reads and writes format 1"):
+        await toy.store.prepare(PARTITIONS)
     client.close()
 
 

@@ -13,8 +13,9 @@ import order.main
 import pytest
 from chassis.entry import Change
 from chassis.http.shell import create_app
+from chassis.mongo.client import Client, connect
 from chassis.mongo.reader import MongoReader
-from chassis.mongo.store import Client, MongoStore, connect
+from chassis.mongo.store import MongoStore
 from chassis.service import Service
 from chassis.telemetry import Meters
 from contracts.order import OrderPlaced

@@ -9,8 +9,8 @@ from pymongo.errors import PyMongoError
 
 from chassis.decision import Document, ids_by_kind
 from chassis.kinds import UnreadableDocument, kinds_of, read_document
+from chassis.mongo.client import connect, database_of
 from chassis.mongo.raw import content_of, place_of
-from chassis.mongo.store import connect, database_of
 from chassis.ports import Unavailable
 
 Remembered = Document | UnreadableDocument

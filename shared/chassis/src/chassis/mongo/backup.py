@@ -19,8 +19,9 @@ from bson.raw_bson import RawBSONDocument
 from pymongo.errors import PyMongoError
 
 from chassis.entry import Checkpoint, Entry, Past, begun_anew
-from chassis.mongo.raw import CODEC, Raw, checkpoint_of, entries_of, entry_of, raw_checkpoint, raw_entry
-from chassis.mongo.store import RESTORING, connect, database_of
+from chassis.mongo.client import connect, database_of
+from chassis.mongo.raw import CODEC, FORMAT, Raw, checkpoint_of, entries_of, entry_of, raw_checkpoint, raw_entry
+from chassis.mongo.store import RESTORING
 from chassis.ports import Unavailable
 
 CHECKPOINTS, JOURNAL = "checkpoints", "journal"
@@ -144,7 +145,7 @@ class Database:
         if tail:
             await self._database[JOURNAL].insert_many([raw_entry(entry) for entry in tail])
         known = {name: value for name, value in raw_checkpoint(begun).items() if name not in {"_id", "epoch"}}
-        done = {"$set": known, "$unset": {RESTORING: ""}, "$inc": {"epoch": 1}}
+        done = {"$set": known | {"format": FORMAT}, "$unset": {RESTORING: ""}, "$inc": {"epoch": 1}}
         await self._database[CHECKPOINTS].update_one({"_id": checkpoint.partition}, done)
         return 1 + len(tail)
 

@@ -11,8 +11,8 @@ from pymongo.errors import ConnectionFailure, PyMongoError
 from chassis.decision import D
 from chassis.kinds import kinds_of, read_as
 from chassis.mongo.census import questions
+from chassis.mongo.client import Client, database_of
 from chassis.mongo.raw import Raw, stored_as
-from chassis.mongo.store import Client, database_of
 from chassis.mongo.together import Together
 from chassis.ports import Count, Sort, Unavailable
 from chassis.service import Service

@@ -1,4 +1,4 @@
-"""MongoDB: the journal, the checkpoints and the documents of a service. The only module that imports Motor.
+"""MongoDB: the journal, the checkpoints and the documents of a service.
 
 journal       one entry a batch, in its place of the partition's ring (`_id` = `<partition>/<place>`): writing it is the
               commit, and the place is the fence; see `chassis.entry.JOURNAL_PLACES`
@@ -10,16 +10,14 @@ checkpoints   one a partition
 import asyncio
 import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
-from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection, AsyncIOMotorDatabase
-from pymongo import ASCENDING, DESCENDING, InsertOne, ReadPreference, ReturnDocument, UpdateOne, WriteConcern
+from pymongo import ASCENDING, InsertOne, ReturnDocument, UpdateOne
 from pymongo.errors import (
     BulkWriteError,
     ConnectionFailure,
     DuplicateKeyError,
     ExecutionTimeout,
-    PyMongoError,
     WriteConcernError,
 )
 from pymongo.read_concern import ReadConcern
@@ -38,10 +36,11 @@ from chassis.entry import (
     Stored,
     replaced_by,
 )
-from chassis.kinds import STUCK, kinds_of, read_document
+from chassis.kinds import kinds_of, read_document
 from chassis.mongo.census import OPEN
+from chassis.mongo.client import Client, MongoCollection, database_of
+from chassis.mongo.preparing import prepare
 from chassis.mongo.raw import (
-    CODEC,
     Raw,
     checkpoint_of,
     entries_of,
@@ -51,45 +50,17 @@ from chassis.mongo.raw import (
     raw_entry,
     raw_past,
     raw_progress,
-    stored_as,
 )
-from chassis.ports import Unavailable
-from chassis.service import Index, Service
-from chassis.stuck.dead_letter import BY_PLACE, DeadLetter
+from chassis.service import Service
 from chassis.stuck.parking import Parked
-from chassis.stuck.repair import Repair
 from chassis.telemetry import logger
 
-Client = AsyncIOMotorClient
 RESTORING = "restoring"
 """Marks a checkpoint until all that it stands for is there."""
 RETRY_S = 0.2
 UNKNOWN_OUTCOME = (ConnectionFailure, ExecutionTimeout, WriteConcernError)
 """Errors after which nobody knows whether the write was done."""
 DUPLICATE_KEY = 11000
-REPAIRS_BY_NAME = Index(Repair.kind, (("repair_id", ASCENDING),))
-"""Repairs stay for good, and whoever waits for one asks for it by its name again and again."""
-DEAD_LETTERS_BY_PLACE = Index(DeadLetter.kind, BY_PLACE)
-"""There may be very many, and each page of them would be looked for among all."""
-
-
-def connect(url: str) -> Client:
-    """A client that waits for nothing without end, and whose times are in UTC."""
-    return AsyncIOMotorClient(url, tz_aware=True, tzinfo=UTC, serverSelectionTimeoutMS=5000, socketTimeoutMS=20_000)
-
-
-def database_of(client: Client, name: str) -> AsyncIOMotorDatabase:
-    """A database that can be trusted: what is written stays, and what is read is the primary's newest.
-
-    It is so whatever the URL prefers: a secondary, and what is known to be a majority's, may be behind.
-    """
-    return client.get_database(
-        name,
-        codec_options=CODEC,
-        read_preference=ReadPreference.PRIMARY,  # type: ignore[call-arg] # Motor's stub misspells it
-        read_concern=ReadConcern("local"),
-        write_concern=WriteConcern(w="majority", j=True),
-    )
 
 
 class MongoStore:
@@ -103,10 +74,9 @@ class MongoStore:
         *,
         name_incarnation: Callable[[], str] = lambda: secrets.token_hex(4),
     ) -> None:
-        self._service = service.name
+        self._service = service
         self._models = kinds_of(service.documents)
         self._name_incarnation = name_incarnation
-        self._indexes = (REPAIRS_BY_NAME, DEAD_LETTERS_BY_PLACE, *service.indexes)
         self._database = database_of(client, database)
         # Of the journal only what can never be rolled back is read. Documents are written from journaled entries only,
         # so that the primary's newest is always good, also while a new primary does not know yet what is majority.
@@ -116,74 +86,16 @@ class MongoStore:
         """How many each topic has, once that is known."""
 
     async def prepare(self, partitions: int) -> None:
-        """Create the indexes that are not there yet, for a service whose topics have this many partitions.
+        """Make the database ready for a service whose topics have this many partitions.
 
-        Raises Unavailable when MongoDB does not answer, and when the database is another service's, or was begun with
-        another number.
+        Raises Unavailable; see `chassis.mongo.preparing`.
         """
-        try:
-            self._check(await self._begin(partitions), partitions)
-            await self._create_indexes()
-        except PyMongoError as failure:
-            raise Unavailable(f"MongoDB: {failure}") from failure
+        await prepare(self._database, self._service, partitions, self._begun())
         self._partitions = partitions
-
-    def _check(self, last: Raw, partitions: int) -> None:
-        """See that the database is ours. With another number of partitions keys would live in others than their
-        documents; two services would take each other's entries for their own.
-        """
-        name, owner, before = self._database.name, last["service"], last["_id"] + 1
-        if owner != self._service:
-            raise Unavailable(
-                f"the database {name} is the {owner} service's: the {self._service} service must have one of its own "
-                "(MONGO_DATABASE)"
-            )
-        if before != partitions:
-            raise Unavailable(
-                f"each topic has {partitions} partitions now, and had {before} when the database {name} was begun: "
-                f"what is in it would not be found. Bring back topics with {before}, or begin with empty topics and "
-                "databases"
-            )
-
-    async def _begin(self, partitions: int) -> Raw:
-        """The checkpoint of the last partition, which says how many the topics had when the database was begun, and
-        whose that is. It is written first, so that it is there also where other instances have yet to come to theirs.
-        """
-        last = await self._checkpoints.find_one({}, {"_id": 1}, sort=[("_id", DESCENDING)])
-        at = {"_id": partitions - 1 if last is None else last["_id"]}
-        await self._checkpoints.update_one(at, {"$setOnInsert": {"epoch": 0, **self._begun()}}, upsert=True)
-        owner = {"service": {"$ifNull": ["$service", self._service]}}
-        begun: Raw = await self._checkpoints.find_one_and_update(
-            at, [{"$set": owner}], {"service": 1}, return_document=ReturnDocument.AFTER
-        )
-        return begun
 
     def _begun(self) -> Raw:
         """What the checkpoint of a partition says at first, but for its owners."""
         return {"number": 0, "incarnation": self._name_incarnation(), "progress": raw_progress(Progress())}
-
-    async def _create_indexes(self) -> None:
-        for stuck in STUCK:  # first of all: until it is there, nobody is told what is stuck
-            await self._database[stuck.kind].create_index(
-                # All that is asked for: what is counted need not be read. It must be asked for `open`, too, to be so.
-                [(name, ASCENDING) for name in ("body.open", "partition", "body.why", "body.since")],
-                partialFilterExpression=OPEN,
-                name="stuck",
-            )
-        for kind in self._models:
-            collection = self._database[kind]
-            for moment, name in (("alarm", "alarms"), ("due", "calls")):
-                await collection.create_index(
-                    [("partition", ASCENDING), (moment, ASCENDING)],
-                    partialFilterExpression={moment: {"$type": "date"}},
-                    name=name,
-                )
-            await collection.create_index(
-                [("partition", ASCENDING)], partialFilterExpression={"queued": True}, name="queue"
-            )
-        for index in self._indexes:
-            fields = [(stored_as(name), direction) for name, direction in index.fields]
-            await self._database[index.kind].create_index(fields)
 
     # The journal.
 
@@ -310,9 +222,7 @@ class MongoStore:
             raise Fenced(f"partition {checkpoint.partition} has a new owner since epoch {checkpoint.epoch}")
 
     @staticmethod
-    async def _write_unless_newer(
-        collection: AsyncIOMotorCollection, partition: int, changes: Sequence[Change]
-    ) -> None:
+    async def _write_unless_newer(collection: MongoCollection, partition: int, changes: Sequence[Change]) -> None:
         # Never both sorts of writes in one bulk: where its first attempt reaches nobody, PyMongo 4.20 tries again with
         # the first sort, forgets the other, and says that all was done.
         new = [raw_document(change, partition) for change in changes if change.is_first]

@@ -5,8 +5,8 @@ import hashlib
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
 
+from chassis.mongo.raw import FORMAT
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 MANIFEST = "manifest.json"
@@ -57,12 +57,18 @@ class Copy(BaseModel):
         return sum(kept.documents for kept in self.files)
 
 
-class Manifest(BaseModel):
-    """What there is, of which services."""
+class _Formatted(BaseModel):
+    """As much of a manifest as every version can read."""
 
     model_config = ConfigDict(frozen=True)
 
-    format: Literal[1] = 1
+    format: int = FORMAT
+    """Of the manifest, and of the documents in the files."""
+
+
+class Manifest(_Formatted):
+    """What there is, of which services."""
+
     services: dict[str, Copy]
 
 
@@ -70,7 +76,13 @@ def read_manifest(directory: Path) -> Manifest:
     """Raises Unfit."""
     path = directory / MANIFEST
     try:
-        return Manifest.model_validate_json(path.read_bytes())
+        written = path.read_bytes()
+        form = _Formatted.model_validate_json(written).format
+        if form != FORMAT:
+            raise Unfit(
+                f"{path} is of format {form}, this version reads {FORMAT}: restore it by the version that made it"
+            )
+        return Manifest.model_validate_json(written)
     except FileNotFoundError:
         raise Unfit(f"{path} is not there: this is no backup, or one that was not finished") from None
     except (OSError, ValidationError) as error:

@@ -29,8 +29,8 @@ from chassis.engine.outbox import LARGEST_RECORD_BYTES
 from chassis.entry import Outgoing
 from chassis.kafka.edge import FETCH_WAIT_MS, POLL_MS
 from chassis.kafka.log import BATCH_BYTES, home_of
+from chassis.mongo.client import connect
 from chassis.mongo.raw import ZSTD_LEVEL
-from chassis.mongo.store import connect
 from chassis.settings import ChassisSettings
 from chassis.trace import child_of
 from contracts.fulfillment import FulfillOrder, OrderPacked, OrderPicked, Pick
