@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from oms import retail, stock_file
-from oms.stock_file import StockRow
+from oms.placing import retail, stock_file
+from oms.placing.stock_file import StockRow
 
 HERE = Path(__file__).parent
 ORDERS = 300

@@ -11,7 +11,7 @@ import psutil
 import pytest
 from aiokafka import AIOKafkaProducer
 from contracts.order import OrderPlaced
-from oms.auditing import audit
+from oms.audit.auditing import audit
 from oms.bench.orders import spread, stock
 from oms.log import LogReader
 from oms.progress import UNHEARD

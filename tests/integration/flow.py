@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from oms.audit.auditing import audit
 from oms.audit.auditor import Verdict
-from oms.auditing import audit
 from oms.bench.orders import spread, stock
 from oms.chaos.load import LINES, Load
 from oms.chaos.watch import Watch

@@ -13,7 +13,7 @@ from contracts.inventory import GoodsLine, ReceiveStock
 from contracts.message import Message
 from contracts.order import CancelOrder, OrderPlaced
 from contracts.wire import place_on_log
-from oms.sending import letter
+from oms.placing.sending import letter
 
 from tests.integration.services import Services
 from tests.integration.witness import PATIENCE_S, Witness

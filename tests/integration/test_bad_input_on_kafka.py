@@ -16,7 +16,7 @@ from chassis.kafka.log import home_of
 from contracts.order import CancellationRefused, OrderCompleted, OrderPlaced, OrderRejected
 from contracts.topics import PARTITIONS, TOPICS, Topic
 from oms.fleet import Addresses
-from oms.sending import letter
+from oms.placing.sending import letter
 
 from tests.integration.shop import CHANNEL, Headers, Shop, headers_of
 from tests.integration.witness import Witness

@@ -20,11 +20,11 @@ import pytest
 from contracts.order import OrderPlaced, OrderValidated
 from contracts.payment import AuthorizePayment
 from contracts.topics import TOPIC_OF
-from oms.auditing import audit
+from oms.audit.auditing import audit
 from oms.bench.orders import spread, stock
 from oms.log import LogReader
+from oms.placing.sending import Sender, letter
 from oms.progress import UNHEARD
-from oms.sending import Sender, letter
 from oms.system import Plan, System, running
 from order.settings import Settings
 

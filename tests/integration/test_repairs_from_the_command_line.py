@@ -28,7 +28,7 @@ from contracts.repair import DeadLetterRetried, GapAccepted, ParkedReleased, Rep
 from contracts.topics import PARTITIONS
 from oms.cli import app
 from oms.fleet import Addresses
-from oms.history import logged
+from oms.history.logged import logged
 from oms.log import LogReader
 from oms.stack.process import until
 from oms.stack.state import RunningProcess, RunningStack

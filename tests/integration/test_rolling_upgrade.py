@@ -11,7 +11,7 @@ import pytest_asyncio
 from contracts.order import OrderCompleted, OrderValidated
 from contracts.shipping import ShipmentDelivered
 from contracts.wire import Record, Unreadable
-from oms.history import logged
+from oms.history.logged import logged
 from oms.log import LogReader
 from oms.system import System
 from order.saga import DEFINITIONS

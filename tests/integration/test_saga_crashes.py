@@ -8,8 +8,8 @@ import pytest
 import pytest_asyncio
 from contracts.order import OrderCancelled, OrderCompleted, OrderEvent, OrderPlaced, OrderRejected
 from contracts.topics import PARTITIONS, SERVICES
+from oms.audit.auditing import audit
 from oms.audit.auditor import Verdict
-from oms.auditing import audit
 from oms.fleet import Addresses, Instance
 from oms.progress import UNHEARD
 from order.settings import Settings

@@ -24,7 +24,7 @@ from contracts.payment import AuthorizePayment, CapturePayment, PaymentAuthorize
 from contracts.shipping import CreateShipment, ShipmentCreated
 from contracts.topics import PARTITIONS
 from oms.fleet import Addresses
-from oms.sending import letter
+from oms.placing.sending import letter
 
 from tests.integration.shop import Shop
 from tests.integration.witness import Witness

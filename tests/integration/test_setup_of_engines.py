@@ -6,7 +6,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from contracts.topics import PARTITIONS, TOPICS
 from oms.fleet import Addresses
 from oms.log import NoLog
-from oms.sending import Letter, Sender
+from oms.placing.sending import Letter, Sender
 from oms.setup import OtherPartitions, _new_topics, create_topics
 from oms.stack.process import until
 from pymongo import AsyncMongoClient

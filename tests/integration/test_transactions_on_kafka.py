@@ -17,7 +17,7 @@ from contracts.order import OrderCompleted, OrderPlaced
 from contracts.topics import PARTITIONS
 from oms.fleet import Addresses
 from oms.log import LogReader
-from oms.sending import letter
+from oms.placing.sending import letter
 
 from tests.integration.shop import Shop
 from tests.integration.witness import Witness

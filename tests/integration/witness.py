@@ -12,7 +12,7 @@ from contracts.inventory import Movement, StockLevel
 from contracts.message import Message, Reason
 from contracts.topics import BY_NAME, PARTITIONS, TOPICS
 from contracts.wire import Envelope, Record, Unreadable
-from oms.history import History, Logged, logged
+from oms.history.logged import History, Logged, logged
 
 M = TypeVar("M", bound=Message)
 T = TypeVar("T")

@@ -12,7 +12,7 @@ from contracts.message import Message
 from contracts.order import OrderPlaced
 from contracts.topics import TOPIC_OF
 from contracts.wire import Envelope, Record, encode
-from oms.history import Logged, logged
+from oms.history.logged import Logged, logged
 
 PARTITIONS = 2
 

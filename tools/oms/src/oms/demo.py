@@ -12,11 +12,11 @@ from contracts.order import CancelOrder, OrderCancelled, OrderPlaced, OrderRejec
 from contracts.topics import BY_NAME
 from contracts.wire import Record, Unreadable, decode
 
-from oms import orders_file, shelves, stock_file
 from oms.log import LogReader
-from oms.orders_file import BadLine, Line
-from oms.place import DEAD_LETTERS, EVENTS, Tally, send
-from oms.sending import Sender
+from oms.placing import orders_file, shelves, stock_file
+from oms.placing.orders_file import BadLine, Line
+from oms.placing.place import DEAD_LETTERS, EVENTS, Tally, send
+from oms.placing.sending import Sender
 from oms.system import System
 
 RATE = 50.0

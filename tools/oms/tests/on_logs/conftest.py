@@ -23,7 +23,7 @@ from contracts.topics import TOPIC_OF
 from contracts.wire import Record
 from fulfillment.decide import SimulatedPickers
 from oms.audit.auditor import Auditor, Judged, Verdict
-from oms.replay import Replayer
+from oms.history.replay import Replayer
 from oms.simulate.shop import Deadlines, services
 from order.definition import Policy
 from order.sourcing import Routes

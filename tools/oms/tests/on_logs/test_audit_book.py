@@ -16,8 +16,8 @@ from contracts.inventory import (
 from contracts.message import Message, SkuQuantity
 from oms.audit.book import Book
 from oms.audit.books import Books
-from oms.history import Logged
-from oms.lives import Lives
+from oms.history.lives import Lives
+from oms.history.logged import Logged
 
 Write = Callable[[Message], Logged]
 Keep = Callable[[Sequence[Message]], Book]

@@ -8,8 +8,8 @@ from contracts.payment import PaymentVoided
 from contracts.repair import GapAccepted
 from contracts.wire import Record
 from oms.audit.links import Links
-from oms.history import Logged
-from oms.repairs import Repairs
+from oms.history.logged import Logged
+from oms.history.repairs import Repairs
 
 Write = Callable[[Message], Logged]
 

@@ -10,8 +10,8 @@ from contracts.message import Message
 from contracts.order import OrderCompleted, OrderConfirmed, OrderEvent
 from contracts.payment import PaymentCaptured
 from contracts.wire import Envelope, Record, encode
-from oms.history import History, Logged, logged
-from oms.lives import FOR_EVER, Life, Lives, settled
+from oms.history.lives import FOR_EVER, Life, Lives, settled
+from oms.history.logged import History, Logged, logged
 
 ORDER = "web:1"
 FIRST = "order/0@a1"

@@ -35,7 +35,7 @@ from contracts.topics import REPAIRS
 from contracts.wire import Envelope, Received, Record, Unreadable, decode
 from oms.audit.auditor import Judged, Verdict
 from oms.audit.stored import compare_order
-from oms.replay import Replayer
+from oms.history.replay import Replayer
 
 Stage = Any
 """The conftest's class, which cannot be imported from here."""

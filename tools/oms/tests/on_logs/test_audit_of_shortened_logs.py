@@ -12,9 +12,9 @@ from contracts.order import CancelOrder, OrderPlaced, RetryStep
 from contracts.payment import PaymentCaptured
 from contracts.topics import TOPICS
 from contracts.wire import Record
+from oms.audit.auditing import _look_for_others
 from oms.audit.auditor import Auditor, Verdict
 from oms.audit.beginnings import Beginnings
-from oms.auditing import _look_for_others
 from oms.commands import MOST_SHOWN
 from oms.commands.audit import as_json_of, show
 from oms.log import Spans

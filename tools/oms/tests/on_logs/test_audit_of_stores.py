@@ -13,7 +13,7 @@ from contracts.wire import Record
 from oms.audit.auditor import Judged, Verdict
 from oms.audit.finding import Finding
 from oms.audit.stored import compare_order, compare_stock, key_of_stock, keys_of_order, parked
-from oms.replay import Replayer
+from oms.history.replay import Replayer
 
 Stage = Any
 """The conftest's class, which cannot be imported from here."""

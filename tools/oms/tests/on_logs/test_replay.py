@@ -10,8 +10,8 @@ from contracts.message import Message
 from contracts.order import CancelOrder, OrderConfirmed, OrderPlaced
 from contracts.payment import PaymentAuthorized
 from contracts.wire import MOST_HEADER_CHARACTERS, Record
-from oms.history import History, logged
-from oms.replay import Replay, Replayer
+from oms.history.logged import History, logged
+from oms.history.replay import Replay, Replayer
 from order.state import Order
 from order.validation import salvage
 
@@ -214,7 +214,7 @@ async def test_survives_rules_that_fail(completed: Stage, replayer: Replayer, mo
 
         return decide
 
-    monkeypatch.setattr("oms.replay.decider", fails)
+    monkeypatch.setattr("oms.history.replay.decider", fails)
 
     replay = replayer.replay(history_of(completed.log, "web:1"))
 

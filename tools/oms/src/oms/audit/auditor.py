@@ -27,11 +27,11 @@ from oms.audit.money import money
 from oms.audit.movements import Movements
 from oms.audit.once import once
 from oms.audit.spool import Spool
-from oms.history import STATE_AFTER, History, Logged, logged
-from oms.lives import Lives, settled
+from oms.history.lives import Lives, settled
+from oms.history.logged import STATE_AFTER, History, Logged, logged
+from oms.history.repairs import Repairs
+from oms.history.replay import SERVICE, Replay, Replayer
 from oms.log import Spans
-from oms.repairs import Repairs
-from oms.replay import SERVICE, Replay, Replayer
 
 NOWHERE: Spans = {}
 BY_ORDER = ("order_id",)

@@ -12,10 +12,10 @@ from contracts.wire import Record
 from order.repair import Request
 from order.state import MalformedOrder
 
-from oms.history import History
-from oms.lives import FOR_EVER
+from oms.history.lives import FOR_EVER
+from oms.history.logged import History
+from oms.history.replay import SERVICE
 from oms.log import Part, Spans
-from oms.replay import SERVICE
 
 Placing = OrderPlaced | MalformedOrder
 RepairAnswer = StepRetried | StepSkipped | OrderTurnedBack | OrderRepairRefused

@@ -18,8 +18,8 @@ from operator import attrgetter, itemgetter
 from contracts.inventory import StockLevel
 
 from oms.audit.book import Book, Event, Held, Level, Moved, event_of
-from oms.history import Logged
-from oms.lives import Lives
+from oms.history.lives import Lives
+from oms.history.logged import Logged
 
 LEVEL = struct.Struct(">QIIQIQQQQ")
 """A StockLevel as bytes, of which there are many: they take a tenth of the memory and sort by the turn that they begin

@@ -15,8 +15,8 @@ from contracts.topics import BY_NAME, TOPICS
 from contracts.wire import Record, Unreadable
 
 from oms.audit.finding import Finding
-from oms.history import logged
-from oms.repairs import Repairs
+from oms.history.logged import logged
+from oms.history.repairs import Repairs
 
 TOPIC_OF_DEAD_LETTERS = {topic.dead_letter: topic.name for topic in TOPICS}
 BUG = "bug"

@@ -14,7 +14,7 @@ from contracts.wire import Record, place_on_log
 from oms.audit.beginnings import APART_MS, Beginnings
 from oms.audit.finding import Finding, Waiting
 from oms.audit.movements import Movement
-from oms.replay import Replay
+from oms.history.replay import Replay
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,7 @@ from contracts.shipping import (
 from order.state import MalformedOrder
 
 from oms.audit.finding import Finding, Waiting
-from oms.history import STATE_AFTER, History
+from oms.history.logged import STATE_AFTER, History
 
 ANSWERS: dict[type[SagaStep], tuple[type[SagaStep], ...]] = {
     ReserveStock: (StockReserved, StockRejected),

@@ -11,7 +11,7 @@ from contracts.message import SkuQuantity
 from contracts.order import OrderCompleted, OrderLine, OrderPlaced
 
 from oms.audit.finding import Finding
-from oms.history import History
+from oms.history.logged import History
 
 STEPS_OF_STOCK = frozenset({"reserve", "issue"})
 

@@ -12,8 +12,8 @@ from contracts.topics import BY_NAME
 from contracts.wire import Record, link_of
 
 from oms.audit.finding import Finding
+from oms.history.repairs import Repairs
 from oms.log import Part
-from oms.repairs import Repairs
 
 ABSENT = 0
 """Stands for a message that is missing, or that compaction removed: a later one of the same key took its place."""

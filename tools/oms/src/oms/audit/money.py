@@ -11,7 +11,7 @@ from contracts.order import OrderCompleted, OrderValidated
 from contracts.payment import PaymentAuthorized, PaymentCaptured, PaymentRefunded, PaymentVoided
 
 from oms.audit.finding import Finding
-from oms.history import Ending, History, Logged
+from oms.history.logged import Ending, History, Logged
 
 M = TypeVar("M", PaymentCaptured, PaymentRefunded)
 STEPS_OF_PAYMENT = frozenset({"authorize", "capture"})

@@ -25,8 +25,8 @@ from inventory.state import Movement as Kept
 
 from oms.audit.finding import Finding
 from oms.audit.spool import Spool
-from oms.history import Logged, logged
-from oms.lives import Lives
+from oms.history.lives import Lives
+from oms.history.logged import Logged, logged
 
 Asked = ReceiveStock | ReceiveTransfer | AdjustStock | TransferStock
 Booked = StockReceived | StockAdjusted | StockTransferred

@@ -18,7 +18,7 @@ from contracts.order import (
 )
 
 from oms.audit.finding import Finding
-from oms.history import History
+from oms.history.logged import History
 
 ONCE = (OrderValidated, OrderConfirmed, OrderShipped, OrderCompleted, OrderRejected, OrderCancelled)
 AFTER_THE_END = (CancellationRefused, PlacementRefused, StepRetried, StepSkipped, OrderRepairRefused)

@@ -34,8 +34,8 @@ from oms.audit.auditor import Judged
 from oms.audit.book import Level
 from oms.audit.finding import Finding
 from oms.audit.money import captured, refunded
-from oms.history import History
-from oms.replay import Replayer
+from oms.history.logged import History
+from oms.history.replay import Replayer
 
 Documents = Mapping[str, Remembered]
 """By key, the documents of one service."""

@@ -12,7 +12,7 @@ from oms.bench.latency import latency_at
 from oms.bench.orders import Assortment, stock
 from oms.bench.throughput import WARM, WARM_UP, complete, letters
 from oms.bench.watch import watching
-from oms.sending import Sender, letter
+from oms.placing.sending import Sender, letter
 
 ORDERS_AT_ONCE = 10_000
 """How many orders are placed as one backlog; the throughput is that of the last one."""

@@ -14,7 +14,7 @@ from oms.bench.figures import Percentiles, Repeated
 from oms.bench.orders import Assortment
 from oms.bench.throughput import letters
 from oms.bench.watch import watching
-from oms.sending import Sender
+from oms.placing.sending import Sender
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from contracts.message import Sku
 from contracts.order import Address, Customer, OrderLine, OrderPlaced
 from pydantic import Field, TypeAdapter, ValidationError
 
-from oms import orders_file, shelves
-from oms.orders_file import BadLine
+from oms.placing import orders_file, shelves
+from oms.placing.orders_file import BadLine
+from oms.placing.stock_file import StockRow
 from oms.stack.errors import StackError
-from oms.stock_file import StockRow
 
 SKUS = 300
 STOCK = 5_000_000

@@ -12,7 +12,7 @@ from oms.bench.cost import Cost, Reading
 from oms.bench.figures import Figure, median_of
 from oms.bench.orders import LOCATIONS, Assortment, stock
 from oms.bench.watch import watching
-from oms.sending import Letter, Sender, letter
+from oms.placing.sending import Letter, Sender, letter
 
 WARM_UP = 500
 """Orders that go first and are not counted: interpreters, connections and caches are cold."""

@@ -10,7 +10,7 @@ from shipping.gateway import NOWHERE
 
 from oms.bench.orders import spread
 from oms.connection import Unreachable
-from oms.sending import Letter, Sender, letter
+from oms.placing.sending import Letter, Sender, letter
 
 CHANNEL = "chaos"
 LINES = 3

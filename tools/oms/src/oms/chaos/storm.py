@@ -11,7 +11,7 @@ from time import time
 from contracts.topics import SERVICES
 from order.settings import Settings
 
-from oms import auditing
+from oms.audit import auditing
 from oms.bench.orders import spread, stock
 from oms.chaos.faults import Breaker, Unbroken
 from oms.chaos.load import LINES, Load

@@ -12,7 +12,7 @@ from contracts.topics import BY_NAME, SERVICES
 from contracts.wire import Record, link_of
 
 from oms.log import LogReader
-from oms.place import DEAD_LETTERS, Tally
+from oms.placing.place import DEAD_LETTERS, Tally
 
 Part = tuple[str, int]
 """A service and one of its partitions."""

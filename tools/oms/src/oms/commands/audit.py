@@ -8,7 +8,8 @@ from order.settings import Settings
 from rich.markup import escape
 from rich.table import Table
 
-from oms import auditing, connection
+from oms import connection
+from oms.audit import auditing
 from oms.audit.auditor import Verdict
 from oms.commands import MOST_SHOWN, SHOWN, Brokers, Json, Mongo, bar, print_json, progress_on, said_plainly
 from oms.log import NoLog

@@ -13,7 +13,7 @@ from rich.table import Column, Table
 from oms.commands import SHOWN, audit, order, said_plainly
 from oms.connection import Unreachable
 from oms.demo import Demo, Outcomes, Samples, Stuck
-from oms.place import STATES
+from oms.placing.place import STATES
 from oms.stack.errors import StackError
 from oms.stack.local import Ports
 from oms.system import Plan, System, running

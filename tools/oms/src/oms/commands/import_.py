@@ -19,8 +19,8 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
-from oms import retail, stock_file
 from oms.commands import NOTES, Json, print_json, said_plainly, written_whole
+from oms.placing import retail, stock_file
 
 app = typer.Typer(help="Turn other people's data into orders.", no_args_is_help=True)
 GZIP = b"\x1f\x8b"

@@ -16,12 +16,13 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from oms import connection, orders_file
+from oms import connection
 from oms.commands import NOTES, SHOWN, Brokers, Json, print_json, said_plainly
 from oms.log import LogReader, NoLog
-from oms.orders_file import BadLine, Line
-from oms.place import STATES, Tally, follow, send
-from oms.sending import Sender
+from oms.placing import orders_file
+from oms.placing.orders_file import BadLine, Line
+from oms.placing.place import STATES, Tally, follow, send
+from oms.placing.sending import Sender
 
 File = Annotated[
     Path, typer.Argument(help="One JSON object a line; - reads standard input.", allow_dash=True, dir_okay=False)

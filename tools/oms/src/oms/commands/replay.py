@@ -15,10 +15,10 @@ from rich.table import Table
 
 from oms import connection
 from oms.commands import NOTES, SHOWN, AnOrder, Brokers, Json, print_json, said_plainly
-from oms.explanation import Transition
-from oms.gather import gather
+from oms.history.explanation import Transition
+from oms.history.gather import gather
+from oms.history.replay import SERVICE, Replay, Replayer
 from oms.log import LogReader, NoLog
-from oms.replay import SERVICE, Replay, Replayer
 
 
 class NoSuchOrder(Exception):  # noqa: N818 - named for what is missing

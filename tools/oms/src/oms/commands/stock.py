@@ -11,11 +11,12 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from oms import connection, shelves, stock_file
+from oms import connection
 from oms.commands import NOTES, SHOWN, Brokers, Json, print_json, said_plainly
 from oms.log import NoLog
-from oms.sending import TooLarge
-from oms.shelves import Arrivals
+from oms.placing import shelves, stock_file
+from oms.placing.sending import TooLarge
+from oms.placing.shelves import Arrivals
 
 app = typer.Typer(help="Fill the shelves.", no_args_is_help=True)
 

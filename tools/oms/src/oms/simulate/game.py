@@ -26,11 +26,11 @@ from order.state import Order
 from payment.state import Payment
 from shipping.state import Shipment
 
+from oms.audit.auditing import REMEMBERED
 from oms.audit.auditor import Auditor
 from oms.audit.finding import Finding
 from oms.audit.stored import compare_order, compare_stock, key_of_stock, parked
-from oms.auditing import REMEMBERED
-from oms.history import History
+from oms.history.logged import History
 from oms.simulate import shop
 from oms.simulate.database import Database
 from oms.simulate.outside import PARTIES, check_money, check_parcels

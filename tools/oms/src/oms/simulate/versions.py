@@ -19,7 +19,7 @@ from order.saga import DEFINITIONS, FIRST
 from order.state import Order
 
 from oms.audit.finding import Finding
-from oms.history import History
+from oms.history.logged import History
 from oms.simulate.plan import Roll
 from oms.simulate.shop import POLICY, SERVICES
 

@@ -12,7 +12,7 @@ from chassis.entry import descent_of
 from contracts.topics import BY_NAME
 from contracts.wire import Record, link_of
 
-from oms.history import History, Logged
+from oms.history.logged import History, Logged
 
 FOR_EVER = 2**63
 """After every moment, in milliseconds since 1970, and after every entry."""

@@ -12,9 +12,9 @@ import pytest
 from contracts.order import OrderPlaced
 from hypothesis import given
 from hypothesis import strategies as st
-from oms import retail
 from oms.commands import import_
-from oms.retail import COLUMNS, LeftOut, NotRetail, Report
+from oms.placing import retail
+from oms.placing.retail import COLUMNS, LeftOut, NotRetail, Report
 from typer.testing import CliRunner
 
 GOODS = ("536365", "85123A", "HEART HOLDER", "6", "2010-12-01 08:26:00", "2.55", "17850.0", "United Kingdom")

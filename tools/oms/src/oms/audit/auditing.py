@@ -29,9 +29,9 @@ from oms.audit.beginnings import Beginnings
 from oms.audit.finding import Finding
 from oms.audit.stored import compare_order, compare_stock, key_of_stock, keys_of_order, parked
 from oms.connection import Unreachable
+from oms.history.replay import Replayer
 from oms.log import LogReader
 from oms.progress import Progress
-from oms.replay import Replayer
 
 SECOND_LOOK_AFTER_S = 3.0
 READ_AT_ONCE = 100

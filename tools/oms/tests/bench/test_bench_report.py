@@ -92,7 +92,7 @@ def test_without_the_floor_that_has_no_storage_nothing_is_said_of_storage() -> N
 
 
 def wanted(*parts: str) -> Wanted:
-    samples = Path(__file__).parents[3] / "samples"
+    samples = Path(__file__).parents[4] / "samples"
     return Wanted(1000, 3, 2, 5.0, samples / "orders.ndjson", parts=parts)
 
 

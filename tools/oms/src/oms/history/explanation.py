@@ -17,7 +17,7 @@ from contracts.message import Message
 from order.decide import needs
 from order.state import Order
 
-from oms.history import Logged
+from oms.history.logged import Logged
 
 ALARM = "alarm:"
 EVER = datetime.min.replace(tzinfo=UTC)

@@ -15,8 +15,8 @@ from order.decide import decider
 from order.definition import Policy
 from order.sourcing import Routes
 
-from oms.explanation import Fits, Search, Transition
-from oms.history import History, Logged
+from oms.history.explanation import Fits, Search, Transition
+from oms.history.logged import History, Logged
 
 SERVICE = "order"
 INPUTS = topics_read_by(SERVICE)

@@ -1,7 +1,7 @@
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 
 from contracts.wire import Record
-from oms.gather import gather
+from oms.history.gather import gather
 from oms.log import LogReader, Spans
 
 

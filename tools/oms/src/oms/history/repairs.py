@@ -15,7 +15,7 @@ from contracts.repair import (
 )
 from contracts.wire import place_on_log
 
-from oms.history import Logged
+from oms.history.logged import Logged
 
 Asked = tuple[str, int, str]
 """A request, by the service and the partition that are to do it, and its name."""

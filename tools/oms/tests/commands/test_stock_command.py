@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
-from oms import shelves
 from oms.cli import app
 from oms.connection import Unreachable
+from oms.placing import shelves
 from typer.testing import CliRunner
 
 

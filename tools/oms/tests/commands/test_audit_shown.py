@@ -3,11 +3,11 @@ from collections import Counter
 from collections.abc import Sequence
 
 import pytest
-from oms import auditing
+from oms.audit import auditing
+from oms.audit.auditing import in_both
 from oms.audit.auditor import Verdict
 from oms.audit.dead_letters import Cause
 from oms.audit.finding import Finding, Waiting
-from oms.auditing import in_both
 from oms.cli import app
 from oms.commands import audit
 from typer.testing import CliRunner

@@ -3,7 +3,7 @@ from typing import Any
 
 from contracts.inventory import MovementRefused, StockReceived
 from contracts.message import Message, Reason, SkuQuantity
-from oms.shelves import Arrivals
+from oms.placing.shelves import Arrivals
 
 Write = Callable[[Message], Any]
 

@@ -11,10 +11,10 @@ from contracts.order import OrderEvent, OrderPlaced, OrderValidated, PlacementRe
 from contracts.topics import BY_NAME, TOPIC_OF
 from contracts.wire import Record, Unreadable, decode, link_of
 
-from oms.history import STATE_AFTER
+from oms.history.logged import STATE_AFTER
 from oms.log import LogReader
-from oms.orders_file import BadLine, Line
-from oms.sending import Sender, TooLarge, letter_of
+from oms.placing.orders_file import BadLine, Line
+from oms.placing.sending import Sender, TooLarge, letter_of
 
 STATES = (
     "placed",

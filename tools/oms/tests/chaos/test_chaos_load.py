@@ -7,7 +7,7 @@ from typing import Self
 import pytest
 from oms.chaos import load
 from oms.chaos.load import Load
-from oms.sending import Letter
+from oms.placing.sending import Letter
 
 
 class Sender:

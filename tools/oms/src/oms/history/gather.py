@@ -8,11 +8,11 @@ from contracts.topics import BY_NAME
 from contracts.wire import Record, Unreadable
 from order.validation import salvage
 
-from oms.history import History, logged
-from oms.lives import Lives, settled
+from oms.history.lives import Lives, settled
+from oms.history.logged import History, logged
+from oms.history.repairs import Repairs
+from oms.history.replay import SERVICE
 from oms.log import LogReader, Spans
-from oms.repairs import Repairs
-from oms.replay import SERVICE
 
 COMMANDS_TO_BOOKS = "inventory.commands"
 """Lies where the book is, not where the order is."""

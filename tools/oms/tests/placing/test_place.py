@@ -12,12 +12,12 @@ from aiokafka.cluster import ClusterMetadata
 from contracts.message import Message, Reason
 from contracts.order import CancelOrder, OrderCompleted, OrderConfirmed, OrderPlaced, OrderValidated, PlacementRefused
 from contracts.wire import Record, decode
-from oms import orders_file, sending
 from oms.cli import app
 from oms.commands import place as command
-from oms.orders_file import BadLine, Line
-from oms.place import Tally, send
-from oms.sending import Letter, Sender
+from oms.placing import orders_file, sending
+from oms.placing.orders_file import BadLine, Line
+from oms.placing.place import Tally, send
+from oms.placing.sending import Letter, Sender
 from typer.testing import CliRunner
 
 Write = Callable[[Message], Any]

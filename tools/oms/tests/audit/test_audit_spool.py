@@ -2,7 +2,7 @@ import errno
 
 import pytest
 from contracts.wire import Record
-from oms import auditing
+from oms.audit import auditing
 from oms.audit import spool as spooling
 from oms.audit.spool import Spool
 from oms.cli import app

@@ -10,8 +10,8 @@ from contracts.topics import TOPIC_OF
 from contracts.wire import Record, Unreadable, decode
 
 from oms.log import LogReader
-from oms.sending import Sender, letter
-from oms.stock_file import StockRow, to_messages
+from oms.placing.sending import Sender, letter
+from oms.placing.stock_file import StockRow, to_messages
 
 LEDGER = TOPIC_OF[StockReceived].name
 LOOK_BACK_AFTER_S = 3.0

@@ -5,8 +5,8 @@ import pytest
 from contracts.inventory import ConfigureItem, ReceiveStock
 from hypothesis import given
 from hypothesis import strategies as st
-from oms import stock_file
-from oms.stock_file import BadStockFile, StockRow
+from oms.placing import stock_file
+from oms.placing.stock_file import BadStockFile, StockRow
 
 FILE = """\
 location,sku,quantity,bin,low_threshold,substitutes

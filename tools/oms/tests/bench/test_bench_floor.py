@@ -11,7 +11,7 @@ from contracts.topics import SERVICES, TOPIC_OF
 from oms.bench.floor import Answers
 from oms.bench.orders import spread
 
-PAGE = Path(__file__).parents[3] / "docs" / "how-an-order-flows.md"
+PAGE = Path(__file__).parents[4] / "docs" / "how-an-order-flows.md"
 
 
 def said_about_an_order(lines: int) -> list[Message]:
