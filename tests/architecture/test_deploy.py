@@ -12,7 +12,7 @@ import yaml
 from chassis.settings import ViewSettings
 from oms import connection
 
-from tests.pages import Page, names_in
+from tests.pages import Page, all_pages, names_in
 
 ROOT = Path(__file__).parents[2]
 KUBERNETES = ROOT / "deploy" / "kubernetes"
@@ -187,7 +187,7 @@ def test_backups_on_kubernetes_are_on_a_volume_that_outlives_the_pod_and_that_om
 
 def test_the_pages_call_oms_where_it_is_on_kubernetes() -> None:
     pod = f"deploy/{load(KUBERNETES / 'oms' / 'deployment.yaml')['metadata']['name']}"
-    code = [block.code for page in (DEPLOYING, Page(ROOT / "docs" / "operating.md")) for block in page.blocks]
+    code = [block.code for page in all_pages() for block in page.blocks]
     called = re.findall(r"kubectl (?:-n throughline )?(?:run|exec (?:-it )?(\S+)) .*", "\n".join(code))
     assert called
     assert set(called) == {pod}

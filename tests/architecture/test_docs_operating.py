@@ -1,4 +1,4 @@
-"""`docs/operating.md` covers what there is to operate: every metric, every alert, every setting that it speaks of."""
+"""The pages for operators cover all there is to operate: every metric, every alert, every setting they speak of."""
 
 import re
 
@@ -9,8 +9,10 @@ from contracts.topics import TOPICS
 
 from tests.pages import ROOT, Page, names_in
 
-PAGE = Page(ROOT / "docs" / "operating.md")
-CELLS = [name for token in PAGE.tokens if token.type == "inline" for name in names_in(token.content)]
+DOCS = ROOT / "docs"
+PUTTING_IT_RIGHT = Page(DOCS / "putting-it-right.md")
+PAGES = (Page(DOCS / "operating.md"), PUTTING_IT_RIGHT, Page(DOCS / "backups.md"), Page(DOCS / "breaking-it.md"))
+CELLS = [name for page in PAGES for token in page.tokens if token.type == "inline" for name in names_in(token.content)]
 
 
 def test_every_metric_is_explained_and_no_other() -> None:
@@ -25,7 +27,7 @@ def test_every_alert_says_what_to_do_and_there_is_no_other() -> None:
 
 
 def test_dead_letters_of_every_topic_that_others_write_to_are_given_back_to_the_sender() -> None:
-    from_outside, *_ = PAGE.table_after("Dead letters")
+    from_outside, *_ = PUTTING_IT_RIGHT.table_after("Dead letters")
     assert set(names_in(from_outside[0])) == {topic.name for topic in TOPICS if topic.open}
 
 
