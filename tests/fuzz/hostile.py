@@ -10,8 +10,8 @@ from typing import Any
 
 from chassis.kafka.log import home_of
 from contracts.message import Message
+from contracts.reasons import path_of
 from contracts.topics import PARTITIONS, TOPIC_OF, TOPICS
-from contracts.wire import path_of
 
 Json = Any
 Place = tuple[str | int, ...]

@@ -3,8 +3,9 @@
 import os
 from itertools import islice
 
+from contracts.reasons import Unreadable
 from contracts.topics import MESSAGES, TOPIC_OF
-from contracts.wire import Envelope, Unreadable, decode, encode
+from contracts.wire import Envelope, decode, encode
 from order.validation import salvage
 
 from tests.fuzz.battery import battery, names_what_is_wrong

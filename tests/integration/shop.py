@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaProducer
 from contracts.inventory import GoodsLine, ReceiveStock
 from contracts.message import Message
 from contracts.order import CancelOrder, OrderPlaced
-from contracts.wire import place_on_log
+from contracts.record import place_on_log
 from oms.placing.sending import letter
 
 from tests.integration.services import Services

@@ -7,9 +7,9 @@ import pytest
 import pytest_asyncio
 from chassis.mongo.raw import content_of
 from contracts.order import OrderCancelled, OrderCompleted
+from contracts.record import Record
 from contracts.shipping import ShipmentDelivered
 from contracts.topics import SERVICES
-from contracts.wire import Record
 from oms.fleet import Addresses
 from oms.log import LogReader
 from pymongo import AsyncMongoClient

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 import pytest
 import pytest_asyncio
 from contracts.order import OrderCompleted, OrderValidated
+from contracts.reasons import Unreadable
+from contracts.record import Record
 from contracts.shipping import ShipmentDelivered
-from contracts.wire import Record, Unreadable
 from oms.history.logged import logged
 from oms.log import LogReader
 from oms.system import System

@@ -10,8 +10,10 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from chassis.kafka.batches import forgive
 from contracts.inventory import Movement, StockLevel
 from contracts.message import Message, Reason
+from contracts.reasons import Unreadable
+from contracts.record import Record
 from contracts.topics import BY_NAME, PARTITIONS, TOPICS
-from contracts.wire import Envelope, Record, Unreadable
+from contracts.wire import Envelope
 from oms.history.logged import History, Logged, logged
 
 M = TypeVar("M", bound=Message)

@@ -21,7 +21,7 @@ from contracts.inventory import StockRejected, StockReleased
 from contracts.message import Message, Reason, SagaStep
 from contracts.order import CancelOrder, OrderPlaced
 from contracts.payment import PaymentDeclined, PaymentVoided
-from contracts.wire import MOST_OPEN_BODY_BYTES
+from contracts.strict_json import MOST_OPEN_BODY_BYTES
 from order import api
 from order.file_intake import LINES_AT_ONCE
 from order.live import Live

@@ -19,7 +19,8 @@ from contracts.order import (
     PlacementRefused,
 )
 from contracts.payment import PaymentDeclined
-from contracts.wire import Unreadable, decode
+from contracts.reasons import Unreadable
+from contracts.wire import decode
 from order.state import MalformedCancellation, Order, Refusal
 from order.validation import read, salvage
 from order.view import StatusChange

@@ -22,8 +22,8 @@ from chassis.testing.world import World, calling
 from contracts.message import Message, Reason
 from contracts.order import CancelOrder, OrderRejected
 from contracts.payment import PaymentVoided, VoidPayment
+from contracts.record import Received
 from contracts.topics import REPAIRS
-from contracts.wire import Received
 
 RETRY_S = 5
 AT_LENGTH = Reason(path="", code="long", message="x" * 1000)

@@ -3,7 +3,7 @@ import json
 import pytest
 from contracts.order import OrderPlaced
 from contracts.payment import AuthorizePayment, PaymentToken
-from contracts.wire import reasons_of
+from contracts.reasons import reasons_of
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError

@@ -11,21 +11,12 @@ import pytest
 from contracts.inventory import ReceiveTransfer
 from contracts.message import Message, SkuQuantity
 from contracts.order import CancelOrder, OrderPlaced
+from contracts.reasons import MOST_REASONS_TOLD, Unreadable
+from contracts.record import Headers
 from contracts.shipping import CancelShipment
+from contracts.strict_json import MOST_OPEN_BODY_BYTES, refuse_ambiguous
 from contracts.topics import BY_NAME, MESSAGES, TOPIC_OF, TOPICS, Topic
-from contracts.wire import (
-    MOST_HEADER_CHARACTERS,
-    MOST_OPEN_BODY_BYTES,
-    MOST_REASONS_TOLD,
-    Envelope,
-    Headers,
-    Unreadable,
-    decode,
-    encode,
-    link_of,
-    refuse_ambiguous,
-    salvaged,
-)
+from contracts.wire import MOST_HEADER_CHARACTERS, Envelope, decode, encode, link_of, salvaged
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -4,7 +4,9 @@ import chassis.engine.reading
 import order.main
 from contracts.message import Reason
 from contracts.payment import PaymentAuthorized
-from contracts.wire import Envelope, Received, Unreadable, decode
+from contracts.reasons import Unreadable
+from contracts.record import Received
+from contracts.wire import Envelope, decode
 
 
 def read(record: Received) -> Envelope:

@@ -10,8 +10,9 @@ from chassis.kafka.log import home_of
 from chassis.testing.virtual_time import EPOCH
 from contracts.message import Message
 from contracts.order import OrderPlaced
+from contracts.record import Record
 from contracts.topics import TOPIC_OF
-from contracts.wire import Envelope, Record, encode
+from contracts.wire import Envelope, encode
 from oms.history.logged import Logged, logged
 
 PARTITIONS = 2

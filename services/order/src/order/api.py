@@ -15,7 +15,7 @@ from chassis.http.shown import accepted
 from chassis.ports import Publisher, Reader, Sort, Unavailable
 from contracts.message import Channel, FromOutside, Name, OrderId, Reference
 from contracts.order import CancelOrder, OrderPlaced
-from contracts.wire import Unreadable
+from contracts.reasons import Unreadable
 from fastapi import APIRouter, Depends, Header, Query, Request, Response, status
 from fastapi.responses import StreamingResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent

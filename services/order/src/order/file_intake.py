@@ -11,7 +11,8 @@ from chassis.kinds import UnreadableDocument
 from chassis.ports import Publisher, Reader, Unavailable
 from contracts.message import Reason
 from contracts.order import OrderPlaced
-from contracts.wire import MOST_OPEN_BODY_BYTES, Unreadable
+from contracts.reasons import Unreadable
+from contracts.strict_json import MOST_OPEN_BODY_BYTES
 
 from order.placing import send_on
 from order.state import Order

@@ -6,7 +6,9 @@ from typing import Annotated
 
 from contracts.message import MOST_UNITS, Amount, Channel, Name, Number, OrderId, Reason, Revision, Value
 from contracts.order import OrderLine, OrderPlaced
-from contracts.wire import TOO_LARGE, Received, Unreadable, reasons_of, refuse_ambiguous, refuse_oversized
+from contracts.reasons import Unreadable, reasons_of
+from contracts.record import Received
+from contracts.strict_json import TOO_LARGE, refuse_ambiguous, refuse_oversized
 from pydantic import Field, ValidationError
 
 from order.state import MalformedCancellation, MalformedOrder

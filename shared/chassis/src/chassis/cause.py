@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from contracts.record import Received
 from contracts.topics import BY_NAME
-from contracts.wire import Received
 
 
 @dataclass(frozen=True, slots=True)

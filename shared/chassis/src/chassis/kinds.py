@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from contracts.wire import Unreadable, reasons_of
+from contracts.reasons import Unreadable, reasons_of
 from pydantic import ValidationError
 
 from chassis.decision import D, Document, kind_of

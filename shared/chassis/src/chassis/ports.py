@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from contracts.message import Message
-from contracts.wire import Headers, Received
+from contracts.record import Headers, Received
 
 from chassis.decision import D
 from chassis.entry import Calling, Change, Checkpoint, Entry, Outgoing, Recovered, Stored

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from contracts.message import Message, Reason
-from contracts.wire import Received
+from contracts.record import Received
 
 from chassis.decision import Call, Decision, Document, Documents, Input
 

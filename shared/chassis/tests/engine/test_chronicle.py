@@ -8,7 +8,7 @@ from chassis.engine.chronicle import Chronicle
 from chassis.engine.inbox import MOST_TAKEN_BYTES, MOST_WAITING_BYTES
 from chassis.entry import Past
 from chassis.ports import Hole
-from contracts.wire import Received, Record
+from contracts.record import Received, Record
 
 NOON_MS = 1_767_614_400_000
 NOON = datetime.fromtimestamp(NOON_MS / 1000, UTC)

@@ -5,7 +5,8 @@ from chassis.stuck.dead_letter import dead_letter
 from contracts.asyncapi import DEAD_LETTER_HEADERS, HEADERS
 from contracts.example import ExampleRecord
 from contracts.order import CancelOrder
-from contracts.wire import Envelope, Headers, encode
+from contracts.record import Headers
+from contracts.wire import Envelope, encode
 
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
 ENVELOPE = Envelope(

@@ -16,7 +16,8 @@ from chassis.entry import Fenced
 from chassis.testing.virtual_time import VirtualTimeLoop
 from chassis.testing.world import LIMITS, Process, World
 from contracts.payment import PaymentVoided
-from contracts.wire import Record, link_of
+from contracts.record import Record
+from contracts.wire import link_of
 
 SETTLED_S = 20
 

@@ -23,6 +23,7 @@ from contracts.inventory import IssueStock
 from contracts.message import Message
 from contracts.order import CancelOrder
 from contracts.payment import PaymentVoided, VoidPayment
+from contracts.record import Received
 from contracts.repair import (
     AcceptGap,
     DeadLetterDropped,
@@ -37,7 +38,7 @@ from contracts.repair import (
     RetryDeadLetter,
 )
 from contracts.topics import REPAIRS, TOPIC_OF
-from contracts.wire import Received, decode, link_of
+from contracts.wire import decode, link_of
 
 RESULTS = TOPIC_OF[ParkedReleased].name
 NUMBERS = count(1)

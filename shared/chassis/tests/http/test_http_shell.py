@@ -18,7 +18,7 @@ from chassis.kinds import UnreadableDocument
 from chassis.ports import Unavailable
 from chassis.telemetry import Meters
 from contracts.message import Quantity, Reason, Value
-from contracts.wire import MOST_OPEN_BODY_BYTES, MOST_OPEN_VALUES
+from contracts.strict_json import MOST_OPEN_BODY_BYTES, MOST_OPEN_VALUES
 from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import StreamingResponse

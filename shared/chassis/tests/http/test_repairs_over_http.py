@@ -18,8 +18,8 @@ from chassis.stuck.repair import Repair
 from chassis.telemetry import Meters
 from chassis.testing.stage import NOON, Rehearsal, Shelf
 from contracts.message import Reason
+from contracts.record import Received, Record
 from contracts.repair import AcceptGap, DropDeadLetter, ReleaseParked, RetryDeadLetter
-from contracts.wire import Received, Record
 
 WISH = {"by": "kim", "reason": "fixed in 1.4.1"}
 UNREAD = 7

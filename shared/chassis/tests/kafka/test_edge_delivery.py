@@ -15,7 +15,7 @@ from chassis.kafka.feed import KafkaFeed
 from chassis.ports import Feed
 from chassis.settings import ChassisSettings
 from chassis.telemetry import Meters
-from contracts.wire import Record
+from contracts.record import Record
 
 
 @dataclass

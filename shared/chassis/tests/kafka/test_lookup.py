@@ -10,7 +10,7 @@ from chassis.kafka import lookup
 from chassis.kafka.batches import DamagedBatch
 from chassis.kafka.lookup import look_up
 from chassis.ports import Damaged
-from contracts.wire import Record
+from contracts.record import Record
 
 END = 100
 

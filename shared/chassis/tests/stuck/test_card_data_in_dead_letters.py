@@ -6,7 +6,9 @@ from datetime import UTC, datetime
 import pytest
 from chassis.stuck.dead_letter import DeadLetter, dead_letter
 from contracts.message import Reason
-from contracts.wire import CARD_NUMBER, Headers, Unreadable, decode
+from contracts.reasons import CARD_NUMBER, Unreadable
+from contracts.record import Headers
+from contracts.wire import decode
 
 NUMBER = b"4111111111111111"
 ORDER = (("ce_specversion", b"1.0"), ("ce_type", b"OrderPlaced"), ("ce_id", b"1"), ("ce_source", b"web"))

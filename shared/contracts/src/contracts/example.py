@@ -4,8 +4,10 @@ import json
 from dataclasses import dataclass
 from typing import Any, Self
 
+from contracts.reasons import Unreadable
+from contracts.record import Headers
 from contracts.topics import BY_NAME, TOPIC_OF
-from contracts.wire import Envelope, Headers, Unreadable, decode, encode
+from contracts.wire import Envelope, decode, encode
 
 
 @dataclass(frozen=True, slots=True)

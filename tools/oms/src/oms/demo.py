@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from contracts.order import CancelOrder, OrderCancelled, OrderPlaced, OrderRejected
+from contracts.reasons import Unreadable
+from contracts.record import Record
 from contracts.topics import BY_NAME
-from contracts.wire import Record, Unreadable, decode
+from contracts.wire import decode
 
 from oms.log import LogReader
 from oms.placing import orders_file, shelves, stock_file

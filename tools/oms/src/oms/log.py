@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaError, NoError, for_code
 from chassis.brokers import client_options, public_address
 from chassis.kafka.batches import forgive
 from chassis.ports import Damaged
-from contracts.wire import Record
+from contracts.record import Record
 
 from oms.connection import Unreachable
 from oms.setup import OURS

@@ -1,7 +1,7 @@
 import errno
 
 import pytest
-from contracts.wire import Record
+from contracts.record import Record
 from oms.audit import auditing
 from oms.audit import spool as spooling
 from oms.audit.spool import Spool

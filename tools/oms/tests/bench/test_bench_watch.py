@@ -1,6 +1,6 @@
 import pytest
 from contracts.order import OrderCompleted, OrderConfirmed
-from contracts.wire import Record
+from contracts.record import Record
 from oms.bench.watch import Stalled, Watch
 
 

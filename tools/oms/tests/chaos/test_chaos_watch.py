@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from contracts.message import Message
 from contracts.order import OrderCompleted
-from contracts.wire import Record
+from contracts.record import Record
 from oms.chaos import storm
 from oms.chaos.storm import Storm, Wanted
 from oms.chaos.watch import Watch

@@ -1,6 +1,6 @@
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 
-from contracts.wire import Record
+from contracts.record import Record
 from oms.history.gather import gather
 from oms.log import LogReader, Spans
 

@@ -19,8 +19,8 @@ from chassis.testing.virtual_time import VirtualTimeLoop
 from chassis.testing.world import Process, World, calling
 from contracts.inventory import GoodsLine, ReceiveStock
 from contracts.message import Currency, Message
+from contracts.record import Record
 from contracts.topics import TOPIC_OF
-from contracts.wire import Record
 from fulfillment.decide import SimulatedPickers
 from oms.audit.auditor import Auditor, Judged, Verdict
 from oms.history.replay import Replayer

@@ -5,8 +5,8 @@ import pytest
 from contracts.inventory import StockLevel
 from contracts.message import Message
 from contracts.payment import PaymentVoided
+from contracts.record import Record
 from contracts.repair import GapAccepted
-from contracts.wire import Record
 from oms.audit.links import Links
 from oms.history.logged import Logged
 from oms.history.repairs import Repairs

@@ -9,7 +9,8 @@ from chassis.testing.virtual_time import EPOCH
 from contracts.message import Message
 from contracts.order import OrderCompleted, OrderConfirmed, OrderEvent
 from contracts.payment import PaymentCaptured
-from contracts.wire import Envelope, Record, encode
+from contracts.record import Record
+from contracts.wire import Envelope, encode
 from oms.history.lives import FOR_EVER, Life, Lives, settled
 from oms.history.logged import History, Logged, logged
 

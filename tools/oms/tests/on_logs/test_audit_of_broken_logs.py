@@ -35,7 +35,7 @@ from contracts.order import (
     PlacementRefused,
 )
 from contracts.payment import PaymentAuthorized, PaymentCaptured, PaymentRefunded, PaymentVoided
-from contracts.wire import Record
+from contracts.record import Record
 from oms.audit.auditor import Judged, Verdict
 
 Stage = Any

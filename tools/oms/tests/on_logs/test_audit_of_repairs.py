@@ -29,10 +29,12 @@ from contracts.order import (
     SkipStep,
 )
 from contracts.payment import AuthorizePayment, CapturePayment, PaymentAuthorized
+from contracts.reasons import Unreadable
+from contracts.record import Received, Record
 from contracts.repair import DropDeadLetter, ReleaseParked, RetryDeadLetter
 from contracts.shipping import CreateShipment
 from contracts.topics import REPAIRS
-from contracts.wire import Envelope, Received, Record, Unreadable, decode
+from contracts.wire import Envelope, decode
 from oms.audit.auditor import Judged, Verdict
 from oms.audit.stored import compare_order
 from oms.history.replay import Replayer

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from contracts.inventory import GoodsLine, TransferStock
 from contracts.order import CancelOrder, OrderPlaced
-from contracts.wire import Record
+from contracts.record import Record
 from oms.audit.auditor import Judged, Verdict
 from oms.audit.stored import compare_order, compare_stock, key_of_stock
 from oms.history.replay import Replayer

@@ -10,8 +10,8 @@ from chassis.kafka.log import home_of
 from contracts.inventory import ConfigureItem
 from contracts.order import CancelOrder, OrderPlaced, RetryStep
 from contracts.payment import PaymentCaptured
+from contracts.record import Record
 from contracts.topics import TOPICS
-from contracts.wire import Record
 from oms.audit.auditing import _look_for_others
 from oms.audit.auditor import Auditor, Verdict
 from oms.audit.beginnings import Beginnings

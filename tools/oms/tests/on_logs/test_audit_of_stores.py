@@ -9,7 +9,7 @@ from chassis.mongo.archive import Remembered
 from chassis.stuck.parking import Parked
 from chassis.testing.stage import NOON
 from contracts.order import OrderPlaced
-from contracts.wire import Record
+from contracts.record import Record
 from oms.audit.auditor import Judged, Verdict
 from oms.audit.finding import Finding
 from oms.audit.stored import compare_order, compare_stock, key_of_stock, keys_of_order, parked

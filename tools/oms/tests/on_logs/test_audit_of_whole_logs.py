@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from contracts.order import CancelOrder, OrderCompleted, OrderPlaced
+from contracts.record import Record
 from contracts.repair import ReleaseParked, RepairRefused
-from contracts.wire import Record
 from oms.audit.auditor import Judged, Verdict
 from oms.audit.stored import compare_order, compare_stock, key_of_stock
 from oms.history.replay import Replayer

@@ -9,7 +9,8 @@ import pytest
 from contracts.message import Message
 from contracts.order import CancelOrder, OrderConfirmed, OrderPlaced
 from contracts.payment import PaymentAuthorized
-from contracts.wire import MOST_HEADER_CHARACTERS, Record
+from contracts.record import Record
+from contracts.wire import MOST_HEADER_CHARACTERS
 from oms.history.logged import History, logged
 from oms.history.replay import Replay, Replayer
 from order.state import Order

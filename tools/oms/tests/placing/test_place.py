@@ -11,7 +11,8 @@ import pytest
 from aiokafka.cluster import ClusterMetadata
 from contracts.message import Message, Reason
 from contracts.order import CancelOrder, OrderCompleted, OrderConfirmed, OrderPlaced, OrderValidated, PlacementRefused
-from contracts.wire import Record, decode
+from contracts.record import Record
+from contracts.wire import decode
 from oms.cli import app
 from oms.commands import place as command
 from oms.placing import orders_file, sending

@@ -22,8 +22,10 @@ from chassis.mongo.store import MongoStore
 from chassis.testing.topics import MemoryFeed
 from contracts.message import Reason, names_of
 from contracts.payment import PaymentCaptured, PaymentVoided, VoidPayment
+from contracts.reasons import Unreadable
+from contracts.record import Received
 from contracts.shipping import ShipmentCancelled
-from contracts.wire import Envelope, Received, Unreadable
+from contracts.wire import Envelope
 from oms.audit.finding import Check, Finding
 from oms.simulate.database import Collection
 from oms.simulate.game import Outcome, play

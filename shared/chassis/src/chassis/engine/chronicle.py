@@ -9,7 +9,7 @@ from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from contracts.wire import Received
+from contracts.record import Received
 
 from chassis.engine.inbox import MOST_TAKEN_BYTES, MOST_WAITING_BYTES, bytes_of
 from chassis.entry import Past

@@ -5,8 +5,8 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 
+from contracts.record import Received
 from contracts.topics import BY_NAME
-from contracts.wire import Received
 
 from chassis.decision import AlarmRang, CallAnswered
 from chassis.limits import HEADER_BYTES

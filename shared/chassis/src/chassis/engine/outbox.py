@@ -4,8 +4,9 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from contracts.message import Message
+from contracts.record import Received
 from contracts.topics import TOPIC_OF
-from contracts.wire import Envelope, Received, encode
+from contracts.wire import Envelope, encode
 
 from chassis.cause import Cause
 from chassis.decision import correlation_of

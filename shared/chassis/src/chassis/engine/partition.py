@@ -10,8 +10,8 @@ from contextlib import suppress
 from time import perf_counter
 from typing import TypeVar
 
+from contracts.record import Received
 from contracts.topics import BY_NAME, REPAIRS
-from contracts.wire import Received
 
 from chassis.decision import AlarmRang
 from chassis.engine.chronicle import Chronicle

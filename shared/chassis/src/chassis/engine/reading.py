@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from contracts.message import Reason
+from contracts.reasons import Unreadable
+from contracts.record import Received
 from contracts.repair import RepairCommand
 from contracts.topics import BY_NAME, REPAIRS, SERVICES
-from contracts.wire import Envelope, Received, Unreadable, decode, link_of, salvaged
+from contracts.wire import Envelope, decode, link_of, salvaged
 
 from chassis.cause import Cause
 from chassis.decision import AlarmRang, CallAnswered, Input, correlation_of

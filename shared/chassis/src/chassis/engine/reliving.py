@@ -6,7 +6,7 @@ wrote down, so each call is made again, with the key that it had, and its answer
 
 from collections.abc import Sequence
 
-from contracts.wire import Received
+from contracts.record import Received
 
 from chassis.decision import AlarmRang, CallAnswered
 from chassis.engine.alarms import Alarms

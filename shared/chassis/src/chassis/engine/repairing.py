@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from contracts.message import Reason
+from contracts.record import Received, place_on_log
 from contracts.repair import (
     AcceptGap,
     DeadLetterDropped,
@@ -19,7 +20,6 @@ from contracts.repair import (
     RetryDeadLetter,
 )
 from contracts.topics import REPAIRS
-from contracts.wire import Received, place_on_log
 
 from chassis.cause import Cause
 from chassis.decision import D, Documents, id_in_partition

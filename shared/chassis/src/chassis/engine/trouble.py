@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import partial
 
 from contracts.message import Reason
-from contracts.wire import Received
+from contracts.record import Received
 
 from chassis.cause import Cause, cause_of
 from chassis.decision import Document, Documents, Input, id_in_partition

@@ -8,6 +8,8 @@ from urllib.parse import quote
 from uuid import uuid4
 
 from contracts.message import FromOutside, Name, Reference
+from contracts.reasons import CARD_NUMBER
+from contracts.record import Received, place_on_log
 from contracts.repair import (
     AcceptGap,
     DropDeadLetter,
@@ -19,7 +21,6 @@ from contracts.repair import (
     RetryDeadLetter,
     TopicName,
 )
-from contracts.wire import CARD_NUMBER, Received, place_on_log
 from fastapi import APIRouter, Path, Query, Response, status
 from pydantic import Field
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Self
 
 from contracts.message import Reason
-from contracts.wire import Received
+from contracts.record import Received
 from pydantic import Field
 
 from chassis.http.paging import Page

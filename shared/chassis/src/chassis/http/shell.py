@@ -6,14 +6,8 @@ from typing import Any
 
 from anyio import CancelScope
 from contracts.message import Reason
-from contracts.wire import (
-    MOST_OPEN_BODY_BYTES,
-    TOO_LARGE,
-    Unreadable,
-    reasons_from,
-    refuse_ambiguous,
-    refuse_oversized,
-)
+from contracts.reasons import Unreadable, reasons_from
+from contracts.strict_json import MOST_OPEN_BODY_BYTES, TOO_LARGE, refuse_ambiguous, refuse_oversized
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.dependencies.utils import get_flat_params
 from fastapi.exceptions import RequestValidationError

@@ -13,8 +13,9 @@ from aiokafka.errors import KafkaError, KafkaTimeoutError
 from aiokafka.partitioner import murmur2
 from aiokafka.producer.message_accumulator import BatchBuilder
 from contracts.message import Message
+from contracts.record import Received
 from contracts.topics import TOPIC_OF, TOPICS
-from contracts.wire import Envelope, Received, encode
+from contracts.wire import Envelope, encode
 
 from chassis.brokers import client_options, public_address
 from chassis.decision import correlation_of

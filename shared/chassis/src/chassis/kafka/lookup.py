@@ -7,7 +7,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
-from contracts.wire import Received
+from contracts.record import Received
 
 from chassis.brokers import client_options
 from chassis.ports import Damaged, RecordPlace

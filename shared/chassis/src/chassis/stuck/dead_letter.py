@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from contracts.message import Reason
+from contracts.reasons import CARD_NUMBER
+from contracts.record import Received, place_on_log
 from contracts.topics import BY_NAME
-from contracts.wire import CARD_NUMBER, Received, place_on_log
 
 from chassis.cause import cause_of
 from chassis.entry import Outgoing

@@ -3,7 +3,7 @@
 from base64 import b64decode, b64encode
 
 from contracts.message import Message
-from contracts.wire import Received, Record
+from contracts.record import Received, Record
 from pydantic import BaseModel, ConfigDict
 
 from chassis.decision import correlation_of

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from operator import attrgetter
 
-from contracts.wire import Record
+from contracts.record import Record
 
 from chassis.entry import Outgoing, by_partition
 from chassis.kafka.log import home_of

@@ -8,9 +8,10 @@ from typing import Self
 
 from chassis.engine.outbox import FORWARDED
 from chassis.kafka.log import home_of
+from contracts.reasons import Unreadable
+from contracts.record import Record
 from contracts.repair import RepairEvent
 from contracts.topics import BY_NAME, SERVICES, Topic
-from contracts.wire import Record, Unreadable
 from order.definition import Policy
 from order.validation import salvage
 

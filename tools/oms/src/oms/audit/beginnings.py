@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from chassis.kafka.log import home_of
 from contracts.inventory import ReserveStock, StockBackordered, StockRejected, StockReserved
 from contracts.order import OrderPlaced, OrderRepairRefused, OrderTurnedBack, StepRetried, StepSkipped
+from contracts.record import Record
 from contracts.topics import TOPICS
-from contracts.wire import Record
 from order.repair import Request
 from order.state import MalformedOrder
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from chassis.stuck.parking import parking_place
+from contracts.reasons import Unreadable
+from contracts.record import Record
 from contracts.topics import BY_NAME, TOPICS
-from contracts.wire import Record, Unreadable
 
 from oms.audit.finding import Finding
 from oms.history.logged import logged

@@ -8,8 +8,8 @@ that should have been answered and was not is lost. What comes after the last th
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from contracts.record import Record, place_on_log
 from contracts.topics import BY_NAME
-from contracts.wire import Record, place_on_log
 
 from oms.audit.beginnings import APART_MS, Beginnings
 from oms.audit.finding import Finding, Waiting

@@ -8,8 +8,9 @@ from array import array
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
+from contracts.record import Record
 from contracts.topics import BY_NAME
-from contracts.wire import Record, link_of
+from contracts.wire import link_of
 
 from oms.audit.finding import Finding
 from oms.history.repairs import Repairs

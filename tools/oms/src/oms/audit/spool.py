@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from tempfile import SpooledTemporaryFile
 from typing import Any
 
-from contracts.wire import Record
+from contracts.record import Record
 
 BUCKETS = 64
 """How many files they are kept apart in, and looked at one by one: only a fraction of them is in memory at once."""

@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 from time import time
 
 from contracts.order import OrderCompleted, OrderPlaced
+from contracts.record import Record
 from contracts.topics import TOPIC_OF
-from contracts.wire import Record
 
 from oms.log import LogReader
 

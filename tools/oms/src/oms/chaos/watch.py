@@ -8,8 +8,9 @@ from contextlib import aclosing
 from itertools import pairwise
 from time import time
 
+from contracts.record import Record
 from contracts.topics import BY_NAME, SERVICES
-from contracts.wire import Record, link_of
+from contracts.wire import link_of
 
 from oms.log import LogReader
 from oms.placing.place import DEAD_LETTERS, Tally

@@ -12,7 +12,7 @@ from typing import IO, Annotated, Any, TextIO, cast
 
 import typer
 from contracts.message import MOST_UNITS, Currency, Location
-from contracts.wire import reasons_of
+from contracts.reasons import reasons_of
 from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 from rich.markup import escape

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from chassis.kafka.log import home_of
+from contracts.reasons import Unreadable
+from contracts.record import Record
 from contracts.topics import BY_NAME
-from contracts.wire import Record, Unreadable
 from order.validation import salvage
 
 from oms.history.lives import Lives, settled

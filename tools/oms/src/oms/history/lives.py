@@ -9,8 +9,9 @@ from collections import defaultdict
 from dataclasses import dataclass, field, replace
 
 from chassis.entry import descent_of
+from contracts.record import Record
 from contracts.topics import BY_NAME
-from contracts.wire import Record, link_of
+from contracts.wire import link_of
 
 from oms.history.logged import History, Logged
 

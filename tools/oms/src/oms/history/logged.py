@@ -16,8 +16,10 @@ from contracts.order import (
     OrderValidated,
     StepSkipped,
 )
+from contracts.reasons import Unreadable
+from contracts.record import Record
 from contracts.topics import BY_NAME
-from contracts.wire import Envelope, Record, Unreadable, decode, salvaged
+from contracts.wire import Envelope, decode, salvaged
 
 M = TypeVar("M", bound=Message)
 Ending = OrderCompleted | OrderRejected | OrderCancelled

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from chassis.decision import id_in_partition
+from contracts.record import place_on_log
 from contracts.repair import (
     DeadLetterDropped,
     DeadLetterRetried,
@@ -13,7 +14,6 @@ from contracts.repair import (
     RepairCommand,
     RepairEvent,
 )
-from contracts.wire import place_on_log
 
 from oms.history.logged import Logged
 

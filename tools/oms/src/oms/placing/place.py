@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 
 from contracts.message import Message
 from contracts.order import OrderEvent, OrderPlaced, OrderValidated, PlacementRefused
+from contracts.reasons import Unreadable
+from contracts.record import Record
 from contracts.topics import BY_NAME, TOPIC_OF
-from contracts.wire import Record, Unreadable, decode, link_of
+from contracts.wire import decode, link_of
 
 from oms.history.logged import STATE_AFTER
 from oms.log import LogReader

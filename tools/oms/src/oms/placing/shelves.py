@@ -6,8 +6,10 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from contracts.inventory import Movement, MovementRefused, ReceiveStock, StockReceived
+from contracts.reasons import Unreadable
+from contracts.record import Record
 from contracts.topics import TOPIC_OF
-from contracts.wire import Record, Unreadable, decode
+from contracts.wire import decode
 
 from oms.log import LogReader
 from oms.placing.sending import Sender, letter

@@ -8,7 +8,7 @@ from typing import Annotated, TextIO
 
 from contracts.inventory import ConfigureItem, GoodsLine, ReceiveStock
 from contracts.message import MOST_UNITS, Bin, Count, Location, Sku
-from contracts.wire import reasons_of
+from contracts.reasons import reasons_of
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 COLUMNS = ("location", "sku", "quantity", "bin", "low_threshold", "substitutes")

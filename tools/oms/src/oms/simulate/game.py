@@ -20,8 +20,9 @@ from chassis.stuck.parking import Parked
 from chassis.testing.virtual_time import VirtualTimeLoop
 from contracts.message import Message
 from contracts.order import OrderValidated
+from contracts.record import Record
 from contracts.topics import TOPIC_OF
-from contracts.wire import Envelope, Record, encode
+from contracts.wire import Envelope, encode
 from order.state import Order
 from payment.state import Payment
 from shipping.state import Shipment

@@ -18,7 +18,7 @@ from chassis.telemetry import Meters
 from chassis.testing.life import Life
 from chassis.testing.topics import MemoryFeed, MemoryTopics
 from chassis.testing.virtual_time import VirtualClock
-from contracts.wire import Record
+from contracts.record import Record
 
 from oms.simulate.database import Client, Database
 from oms.simulate.line import Line, Mishap, Reply, answer_of
