@@ -8,7 +8,7 @@ from oms.system import Plan, System, running
 from tests.integration.services import QUICK
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def system() -> AsyncIterator[System]:
     """Kafka, MongoDB, Redis and the five services as processes of this machine."""
     async with running(Plan.for_tests(**QUICK), lambda _: None) as started:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from oms.chaos.plan import rounds
 
-pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
+pytestmark = [pytest.mark.integration, pytest.mark.alone, pytest.mark.asyncio(loop_scope="session")]
 
 MINUTES = "0.75"
 SEED = 88

@@ -28,7 +28,7 @@ from oms.progress import UNHEARD
 from oms.system import Plan, System, running
 from order.settings import Settings
 
-pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
+pytestmark = [pytest.mark.integration, pytest.mark.alone, pytest.mark.asyncio(loop_scope="session")]
 
 FULL = 50_000
 ORDERS = int(os.environ.get("THROUGHLINE_OVERLOAD_ORDERS", "1500"))
