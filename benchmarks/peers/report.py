@@ -42,18 +42,26 @@ def orders_per_s(runs: Sequence[Run]) -> float:
     return median(run.orders_per_s for run in runs)
 
 
-def ratios(sides: Sequence[Side]) -> dict[str, float]:
-    """By peer, how many times as many orders a second we complete as it does at its best."""
-    measured = {side.name: orders_per_s(side.best[1]) for side in sides if side.runs and not side.trouble}
-    ours = measured.pop(OURS, None)
-    return {} if ours is None else {name: round(ours / theirs, 2) for name, theirs in measured.items()}
+def ratios(sides: Sequence[Side]) -> dict[str, list[float]]:
+    """By peer, how many times as many orders a second we complete as it does at its best, in each round."""
+    measured = {side.name: side.best[1] for side in sides if side.runs and not side.trouble}
+    ours = measured.pop(OURS, ())
+    if not ours:
+        return {}
+    return {
+        name: [round(us.orders_per_s / them.orders_per_s, 2) for us, them in zip(ours, theirs, strict=True)]
+        for name, theirs in measured.items()
+    }
 
 
 def as_json(orders: int, sides: Sequence[Side]) -> dict[str, Any]:
     return {
         "orders": orders,
         "sides": {side.name: side.as_json() for side in sides},
-        "ours_to_theirs": ratios(sides),
+        "ours_to_theirs": {
+            name: {"median": round(median(times), 2), "least": min(times), "most": max(times)}
+            for name, times in ratios(sides).items()
+        },
     }
 
 
@@ -68,12 +76,18 @@ def table(orders: int, sides: Sequence[Side]) -> Table:
         shown.add_row(
             side.name,
             "" if shape is None else str(shape),
-            f"{orders_per_s(runs):.0f}",
-            f"{median(run.wall_s for run in runs):.1f} s",
-            f"{median(run.cpu_us_per_order for run in runs):.0f} µs",
-            f"{times[side.name]:.1f}" if side.name in times else "",
+            _told([run.orders_per_s for run in runs], ".0f"),
+            f"{_told([run.wall_s for run in runs], '.1f')} s",
+            f"{_told([run.cpu_us_per_order for run in runs], '.0f')} µs",
+            _told(times[side.name], ".1f") if side.name in times else "",
         )
     return shown
+
+
+def _told(figures: Sequence[float], form: str) -> str:
+    """Their median, and between what they lie, if there are several."""
+    told = f"{median(figures):{form}}"
+    return told if len(figures) == 1 else f"{told} ({min(figures):{form}} to {max(figures):{form}})"
 
 
 def _figures(shape: Shape | None, runs: Sequence[Run]) -> Mapping[str, object]:

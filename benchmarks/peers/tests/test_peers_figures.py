@@ -34,7 +34,15 @@ def test_a_peer_is_judged_by_the_shape_in_which_it_is_fastest() -> None:
 
 
 def test_the_ratio_says_how_many_times_as_fast_we_are() -> None:
-    assert ratios([Side(OURS, {None: [run(500)]}), Side("peer", {ONE: [run(50)], TWO: [run(100)]})]) == {"peer": 5}
+    assert ratios([Side(OURS, {None: [run(500)]}), Side("peer", {ONE: [run(50)], TWO: [run(100)]})]) == {"peer": [5]}
+
+
+def test_the_ratio_is_taken_between_runs_of_the_same_round() -> None:
+    sides = [Side(OURS, {None: [run(500), run(400), run(300)]}), Side("peer", {ONE: [run(50), run(80), run(75)]})]
+    assert ratios(sides) == {"peer": [10, 5, 4]}
+    assert as_json(100, sides)["ours_to_theirs"] == {"peer": {"median": 5, "least": 4, "most": 10}}
+    assert "75 (50 to 80)" in shown(sides)
+    assert "5.0 (4.0 to 10.0)" in shown(sides)
 
 
 def test_without_our_side_there_is_no_ratio() -> None:
