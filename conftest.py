@@ -1,4 +1,7 @@
-"""What lets several workers run tests at once: each draws ports of its own, and who needs the machine alone has it."""
+"""What lets several workers run tests at once.
+
+Each draws ports of its own, who needs the machine alone has it, and what was measured is printed at the end.
+"""
 
 import fcntl
 import os
@@ -36,6 +39,16 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         return (yield)
     with _turn(item.config.cache.mkdir("turns"), alone=_is_alone(item)):
         return (yield)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the figures that tests recorded: what they print themselves is lost where workers run them."""
+    done = [*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")]
+    figures = [f"{name}: {figure}" for report in done for name, figure in report.user_properties]
+    if figures:
+        terminalreporter.section("figures")
+        for line in figures:
+            terminalreporter.write_line(line)
 
 
 def _is_alone(item: pytest.Item) -> bool:

@@ -5,6 +5,7 @@ that costs the services is no more than so many times what it costs the floor.
 import asyncio
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ SERVICES = {"order", "inventory", "payment", "fulfillment", "shipping"}
 
 
 async def test_the_services_are_measured_beside_a_floor_and_their_apis_by_themselves(
-    capsys: pytest.CaptureFixture[str],
+    record_property: Callable[[str, object], None],
 ) -> None:
     bench = await asyncio.create_subprocess_exec(
         Path(sys.executable).with_name("oms"),
@@ -33,9 +34,8 @@ async def test_the_services_are_measured_beside_a_floor_and_their_apis_by_themse
 
     assert bench.returncode == 0, err.decode()
     report = json.loads(out)
-    with capsys.disabled():
-        for name, ratio in report["ratios"]["ordinary_orders"].items():
-            sys.stdout.write(f"\n{name}: {ratio['median']} of {ratio['all']}\n")
+    for name, ratio in report["ratios"]["ordinary_orders"].items():
+        record_property(name, f"{ratio['median']} of {ratio['all']}")
     assert report["orders"] == ORDERS
     assert report["orders_per_s"] > 0
     assert report["rss_mb"].keys() >= SERVICES
