@@ -17,8 +17,8 @@ from tests.integration.witness import Witness
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
 
-PAUSE_S = 3
-"""Longer than it takes to load stock."""
+PAUSE_S = 2
+"""Longer than it takes to return once all is sent."""
 
 
 @dataclass(frozen=True)
@@ -77,12 +77,15 @@ async def test_loads_a_stock_file_once_however_often_it_is_loaded(shop: Shop, om
     assert placed.json["states"] == {"completed": 1, "rejected": 1}
 
 
-async def test_returns_from_loading_stock_when_it_is_on_the_shelves(shop: Shop, oms: Oms, tmp_path: Path) -> None:
+async def test_returns_from_loading_stock_when_it_is_on_the_shelves(
+    shop: Shop, oms: Oms, witness: Witness, tmp_path: Path
+) -> None:
     sku, file = shop.item(), tmp_path / "stock.csv"
     file.write_text(f"location,sku,quantity\nLON,{sku},5\n")
 
     async with shop.services.paused("inventory"):
         loading = asyncio.create_task(oms("stock", "load", file, "--json"))
+        await witness.is_to_have("LON", sku)
         await asyncio.wait([loading], timeout=PAUSE_S)
         waited = not loading.done()
     loaded = await loading
@@ -152,7 +155,7 @@ async def test_follows_refused_repeated_and_unreadable_orders_to_their_end(shop:
 async def test_gives_up_on_orders_that_come_to_no_end(shop: Shop, oms: Oms) -> None:
     waits = shop.fields({await shop.announced("ROT"): 1}, allow_backorder=True)
 
-    done = await oms("place", "-", "--follow", "--patience", "2", "--json", stdin=lines(waits))
+    done = await oms("place", "-", "--follow", "--patience", "5", "--json", stdin=lines(waits))
 
     assert done.status == 1
     assert done.json["states"] == {"backordered": 1}

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from chassis.kafka.batches import forgive
-from contracts.inventory import Movement, StockLevel
+from contracts.inventory import Movement, ReceiveStock, StockLevel
 from contracts.message import Message, Reason
 from contracts.reasons import Unreadable
 from contracts.record import Record
@@ -58,6 +58,7 @@ class Witness:
         self._orders: dict[str, History] = {}
         self._movements: dict[str, Movement] = {}
         self._levels: dict[tuple[str, str], StockLevel] = {}
+        self._deliveries: set[tuple[str, str]] = set()
         self._buried: dict[str, Buried] = {}
         self._positions: dict[TopicPartition, int] = {}
         self._news = asyncio.Condition()
@@ -105,6 +106,8 @@ class Witness:
         message = taken.message
         if isinstance(message, StockLevel):
             self._levels[message.location, message.sku] = message
+        elif isinstance(message, ReceiveStock):
+            self._deliveries.update((message.location, line.sku) for line in message.lines)
         elif isinstance(message, Movement):
             self._movements[message.movement_id] = message
         elif (order_id := getattr(message, "order_id", None)) is not None:
@@ -189,6 +192,10 @@ class Witness:
         return "\n".join(lines) or "  nothing"
 
     # What was said about everything else.
+
+    async def is_to_have(self, location: str, sku: str) -> None:
+        """Wait until a location is told that it has got some of an item."""
+        await self.until(lambda: (location, sku) in self._deliveries or None, lambda: f"{sku} for {location}")
 
     async def moved(self, movement_id: str) -> Movement:
         """What the ledger says of a movement."""
