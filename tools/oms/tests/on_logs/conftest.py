@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import chassis.testing.world
 import pytest
@@ -23,6 +24,7 @@ from contracts.record import Record
 from contracts.topics import TOPIC_OF
 from fulfillment.decide import SimulatedPickers
 from oms.audit.auditor import Auditor, Judged, Verdict
+from oms.audit.stored import compare_order, compare_stock, key_of_stock
 from oms.history.replay import Replayer
 from oms.simulate.shop import Deadlines, services
 from order.definition import Policy
@@ -53,6 +55,23 @@ QUIET_S = 150.0
 """When nothing has been written for so long, nothing is under way but what waits for hours."""
 RETRY = Retry(timedelta(seconds=1), timedelta(minutes=1))
 NO_TIME = timedelta(0)
+EVERYTHING: Sequence[dict[str, Any]] = (
+    {},
+    {"units": 3, "skus": ("MUG", "TEA")},
+    {"payment_token": "tok_declined_stolen_card"},
+    {"payment_token": "tok_timeout"},
+    {"payment_token": "tok_capture_fails"},
+    {"special_instructions": "[simulate: short pick]"},
+    {"units": 9, "skus": ("TEA",)},
+    {"units": 8, "skus": ("TEA",), "allow_split": True},
+    {"units": 9, "skus": ("TEA",), "allow_backorder": True},
+    {"units": 4, "skus": ("CUP",), "allow_backorder": True},
+    {"units": 6, "skus": ("CUP", "MUG"), "allow_backorder": True},
+    {"units": 6, "skus": ("CUP",), "allow_split": True, "allow_backorder": True},
+    {"lines": [{"sku": "MUG", "quantity": 1, "unit_price": 0}], "total": 0},
+    {"total": 7},
+)
+"""What is special about an order of every sort."""
 WIRED = services(
     Deadlines(
         order=POLICY,
@@ -236,3 +255,30 @@ def judge() -> Callable[[Sequence[Record]], tuple[Verdict, list[Judged]]]:
 @pytest.fixture
 def replayer() -> Replayer:
     return Replayer(POLICY, PARTITIONS)
+
+
+@pytest.fixture
+def everything() -> Sequence[dict[str, Any]]:
+    """The fields that make orders of every sort."""
+    return EVERYTHING
+
+
+@pytest.fixture
+def all_is_well(
+    judge: Callable[[Sequence[Record]], tuple[Verdict, list[Judged]]], replayer: Replayer
+) -> Callable[[Stage, int], Verdict]:
+    """Checks that so many orders have ended, that nothing is wrong on the log, and that services remember the same."""
+
+    def check(shop: Stage, orders: int) -> Verdict:
+        verdict, judged = judge(shop.log)
+        assert verdict.findings == []
+        assert verdict.waiting == []
+        assert verdict.orders.total() == len(judged) == orders
+        remembered = shop.documents
+        assert [found for one in judged for found in compare_order(one, remembered, replayer)] == []
+        levels = [level for book in verdict.books for level in book.levels.values()]
+        stocks = remembered["inventory"]
+        assert [found for level in levels for found in compare_stock(level, stocks.get(key_of_stock(level)))] == []
+        return verdict
+
+    return check
