@@ -27,11 +27,6 @@ from inventory.decide import Policy, decider, needs
 from inventory.state import LedgerEntry, Movement, Stock
 
 
-@pytest.fixture
-def book() -> Rehearsal:
-    return Rehearsal(needs, decider(Policy(backorder_queue_max_orders=3)))
-
-
 def lines(**units: int) -> tuple[SkuQuantity, ...]:
     return tuple(SkuQuantity(sku=sku, quantity=quantity) for sku, quantity in units.items())
 

@@ -21,15 +21,10 @@ from contracts.inventory import (
     StockReserved,
 )
 from contracts.message import Message, SkuQuantity
-from inventory.decide import MOST_OFFERS, Policy, decider, needs
+from inventory.decide import MOST_OFFERS, Policy, decider
 from inventory.state import LedgerEntry, Reservation, Stock
 
 STEP = {"order_id": "web:1", "revision": 1, "attempt": 1, "location": "BERLIN"}
-
-
-@pytest.fixture
-def book() -> Rehearsal:
-    return Rehearsal(needs, decider(Policy(backorder_queue_max_orders=3)))
 
 
 def lines(**units: int) -> tuple[SkuQuantity, ...]:

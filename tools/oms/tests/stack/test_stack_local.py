@@ -1,10 +1,8 @@
 import asyncio
 import errno
 import signal
-import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +12,7 @@ from motor.motor_asyncio import AsyncIOMotorClient
 from oms.stack.errors import StackError
 from oms.stack.local import LocalStack, Ports
 from oms.stack.mongo import ReplicaSet
-from oms.stack.ports import HOST, PortTakenError
+from oms.stack.ports import PortTakenError
 from oms.stack.process import ProcessId, until
 from oms.stack.redis import Redis as Engine
 from pymongo import WriteConcern
@@ -33,14 +31,6 @@ async def main():
 
 asyncio.run(main())
 """
-
-
-@pytest.fixture
-def taken_port() -> Iterator[int]:
-    with socket.socket() as listener:
-        listener.bind((HOST, 0))
-        listener.listen()
-        yield listener.getsockname()[1]
 
 
 async def test_starts_nothing_when_a_port_is_taken(taken_port: int) -> None:

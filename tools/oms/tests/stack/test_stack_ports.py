@@ -1,16 +1,5 @@
-import socket
-from collections.abc import Iterator
-
 import pytest
-from oms.stack.ports import HOST, PortTakenError, accepts, claim, free_port
-
-
-@pytest.fixture
-def taken_port() -> Iterator[int]:
-    with socket.socket() as listener:
-        listener.bind((HOST, 0))
-        listener.listen()
-        yield listener.getsockname()[1]
+from oms.stack.ports import PortTakenError, accepts, claim, free_port
 
 
 def test_names_the_taken_port_and_how_to_change_it(taken_port: int) -> None:
