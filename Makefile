@@ -25,7 +25,7 @@ down: $(UV_FILE) ## Stop what `make up` started
 	$(RUN) oms down $(ARGS)
 
 # In the order in which they were found: some leave things on shared topics that others must not meet.
-test: $(UV_FILE) ## Run all tests: on Docker where it can be reached, else on processes of this machine
+test: $(UV_FILE) ## Run all tests: on Docker where they share engines and it can be reached, else on processes of this machine
 	$(RUN) pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 peers: $(UV_FILE) ## Measure the same orders on DBOS, Restate and Temporal, beside ours; it takes long

@@ -1,6 +1,7 @@
 """Kafka, MongoDB and Redis for the tests: containers where Docker can be used, else processes of this machine.
 
-`THROUGHLINE_TEST_STACK=docker` or `=local` takes one of them, whatever else could be used.
+`THROUGHLINE_TEST_STACK=docker` or `=local` takes one of them, whatever else could be used. Tests that start a system of
+their own, to break it or to measure it, have processes either way.
 """
 
 import asyncio
