@@ -143,11 +143,12 @@ class Town:
             enough.set()
 
     async def goes_on(self) -> None:
-        """Wait until something is heard that is not sent yet."""
-        wanted = sum(map(len, self.sent.values())) + 1
+        """Wait until every order hears something that is not sent yet."""
+        before = {order_id: len(sent) for order_id, sent in self.sent.items()}
 
         async def is_so() -> bool:
-            return sum(map(len, (await self.heard()).values())) >= wanted
+            heard = await self.heard()
+            return all(len(heard.get(order_id, ())) > sent for order_id, sent in before.items())
 
         assert await until(is_so, 40)
 
@@ -310,14 +311,16 @@ async def test_an_instance_that_was_fenced_reads_on_from_where_the_journal_stand
     one = await town.instance()
     await serves(one, PARTITIONS)
     async with town.load():
-        for number in (0, 1, 0, 2):
-            await asyncio.sleep(0.8)
+        for times, number in enumerate((0, 1, 0, 2), 1):
+            await town.goes_on()
             await town.store.recover(number, "somebody else")
+
+            async def is_fenced(times: int = times) -> bool:
+                return town.meters[0].registry.get_sample_value("throughline_fenced_total") == times
+
+            assert await until(is_fenced, 40)
     await town.hears_all()
     await town.told_everything_once()
-    fenced = town.meters[0].registry.get_sample_value("throughline_fenced_total")
-    assert fenced is not None
-    assert fenced >= 3
 
 
 async def test_a_message_that_makes_decide_raise_parks_its_order_only(town: Town) -> None:

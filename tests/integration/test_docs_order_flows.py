@@ -12,10 +12,12 @@ from contracts.shipping import ShipmentDelivered
 from contracts.topics import SERVICES
 from oms.fleet import Addresses
 from oms.log import LogReader
+from oms.stack.process import until
 from pymongo import AsyncMongoClient
 from redis.asyncio import Redis
 
 from tests.integration.shop import ADDRESS, Shop
+from tests.integration.witness import PATIENCE_S
 from tests.pages import ROOT, Page, names_in
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
@@ -155,6 +157,10 @@ async def test_the_copy_in_redis_is_where_the_page_says(completed: Story, stack:
     text = PAGE.path.read_text()
     assert "`throughline:inventory:availability:LON` as `<version> <available> <reserved>`" in text
     async with Redis.from_url(stack.redis, decode_responses=True) as redis:
-        version, *levels = str(await redis.hget("throughline:inventory:availability:LON", completed.item)).split()
-    assert int(version) > 0
-    assert levels == [str(STOCKED - QUANTITY), "0"]
+
+        async def is_there() -> bool:
+            copied = str(await redis.hget("throughline:inventory:availability:LON", completed.item))
+            version, _, levels = copied.partition(" ")
+            return levels == f"{STOCKED - QUANTITY} 0" and int(version) > 0
+
+        assert await until(is_there, PATIENCE_S)

@@ -37,7 +37,7 @@ def settings() -> Mapping[str, str]:
     """
     steps = ("RESERVE", "AUTHORIZE", "FULFILL", "BACKORDER")
     resends = {"UNDO_RESEND_S": "1", "FORWARD_RESEND_S": "1"}
-    return {**{f"{step}_DEADLINE_S": "3" for step in steps}, "SHIP_DEADLINE_S": "6", **resends}
+    return {**{f"{step}_DEADLINE_S": "6" for step in steps}, "SHIP_DEADLINE_S": "12", **resends}
 
 
 async def test_an_order_is_rejected_when_no_stock_book_answers_in_time(shop: Shop, witness: Witness) -> None:

@@ -19,8 +19,8 @@ from oms.fleet import Addresses
 from oms.log import LogReader
 from oms.placing.sending import letter
 
-from tests.integration.shop import Shop
-from tests.integration.witness import Witness
+from tests.integration.shop import LOOK_EVERY_S, Shop
+from tests.integration.witness import PATIENCE_S, Witness
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
 
@@ -57,13 +57,12 @@ def order(shop: Shop, sku: str, partition: int = PARTITION) -> OrderPlaced:
 async def lag_is_gone(shop: Shop) -> None:
     """Wait until the order service says that it has taken all that is on the partition."""
     said = ""
-    try:
-        async with asyncio.timeout(10):
-            while said != "0.0":
-                [said] = LAG.findall((await shop.http.get(shop.url("order/metrics"))).text)
-                await asyncio.sleep(0.1)
-    except TimeoutError:
-        raise AssertionError(f"{said} records are still to be taken, it says") from None
+    for _ in range(int(PATIENCE_S / LOOK_EVERY_S)):
+        [said] = LAG.findall((await shop.http.get(shop.url("order/metrics"))).text)
+        if said == "0.0":
+            return
+        await asyncio.sleep(LOOK_EVERY_S)
+    raise AssertionError(f"{said} records are still to be taken, it says")
 
 
 async def test_an_order_is_carried_out_when_its_transaction_is_committed(
