@@ -50,9 +50,10 @@ class Services:
             kept = {one.service: one for one in before.instances if not changed & _read_by(one.service)}
             if len(kept) == len(before.instances):
                 return
-            for one in before.instances:
-                if one.service not in kept:
-                    await one.stop()
+            async with asyncio.TaskGroup() as group:
+                for one in before.instances:
+                    if one.service not in kept:
+                        group.create_task(one.stop())
         self._sets += 1
         logs = self._logs / f"services-{self._sets}"
         self._settings = settings
