@@ -1,5 +1,6 @@
 """Kafka behind TLS and a login: services and `oms` speak to it by its address alone."""
 
+import asyncio
 import subprocess
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -22,8 +23,10 @@ from oms.log import LogReader
 from oms.setup import create_topics
 from oms.stack import artifacts
 from oms.stack.kafka import Door, Kafka
-from oms.stack.local import KAFKA_VERSION, LocalStack, Ports
+from oms.stack.local import KAFKA_VERSION, Ports
+from oms.stack.mongo import ReplicaSet
 from oms.stack.ports import HOST, free_port
+from oms.stack.redis import Redis
 from oms.system import Plan, running
 from trustme import CA, LeafCert
 
@@ -37,12 +40,13 @@ ORDERS = 20
 
 @dataclass(frozen=True)
 class Guarded:
-    """A Kafka with three guarded ways in, as addresses."""
+    """A Kafka with three guarded ways in, and what services have beside it, as addresses."""
 
     plain: str
     scram: str
     mutual: str
-    engines: LocalStack
+    mongo: str
+    redis: str
 
 
 def _stored(cert: LeafCert, path: Path) -> Path:
@@ -82,21 +86,27 @@ async def guarded(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gua
     doors = _guards(directory)
     known, mutual = (f"{HOST}:{door.port}" for door in doors.values())
     ca = f"ca_file={directory}/ca.pem"
-    async with LocalStack(Ports.free()) as engines:
-        jars = await artifacts.fetch(artifacts.kafka_jars(), artifacts.cache_dir() / f"kafka-{KAFKA_VERSION}")
-        kafka = Kafka(directory / "kafka", jars, free_port(), free_port(), doors=doors, detached=False)
-        try:
-            await kafka.start()
-            _add_user(jars, kafka.bootstrap, "grace")
-            await create_topics(kafka.bootstrap)
-            yield Guarded(
-                plain=f"sasl_ssl://ada:{ESCAPED}@{known}?mechanism=PLAIN&{ca}",
-                scram=f"sasl_ssl://grace:{ESCAPED}@{known}?mechanism=SCRAM-SHA-512&{ca}",
-                mutual=f"ssl://{mutual}?{ca}&cert_file={directory}/ada.pem",
-                engines=engines,
-            )
-        finally:
-            await kafka.stop()
+    jars = await artifacts.fetch(artifacts.kafka_jars(), artifacts.cache_dir() / f"kafka-{KAFKA_VERSION}")
+    kafka = Kafka(directory / "kafka", jars, free_port(), free_port(), doors=doors, detached=False)
+    mongo = ReplicaSet(directory / "mongo", [free_port()], detached=False)
+    redis = Redis(directory / "redis", free_port(), detached=False)
+    try:
+        async with asyncio.TaskGroup() as group:
+            for engine in (kafka, mongo, redis):
+                group.create_task(engine.start())
+        _add_user(jars, kafka.bootstrap, "grace")
+        await create_topics(kafka.bootstrap)
+        yield Guarded(
+            plain=f"sasl_ssl://ada:{ESCAPED}@{known}?mechanism=PLAIN&{ca}",
+            scram=f"sasl_ssl://grace:{ESCAPED}@{known}?mechanism=SCRAM-SHA-512&{ca}",
+            mutual=f"ssl://{mutual}?{ca}&cert_file={directory}/ada.pem",
+            mongo=mongo.url,
+            redis=redis.url,
+        )
+    finally:
+        async with asyncio.TaskGroup() as group:
+            for child in (kafka, redis, *mongo.nodes):
+                group.create_task(child.stop())
 
 
 def _add_user(jars: list[Path], bootstrap: str, name: str) -> None:
@@ -135,7 +145,7 @@ async def test_brokers_that_nobody_trusts_are_not_spoken_to(guarded: Guarded) ->
 
 
 async def test_orders_are_completed_behind_tls_and_a_login(guarded: Guarded) -> None:
-    addresses = Addresses(guarded.scram, guarded.engines.mongo_url, guarded.engines.redis_url)
+    addresses = Addresses(guarded.scram, guarded.mongo, guarded.redis)
     orders = spread(lines=3)
     async with running(Plan(Ports.free(), http_port=0, engines=addresses), say=lambda _: None):
         await stock(addresses.kafka, orders.plenty())
