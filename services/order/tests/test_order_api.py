@@ -653,7 +653,11 @@ async def test_pages_stay_where_they_are_while_orders_come_in(
         ({"status": "lost"}, "status"),
         ({"limit": "0"}, "limit"),
         ({"since": "yesterday"}, "since"),
+        ({"since": "20260101"}, "since"),
+        ({"since": "1767225600"}, "since"),
         ({"changed_since": "2026-01-05"}, "changed_since"),
+        ({"changed_since": "20260105"}, "changed_since"),
+        ({"changed_since": "2026-01-05T12:00:00"}, "changed_since"),
         ({"channel": "Web"}, "channel"),
     ],
 )

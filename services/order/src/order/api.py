@@ -13,13 +13,13 @@ from chassis.http.readable import WaitS
 from chassis.http.shell import is_media_type
 from chassis.http.shown import accepted
 from chassis.ports import Publisher, Reader, Sort, Unavailable
-from contracts.message import Channel, FromOutside, Name, OrderId, Reference
+from contracts.message import Channel, FromOutside, Name, OrderId, Reference, dated
 from contracts.order import CancelOrder, OrderPlaced
 from contracts.reasons import Unreadable
 from fastapi import APIRouter, Depends, Header, Query, Request, Response, status
 from fastapi.responses import StreamingResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
-from pydantic import AwareDatetime, GetCoreSchemaHandler, ValidatorFunctionWrapHandler
+from pydantic import AwareDatetime, BeforeValidator, GetCoreSchemaHandler, ValidatorFunctionWrapHandler
 from pydantic_core import CoreSchema, core_schema
 from starlette.requests import ClientDisconnect
 
@@ -49,6 +49,8 @@ VERSIONED: Responses = {
     304: {"description": "It is the one that `If-None-Match` names.", "headers": ETAG},
     **refused(404),
 }
+Since = Annotated[AwareDatetime, BeforeValidator(dated)]
+"""A moment in any time zone, which must be said."""
 
 
 class Cancellation(FromOutside):
@@ -152,8 +154,8 @@ async def _asked_for(
     status: Status | None = None,
     channel: Channel | None = None,
     customer: Reference | None = None,
-    since: Annotated[AwareDatetime | None, Query(description="first heard of then or later")] = None,
-    changed_since: Annotated[AwareDatetime | None, Query(description="changed then or later")] = None,
+    since: Annotated[Since | None, Query(description="first heard of then or later")] = None,
+    changed_since: Annotated[Since | None, Query(description="changed then or later")] = None,
 ) -> Selection:
     asked = {
         "status": status,

@@ -80,7 +80,7 @@ class StepOutside(SagaStep):
     """Whether a person asks again, knowing that whatever prevented it is gone: it is tried without further wait."""
 
 
-def _dated(moment: object) -> object:
+def dated(moment: object) -> object:
     """Without its date it is none: pydantic takes a number in quotes for seconds since 1970, as in "20240101"."""
     if isinstance(moment, datetime) or (isinstance(moment, str) and DATE_AND_TIME.match(moment)):
         return moment
@@ -103,8 +103,8 @@ COUNTRY_IN_SCHEMA = WithJsonSchema({"type": "string", "enum": sorted(one.alpha_2
 Text = Annotated[str, Field(max_length=200, pattern=NO_CONTROL_CHARACTERS)]
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=NO_CONTROL_CHARACTERS)]
 LongText = Annotated[str, Field(max_length=2000, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]*$")]
-# Behind `_dated` pydantic no longer knows that a text comes from JSON, and would refuse every one if it read strictly.
-Moment = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_dated), AfterValidator(_utc), UTC_IN_SCHEMA]
+# Behind `dated` pydantic no longer knows that a text comes from JSON, and would refuse every one if it read strictly.
+Moment = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(dated), AfterValidator(_utc), UTC_IN_SCHEMA]
 Country = Annotated[CountryAlpha2, COUNTRY_IN_SCHEMA]
 Channel = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
 Number = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
@@ -151,6 +151,7 @@ __all__ = [
     "StepOutside",
     "Text",
     "Value",
+    "dated",
     "names_of",
 ]
 
