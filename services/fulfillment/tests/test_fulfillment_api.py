@@ -1,5 +1,6 @@
 """What pickers see, and what becomes of what they say."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 
@@ -248,6 +249,14 @@ async def test_every_attempt_at_an_order_is_shown(shelf: Shelf, api: httpx.Async
 
 async def test_an_unknown_order_is_not_found(api: httpx.AsyncClient) -> None:
     assert problem(await api.get("/fulfillments/shop:9")) == (404, [])
+
+
+async def test_an_order_that_is_just_coming_in_is_waited_for(shelf: Shelf, api: httpx.AsyncClient) -> None:
+    waiting = asyncio.create_task(api.get("/fulfillments/shop:1", params={"wait_s": 10}))
+    await asyncio.sleep(0)
+    ask(shelf, 1)
+    assert (await waiting).json()["order_id"] == "shop:1"
+    assert problem(await api.get("/fulfillments/shop:9", params={"wait_s": 31})) == (422, ["wait_s"])
 
 
 @pytest.mark.parametrize("path", ["shop:9/1/1/LEEDS", "shop:1/2/1/LEEDS", "shop:1/1/2/LEEDS", "shop:1/1/1/YORK"])

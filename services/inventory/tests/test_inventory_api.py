@@ -1,5 +1,6 @@
 """What people and shops see of the stock, and what becomes of what they say."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import httpx
@@ -189,6 +190,16 @@ async def test_says_how_an_item_is_kept(shelf: Shelf, api: httpx.AsyncClient) ->
     assert shelf.published == [
         ConfigureItem(location="BERLIN", sku="LAMP", bin="A-1", low_threshold=2, substitutes=("TORCH",))
     ]
+
+
+async def test_an_item_that_nobody_knew_is_waited_for(shelf: Shelf, api: httpx.AsyncClient) -> None:
+    answer = await api.put("/items/BERLIN/LAMP", json={"bin": "A-1"})
+    waiting = asyncio.create_task(api.get(answer.headers["Location"], params={"wait_s": 10}))
+    await asyncio.sleep(0)
+    shelf.stage.take(*shelf.published)
+
+    assert (await waiting).json()["bin"] == "A-1"
+    assert problem(await api.get("/stock/BERLIN/VASE", params={"wait_s": 31})) == (422, ["wait_s"])
 
 
 async def test_what_is_wrong_with_an_item_is_named(api: httpx.AsyncClient) -> None:

@@ -7,6 +7,7 @@ from chassis.http.body import AsJson
 from chassis.http.openapi import refused, taken
 from chassis.http.paging import Paging
 from chassis.http.problem import Problem
+from chassis.http.readable import WaitS, once_readable
 from chassis.http.shown import accepted
 from chassis.ports import Publisher, Reader
 from contracts.fulfillment import PickedLine, ReportPacked, ReportPicked, ReportPutBack, ReportShort, ShortLine
@@ -114,10 +115,14 @@ def _add_reads(routes: APIRouter, reader: Reader) -> None:
         )
 
     @routes.get("/fulfillments/{order_id}", responses=refused(404))
-    async def fulfillments(order_id: OrderId) -> FulfillmentsShown:
+    async def fulfillments(order_id: OrderId, wait_s: WaitS = 0) -> FulfillmentsShown:
         """Every attempt at picking and packing an order."""
-        found = await reader.find(Fulfillment, {"order_id": order_id}, sort=OLDEST_FIRST, limit=1000)
-        if not found:
+
+        async def attempts() -> list[Fulfillment] | None:
+            return await reader.find(Fulfillment, {"order_id": order_id}, sort=OLDEST_FIRST, limit=1000) or None
+
+        found = await once_readable(attempts, wait_s)
+        if found is None:
             raise Problem(404, "Unknown order", f"Nobody has asked to fulfill {order_id}.")
         shown = [FulfillmentShown.of(fulfillment) for fulfillment in found]
         return FulfillmentsShown(order_id=order_id, fulfillments=shown)

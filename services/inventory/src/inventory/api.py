@@ -153,9 +153,10 @@ def _levels(routes: APIRouter, reader: Reader, availability: Availability) -> No
         )
 
     @routes.get("/stock/{location}/{sku}", responses=refused(404))
-    async def stock(location: Location, sku: Sku) -> StockShown:
+    async def stock(location: Location, sku: Sku, wait_s: WaitS = 0) -> StockShown:
         """An item in a location, as it was about a second ago."""
-        found = await reader.get(Stock, Stock.place(location, sku))
+        place = Stock.place(location, sku)
+        found = await once_readable(lambda: reader.get(Stock, place), wait_s)
         if found is None:
             raise Problem(404, "Unknown item", f"{location} has never heard of {sku}.")
         return StockShown.model_validate(found)
