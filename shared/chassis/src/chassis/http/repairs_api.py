@@ -172,7 +172,10 @@ async def _record(log: Log, place: RecordPlace) -> Received | None:
 def _dead_letters(routes: APIRouter, reader: Reader, log: Log, desk: _Desk) -> None:
     @routes.get("/dead-letters")
     async def dead_letters(paging: Paging, topic: TopicName | None = None) -> DeadLetterPage:
-        """Records that could not be handled, and that nobody has retried with success or dropped; the oldest first."""
+        """Records that could not be handled, and that nobody has retried with success or dropped.
+
+        They come by topic and partition, the oldest of each partition first.
+        """
         where = {"open": True} if topic is None else {"open": True, "topic": topic}
         found, after = await paging.page(reader, DeadLetter, where, BY_PLACE)
         return DeadLetterPage(dead_letters=[DeadLetterShown.model_validate(letter) for letter in found], next=after)
