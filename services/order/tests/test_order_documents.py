@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from chassis.kinds import read_as
+from contracts.order import CompensateOrder
 from order.state import Order
 
 from services.order.tests.scene import Scene
@@ -21,6 +22,14 @@ def test_a_document_of_a_version_that_did_not_remember_what_was_refused_is_read(
     assert read_as(Order, scene.order.key, scene.order.model_dump_json().encode()) == scene.order
     older = json.loads(scene.order.model_dump_json(exclude={"refused"}))
     assert read_as(Order, scene.order.key, older) == scene.order.but(refused=None)
+
+
+def test_a_document_of_a_version_that_did_not_remember_when_a_request_was_dealt_with_is_read(scene: Scene) -> None:
+    scene.go_to("completing")
+    scene.take(CompensateOrder(order_id=scene.order.id, repair_id="r-1", reason="too late", requested_by="Ben"))
+    older = json.loads(scene.order.model_dump_json())
+    del older["repairs"][0]["at"]
+    assert read_as(Order, scene.order.key, older).repairs[0].at is None
 
 
 def test_a_document_of_a_version_that_knows_more_fields_is_read(scene: Scene) -> None:

@@ -183,6 +183,7 @@ async def test_a_saga_shows_who_asked_for_what_why_and_what_came_of_it(http: htt
         "the provider is back",
         "done",
     )
+    assert retried["at"] == scene.order.changed_at.isoformat().replace("+00:00", "Z")
     assert (refused["outcome"], refused["detail"]) == ("refused", "the carrier has the parcels already")
     assert shown["why_not_compensate"]["code"] == "already_shipped"
     assert shown["definition"] == 1

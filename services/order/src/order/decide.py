@@ -184,7 +184,7 @@ def _repair(order: Order | None, request: Request, policy: Policy, now: datetime
     if any(known.id == request.repair_id for known in order.repairs):
         return Decision()
     turn = Turn(order, policy, now)
-    repair(turn, request)
+    repair(turn, request, now)
     return _decision(turn, happening(now, request, turn.said, turn.remark))
 
 

@@ -1,5 +1,7 @@
 """What a person may decide about an order that does not go on by itself, and when that makes no sense."""
 
+from datetime import datetime
+
 from contracts.message import Reason
 from contracts.order import (
     CompensateOrder,
@@ -65,7 +67,7 @@ def is_skippable(order: Order, task: Task) -> bool:
     return task.state == "undoing" or (is_known(order) and definition_of(order).steps[task.step].skip is not None)
 
 
-def repair(turn: Turn, request: Request) -> None:
+def repair(turn: Turn, request: Request, now: datetime) -> None:
     """Do what is asked for, or refuse it; a person's decision is on the log before what follows from it."""
     order = turn.order
     refusal = why_not_repair(order, request)
@@ -76,6 +78,7 @@ def repair(turn: Turn, request: Request) -> None:
         by=request.requested_by,
         reason=request.reason,
         refusal=refusal,
+        at=now,
     )
     turn.order = order.but(repairs=(*order.repairs[1 - MOST_REPAIRS :], done))
     turn.remark = f"{request.requested_by}: {request.reason}"

@@ -181,6 +181,8 @@ class SagaRepair(Shown):
     """A request to put an order right that was dealt with."""
 
     repair_id: str
+    at: datetime | None
+    """When it was dealt with; absent where an older version did that."""
     request: str
     about: str
     """The order, and the step where one was named."""
@@ -194,6 +196,7 @@ class SagaRepair(Shown):
     def of(cls, order: Order, repair: Repair) -> Self:
         return cls(
             repair_id=repair.id,
+            at=repair.at,
             request=repair.request,
             about=f"{order.id} {repair.step}".rstrip(),
             by=repair.by,

@@ -211,6 +211,8 @@ class Repair(Value):
     """Why."""
     refusal: Reason | None = None
     """Why nothing was done, if it was not."""
+    at: datetime | None = None
+    """When it was dealt with; None where a version did that which did not remember it."""
 
 
 class Order(Document):

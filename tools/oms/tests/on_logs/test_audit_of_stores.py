@@ -8,7 +8,7 @@ from chassis.kinds import UnreadableDocument
 from chassis.mongo.archive import Remembered
 from chassis.stuck.parking import Parked
 from chassis.testing.stage import NOON
-from contracts.order import OrderPlaced
+from contracts.order import CompensateOrder, OrderPlaced
 from contracts.record import Record
 from oms.audit.auditor import Judged, Verdict
 from oms.audit.finding import Finding
@@ -113,6 +113,18 @@ async def test_names_a_document_that_cannot_be_read_and_why(shop: Stage, compare
 
 async def test_does_not_care_when_a_silent_input_was_taken(shop: Stage, compare: Compare) -> None:
     assert compare(changed(shop.documents, "order", "orders", timeline=(), alarm=None, changed_ms=1)) == []
+
+
+async def test_does_not_care_when_a_request_of_a_person_was_dealt_with(
+    shop: Stage, judge: Judge, replayer: Replayer
+) -> None:
+    shop.send(CompensateOrder(order_id="web:1", repair_id="r-1", reason="too late", requested_by="Ben"))
+    await shop.settle()
+    [judged] = judge(shop.log)[1]
+    (request,) = shop.documents["order"]["orders/web:1"].repairs
+    earlier = (request.model_copy(update={"at": NOON}),)
+
+    assert [*compare_order(judged, changed(shop.documents, "order", "orders", repairs=earlier), replayer)] == []
 
 
 @pytest.mark.parametrize("would_have_had", [{"definition": 2}, {"route": ("ROT",)}])

@@ -135,6 +135,7 @@ def _timeless(order: Order) -> Order:
         tasks=tuple(task.but(task.state) for task in order.tasks),
         earlier=tuple(replace(revision, ended_at=NEVER) for revision in order.earlier),
         refused=replace(order.refused, at=NEVER) if order.refused is not None else None,
+        repairs=tuple(repair.model_copy(update={"at": None}) for repair in order.repairs),
     )
 
 
