@@ -35,20 +35,20 @@ async def test_a_label_is_printed_of_every_parcel(shop: Shop, witness: Witness) 
     assert "Eleni ShanTian" in text
 
 
-async def test_a_payment_is_listed_as_stuck_until_the_provider_does_its_duty(shop: Shop, witness: Witness) -> None:
+async def test_a_payment_is_listed_as_failing_until_the_provider_does_its_duty(shop: Shop, witness: Witness) -> None:
     order = await shop.place({await shop.stocked(LON=1): 1}, payment_token=CAPTURE_FAILS)
 
     def of_order(page: Any) -> list[Any]:  # noqa: ANN401 - JSON
         return [payment for payment in page["payments"] if payment["order_id"] == order]
 
-    page = await shop.reads("payment/payments?state=capturing&stuck=true", lambda page: bool(of_order(page)))
+    page = await shop.reads("payment/payments?state=capturing&failing=true", lambda page: bool(of_order(page)))
     (payment,) = of_order(page)
-    assert payment["stuck"]["call"].startswith(f"{order}/1/1/capture")
-    assert payment["stuck"]["why"] == "try_again_later: the provider cannot capture now"
+    assert payment["failing"]["call"].startswith(f"{order}/1/1/capture")
+    assert payment["failing"]["why"] == "try_again_later: the provider cannot capture now"
     assert payment["held"] > payment["captured"] == 0
 
     await witness.hears(order, OrderCompleted)
-    await shop.reads("payment/payments?stuck=true", lambda page: not of_order(page))
+    await shop.reads("payment/payments?failing=true", lambda page: not of_order(page))
 
 
 async def test_shipments_are_paged_through(shop: Shop, witness: Witness) -> None:

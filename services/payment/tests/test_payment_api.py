@@ -64,14 +64,14 @@ async def test_says_why_a_payment_was_declined(stage: Rehearsal, http: httpx.Asy
     assert payment["declined"] == {"code": "insufficient_funds", "message": "not enough money"}
 
 
-async def test_says_since_when_and_why_a_payment_is_stuck(stage: Rehearsal, http: httpx.AsyncClient) -> None:
+async def test_says_since_when_and_why_a_payment_is_failing(stage: Rehearsal, http: httpx.AsyncClient) -> None:
     stage.take(authorize(1))
     stage.answer(lose)
     stage.take(authorize(2), VoidPayment(order_id="web:1", revision=1, attempt=1))
-    (payment,) = (await http.get("/payments", params={"stuck": True})).json()["payments"]
+    (payment,) = (await http.get("/payments", params={"failing": True})).json()["payments"]
     assert payment["order_id"] == "web:1"
     assert payment["to_be_undone"] is True
-    assert payment["stuck"] == {
+    assert payment["failing"] == {
         "call": "web:1/1/1/authorize",
         "since": "2026-01-05T12:00:00Z",
         "times": 1,

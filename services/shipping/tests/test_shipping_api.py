@@ -96,13 +96,13 @@ async def test_says_why_the_carrier_refused(stage: Rehearsal, http: httpx.AsyncC
     assert (shipment["state"], shipment["refusal"]) == ("refused", reason.model_dump())
 
 
-async def test_says_since_when_and_why_a_shipment_is_stuck(stage: Rehearsal, http: httpx.AsyncClient) -> None:
+async def test_says_since_when_and_why_a_shipment_is_failing(stage: Rehearsal, http: httpx.AsyncClient) -> None:
     stage.take(create(1))
     stage.answer(lambda _: Unknown("no answer within 10 s"))
     stage.take(create(2), cancel(1))
-    (shipment,) = (await http.get("/shipments", params={"stuck": True})).json()["shipments"]
+    (shipment,) = (await http.get("/shipments", params={"failing": True})).json()["shipments"]
     assert (shipment["order_id"], shipment["cancel_wanted"]) == ("web:1", True)
-    assert shipment["stuck"] == {
+    assert shipment["failing"] == {
         "call": "web:1/1/1/book",
         "since": "2026-01-05T12:00:00Z",
         "times": 1,

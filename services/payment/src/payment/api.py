@@ -28,13 +28,13 @@ def router(reader: Reader, _: Publisher) -> APIRouter:
     async def payments(
         paging: Paging,
         state: State | None = None,
-        stuck: Annotated[bool, Query(description="only those that the provider has failed at least once")] = False,
+        failing: Annotated[bool, Query(description="only those that the provider has failed at least once")] = False,
     ) -> PaymentPage:
         """Payments in the order of their ids."""
         where: dict[str, object] = {}
         if state is not None:
             where["state"] = state
-        if stuck:
+        if failing:
             where["trouble.times"] = {"$gte": 1}
         found, after = await paging.page(reader, Payment, where)
         return PaymentPage(payments=[PaymentShown.model_validate(payment) for payment in found], next=after)

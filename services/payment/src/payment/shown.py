@@ -36,7 +36,7 @@ class PaymentShown(Shown):
     """Why the provider does not hold the money."""
     to_be_undone: Annotated[bool, BeforeValidator(bool)] = Field(validation_alias="voids")
     """Whether what is left of it is being voided or given back."""
-    stuck: Trouble | None = Field(validation_alias="trouble")
+    failing: Trouble | None = Field(validation_alias="trouble")
     """What the provider has not done yet, although it must; it is asked again and again."""
 
 

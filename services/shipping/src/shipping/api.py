@@ -42,13 +42,13 @@ def router(reader: Reader, _: Publisher) -> APIRouter:
     async def shipments(
         paging: Paging,
         state: State | None = None,
-        stuck: Annotated[bool, Query(description="only those that the carrier has failed at least once")] = False,
+        failing: Annotated[bool, Query(description="only those that the carrier has failed at least once")] = False,
     ) -> ShipmentPage:
         """Shipments in the order of their ids."""
         where: dict[str, object] = {}
         if state is not None:
             where["state"] = state
-        if stuck:
+        if failing:
             where["trouble.times"] = {"$gte": 1}
         found, after = await paging.page(reader, Shipment, where)
         return ShipmentPage(shipments=[ShipmentShown.of(shipment) for shipment in found], next=after)

@@ -41,7 +41,7 @@ class ShipmentShown(Shown):
     """Whether it is undone, or to be undone once the carrier has answered."""
     dispatched_at: datetime | None
     delivered_at: datetime | None
-    stuck: Trouble | None = Field(validation_alias="trouble")
+    failing: Trouble | None = Field(validation_alias="trouble")
     """What the carrier has not done yet, although it must; it is asked again and again."""
 
     @classmethod

@@ -49,7 +49,7 @@ C = TypeVar("C", bound=Call)
 
 
 class Trouble(BaseModel):
-    """The outside world has not done what it must do, and is asked again and again: what operators call stuck."""
+    """The outside world has not done what it must do, and is asked again and again: what waits for it is failing."""
 
     model_config = CONFIG | ConfigDict(use_attribute_docstrings=True)
 
