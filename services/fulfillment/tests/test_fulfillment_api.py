@@ -1,12 +1,14 @@
 """What pickers see, and what becomes of what they say."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 
 import httpx
 import pytest
 from chassis.http.shell import create_app
+from chassis.kinds import read_as
 from chassis.telemetry import Meters
 from chassis.testing.stage import Rehearsal, Shelf
 from contracts.fulfillment import (
@@ -23,6 +25,7 @@ from contracts.inventory import BinQuantity
 from contracts.message import Reason
 from fulfillment.api import router
 from fulfillment.decide import decider, needs
+from fulfillment.state import Fulfillment
 
 MUGS = BinQuantity(sku="mug", quantity=3, bin="A-10")
 LAMP = BinQuantity(sku="lamp", quantity=1, bin="A-2")
@@ -228,10 +231,39 @@ async def test_a_picker_names_all_that_is_short_and_is_told_what_to_do_about_the
     (failed,) = shelf.stage.take(*shelf.published)
     assert isinstance(failed, FulfillmentFailed)
     assert [(line.sku, line.quantity) for line in failed.not_found[0].lines] == [("lamp", 1), ("mug", 2)]
+    (attempt,) = (await api.get("/fulfillments/shop:1")).json()["fulfillments"]
+    assert attempt["not_found"] == [pick.model_dump(mode="json") for pick in failed.not_found]
     late = await api.post("/pick-lists/shop:1/1/1/LEEDS/short", json={"reported_by": "Ann", **lamp})
     assert problem(late) == (409, [])
     what_then = "Put back what is off the shelf. Correct the stock of what is missing by AdjustStock"
     assert f"The list is failed. {what_then}" in late.json()["detail"]
+
+
+async def test_says_since_when_a_fulfillment_is_in_its_state(shelf: Shelf, api: httpx.AsyncClient) -> None:
+    async def since() -> list[str]:
+        shown = (await api.get("/fulfillments/shop:1")).json()["fulfillments"]
+        return [attempt["since"] for attempt in shown]
+
+    ask(shelf, 1, "LEEDS", "YORK")
+    assert await since() == ["2026-01-05T12:00:01Z"]
+    for location in ("LEEDS", "YORK"):
+        shelf.stage.advance(timedelta(minutes=1))
+        names = {"order_id": "shop:1", "revision": 1, "attempt": 1, "location": location, "reported_by": "Ann"}
+        shelf.stage.take(ReportPicked.model_validate(names))
+    assert await since() == ["2026-01-05T12:02:01Z"]
+    shelf.stage.advance(timedelta(minutes=1))
+    shelf.stage.take(ReportPacked.model_validate(names | {"location": "LEEDS"}))
+    assert await since() == ["2026-01-05T12:02:01Z"]
+    shelf.stage.take(CancelFulfillment(order_id="shop:1", revision=1, attempt=1))
+    assert await since() == ["2026-01-05T12:03:01Z"]
+
+
+def test_a_fulfillment_of_a_version_that_did_not_remember_since_when_is_read(shelf: Shelf) -> None:
+    ask(shelf, 1)
+    known = shelf.stage.get(Fulfillment, "shop:1/1/1")
+    assert known is not None
+    older = json.loads(known.model_dump_json(exclude={"since"}))
+    assert read_as(Fulfillment, known.key, older) == known.but(since=None)
 
 
 async def test_every_attempt_at_an_order_is_shown(shelf: Shelf, api: httpx.AsyncClient) -> None:

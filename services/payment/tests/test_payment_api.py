@@ -10,7 +10,7 @@ from chassis.decision import Call, Retry, Unknown
 from chassis.http.shell import create_app
 from chassis.telemetry import Meters
 from chassis.testing.stage import Rehearsal, Shelf
-from contracts.payment import AuthorizePayment, VoidPayment
+from contracts.payment import AuthorizePayment, CapturePayment, VoidPayment
 from payment.api import router
 from payment.decide import decider, needs
 from payment.state import Accepted, Declined
@@ -55,6 +55,17 @@ async def test_shows_where_the_money_of_an_order_is(stage: Rehearsal, http: http
         (2, "authorizing", 0),
     ]
     assert "tok_ok" not in str(shown)
+
+
+async def test_names_a_capture_as_the_provider_does(stage: Rehearsal, http: httpx.AsyncClient) -> None:
+    stage.take(authorize(1))
+    stage.answer(accept)
+    stage.take(CapturePayment(order_id="web:1", revision=1, attempt=1, amount=500))
+    (payment,) = (await http.get("/payments/web:1")).json()["payments"]
+    assert (payment["captured"], payment["capture_id"]) == (0, "")
+    stage.answer(accept)
+    (payment,) = (await http.get("/payments/web:1")).json()["payments"]
+    assert (payment["captured"], payment["capture_id"]) == (500, "ref-web:1/1/1/capture")
 
 
 async def test_says_why_a_payment_was_declined(stage: Rehearsal, http: httpx.AsyncClient) -> None:

@@ -83,6 +83,7 @@ async def test_shows_where_the_parcels_of_an_order_are(stage: Rehearsal, http: h
         "cost": 405,
         "currency": "GBP",
         "estimated_delivery": "2026-01-09",
+        "units": 3,
         "label": "/shipments/web:1/labels/TLLEEDS.pdf",
     }
     assert (second["attempt"], second["state"], second["parcels"]) == (2, "booking", [])

@@ -69,30 +69,45 @@ def decider(pickers: SimulatedPickers | None) -> Decide:
 
     def decide(documents: Documents, message: Input, now: datetime) -> Decision:
         match message:
-            case FulfillOrder():
-                return _fulfill(documents.get(Fulfillment, _id(message)), message, now, pickers)
-            case CancelFulfillment():
-                return _cancel(documents.get(Fulfillment, _id(message)), message, now, pickers)
-            case ReportPicked() | ReportShort() | ReportPacked() | ReportPutBack():
-                return _report(documents.get(Fulfillment, _id(message)), message, pickers)
+            case (
+                FulfillOrder() | CancelFulfillment() | ReportPicked() | ReportShort() | ReportPacked() | ReportPutBack()
+            ):
+                known = documents.get(Fulfillment, _id(message))
             case AlarmRang(document=key):
                 known = documents.get(Fulfillment, id_of(key))
-                return _work(known, now, pickers) if known is not None and known.alarm is not None else Decision()
             case _:
                 return Decision()
+        after, said = _take(known, message, now, pickers)
+        if after is None or after == known:
+            return Decision(messages=said)
+        if known is None or after.state != known.state:
+            after = after.but(since=now)
+        return Decision((after,), said)
 
     return decide
+
+
+def _take(
+    known: Fulfillment | None, message: Input, now: datetime, pickers: SimulatedPickers | None
+) -> tuple[Fulfillment | None, tuple[Message, ...]]:
+    match message:
+        case FulfillOrder():
+            return _fulfill(known, message, now, pickers)
+        case CancelFulfillment():
+            return _cancel(known, message, now, pickers)
+        case ReportPicked() | ReportShort() | ReportPacked() | ReportPutBack():
+            return _report(known, message, pickers)
+        case _:
+            return _work(known, now, pickers) if known is not None else (None, ())
 
 
 def _id(message: SagaStep | PickReport) -> str:
     return fulfillment_id(**names_of(message))
 
 
-def _fulfill(
-    known: Fulfillment | None, command: FulfillOrder, now: datetime, pickers: SimulatedPickers | None
-) -> Decision:
+def _fulfill(known: Fulfillment | None, command: FulfillOrder, now: datetime, pickers: SimulatedPickers | None) -> Step:
     if known is not None:
-        return Decision(messages=_outcome(known))
+        return known, _outcome(known)
     begun = Fulfillment.begin(command, "picking", now).but(
         lists=pick_lists(command.picks), special_instructions=command.special_instructions
     )
@@ -117,15 +132,12 @@ def _outcome(known: Fulfillment) -> tuple[Message, ...]:
 
 def _cancel(
     known: Fulfillment | None, command: CancelFulfillment, now: datetime, pickers: SimulatedPickers | None
-) -> Decision:
+) -> Step:
     if known is None:
         known = Fulfillment.begin(command, "tombstone", now)
-        changed: tuple[Fulfillment, ...] = (known,)
     elif known.state in {"picking", "picked", "packed"}:
-        changed = (_end(known.but(state="cancelled"), pickers),)
-    else:
-        changed = ()
-    return Decision(changed, (FulfillmentCancelled(**names_of(known)),))
+        known = _end(known.but(state="cancelled"), pickers)
+    return known, (FulfillmentCancelled(**names_of(known)),)
 
 
 def _end(known: Fulfillment, pickers: SimulatedPickers | None) -> Fulfillment:
@@ -176,44 +188,44 @@ def _unknown_line(path: str, line: PickedLine | ReportShort | ShortLine) -> Reas
     return Reason(path=path, code="unknown_line", message=f"the list has no {line.sku} in bin {line.bin!r}")
 
 
-def _report(known: Fulfillment | None, report: Report, pickers: SimulatedPickers | None) -> Decision:
+def _report(
+    known: Fulfillment | None, report: Report, pickers: SimulatedPickers | None
+) -> tuple[Fulfillment | None, tuple[Message, ...]]:
     """A report that does not fit is refused, so that whoever wrote it learns of it; one that comes late changes nothing
     but what is to be put back, for what became of the list was said, and reports may be repeated.
     """
     before = known.list_at(report.location) if known is not None else None
     if known is None or before is None:
-        return _refuse(report, (UNKNOWN_LIST,))
+        return known, (_refusal(report, (UNKNOWN_LIST,)),)
     if reasons := reasons_against(report, before):
-        return _refuse(report, reasons)
+        return known, (_refusal(report, reasons),)
     if before.state == "packed" or (isinstance(report, ReportShort) and not known.at_work):
-        return Decision()
+        return known, ()
     match report:
         case ReportShort():
             lines = {(line.sku, line.bin): line.found for line in _short_lines(report)}
-            reported, said = _short(known, before, lines, pickers)
+            return _short(known, before, lines, pickers)
         case ReportPicked():
             after = before.with_picked(report.lines) if report.lines else before.all_picked()
-            reported, said = _with(known, before, after)
         case ReportPacked():
-            reported, said = _with(known, before, before.all_packed())
+            after = before.all_packed()
         case ReportPutBack():
-            reported, said = _with(known, before, before.put_back())
-    return Decision((reported,) if reported != known else (), said)
+            after = before.put_back()
+    return _with(known, before, after)
 
 
-def _refuse(report: Report, reasons: tuple[Reason, ...]) -> Decision:
+def _refusal(report: Report, reasons: tuple[Reason, ...]) -> ReportRefused:
     what = type(report).__name__
-    refused = ReportRefused(**names_of(report), location=report.location, report=what, reasons=reasons)
-    return Decision(messages=(refused,))
+    return ReportRefused(**names_of(report), location=report.location, report=what, reasons=reasons)
 
 
-def _work(known: Fulfillment, now: datetime, pickers: SimulatedPickers | None) -> Decision:
+def _work(known: Fulfillment, now: datetime, pickers: SimulatedPickers | None) -> Step:
     """All that simulated pickers have done by now; those who take no time do everything at once."""
     said: tuple[Message, ...] = ()
     while known.alarm is not None and known.alarm <= now:
         known, more = _simulate(known, now, pickers)
         said += more
-    return Decision((known,), said)
+    return known, said
 
 
 def _simulate(known: Fulfillment, now: datetime, pickers: SimulatedPickers | None) -> Step:

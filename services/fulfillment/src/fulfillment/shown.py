@@ -5,6 +5,7 @@ from typing import Self
 
 from chassis.http.paging import Page
 from chassis.http.shown import Accepted, Shown
+from contracts.fulfillment import Pick
 from contracts.message import Reason, names_of
 
 from fulfillment.state import Fulfillment, ListState, PickLine, PickList, State
@@ -44,8 +45,12 @@ class FulfillmentShown(Shown):
     revision: int
     attempt: int
     state: State
+    since: datetime | None
+    """When it came into this state; absent where an older version brought it there."""
     requested_at: datetime
     failure: Reason | None
+    not_found: tuple[Pick, ...]
+    """All that pickers did not find."""
     pick_lists: list[PickListShown]
 
     @classmethod
@@ -54,8 +59,10 @@ class FulfillmentShown(Shown):
             revision=fulfillment.revision,
             attempt=fulfillment.attempt,
             state=fulfillment.state,
+            since=fulfillment.since,
             requested_at=fulfillment.requested_at,
             failure=fulfillment.failure,
+            not_found=fulfillment.not_found,
             pick_lists=[PickListShown.of(fulfillment, pick_list) for pick_list in fulfillment.lists],
         )
 

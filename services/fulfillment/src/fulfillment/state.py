@@ -91,6 +91,8 @@ class Fulfillment(Document):
     """`tombstone`: it was cancelled before anybody asked for it."""
     requested_at: datetime
     """When it was asked for, or cancelled if that came first."""
+    since: datetime | None = None
+    """When it came into its state; None where a version brought it there that did not remember it."""
     lists: tuple[PickList, ...] = ()
     """The pick lists, one a location."""
     special_instructions: str = ""
@@ -103,7 +105,7 @@ class Fulfillment(Document):
     @classmethod
     def begin(cls, command: SagaStep, state: State, now: datetime) -> Self:
         names = names_of(command)
-        return cls(id=fulfillment_id(**names), state=state, requested_at=now, **names)
+        return cls(id=fulfillment_id(**names), state=state, requested_at=now, since=now, **names)
 
     @property
     def at_work(self) -> bool:

@@ -8,7 +8,11 @@ from chassis.http.paging import Page
 from chassis.http.shown import Shown
 from pydantic import BeforeValidator, Field
 
-from payment.state import Declined, State
+from payment.state import Capture, Declined, State
+
+
+def _id_of(capture: Capture | None) -> str:
+    return capture.capture_id if capture is not None else ""
 
 
 class PaymentShown(Shown):
@@ -32,6 +36,8 @@ class PaymentShown(Shown):
     """What was given back, over all attempts."""
     authorization_id: str
     """The provider's name for the authorization; empty until it is made."""
+    capture_id: Annotated[str, BeforeValidator(_id_of)] = Field(validation_alias="capture")
+    """The provider's name for the capture of this attempt; empty until it is done."""
     declined: Declined | None
     """Why the provider does not hold the money."""
     to_be_undone: Annotated[bool, BeforeValidator(bool)] = Field(validation_alias="voids")

@@ -17,6 +17,8 @@ from shipping.state import CARRIED, Shipment, State
 class ParcelShown(TrackedParcel):
     """A parcel, and where its label is; all amounts are in the currency's minor unit."""
 
+    units: int
+    """How much is in it, of all items."""
     label: str | None
     """The path of its label; none when the booking was called off."""
 
@@ -48,8 +50,13 @@ class ShipmentShown(Shown):
     def of(cls, shipment: Shipment) -> Self:
         labels = f"/shipments/{shipment.order_id}/labels" if shipment.state in CARRIED else None
         parcels = [
-            ParcelShown(**dict(parcel), label=f"{labels}/{quote(parcel.tracking_number, '')}.pdf" if labels else None)
-            for parcel in shipment.parcels
+            ParcelShown(
+                **dict(parcel),
+                units=wanted.units,
+                label=f"{labels}/{quote(parcel.tracking_number, '')}.pdf" if labels else None,
+            )
+            # Until the carrier has answered, and where it refused, there are no parcels beside those that were wanted.
+            for parcel, wanted in zip(shipment.parcels, shipment.wanted, strict=False)
         ]
         return cls.model_validate(dict(shipment) | {"parcels": parcels})
 
