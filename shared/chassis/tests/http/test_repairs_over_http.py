@@ -240,6 +240,15 @@ async def test_lists_the_dead_letters_of_a_topic_that_wait(desk: Desk) -> None:
     assert (await desk.get("/dead-letters?topic=payment.events"))["dead_letters"] == []
 
 
+@pytest.mark.parametrize("topic", ["order.intak", "order.intake.dead-letter", "payment.commands"])
+async def test_names_the_topics_that_have_dead_letters_here_to_who_asks_for_another(desk: Desk, topic: str) -> None:
+    answer = await desk.client.get("/dead-letters", params={"topic": topic})
+    assert answer.status_code == httpx.codes.UNPROCESSABLE_ENTITY
+    (reason,) = answer.json()["errors"]
+    assert (reason["path"], reason["code"]) == ("topic", "not_read")
+    assert "payment.events" in reason["message"]
+
+
 async def test_lists_dead_letters_of_a_partition_as_they_came(desk: Desk) -> None:
     for offset in (1000, 998, 10_000):
         desk.holds(letter(offset))

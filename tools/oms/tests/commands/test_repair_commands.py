@@ -66,6 +66,8 @@ def test_says_that_it_could_not_ask(oms: CliRunner, command: list[str]) -> None:
         (["dead-letter", "drop", "order.intake/0/1", "--all", "--reason", "fixed"], "PLACE"),
         (["dead-letter", "show", "order.intake/0"], "PLACE"),
         (["dead-letter", "show", "nonsense/0/1"], "PLACE"),
+        (["dead-letter", "list", "--topic", "order.intak"], "--topic"),
+        (["dead-letter", "drop", "--all", "--topic", "order.intake.dead-letter", "--reason", "fixed"], "--topic"),
         (["link", "accept", "nobody/0/payment.events/1:2", "--reason", "fixed"], "GAP"),
         (["saga", "show", "stuck"], "ID"),
         (["saga", "skip", "web:1/../web:2", "capture", "--reason", "fixed"], "ID"),
@@ -81,6 +83,38 @@ def test_says_what_is_to_be_named(oms: CliRunner, command: list[str], named: str
 
     assert done.exit_code == 2
     assert f"Invalid value for {named}" in done.output
+
+
+def test_names_the_topics_to_who_mistypes_one(oms: CliRunner) -> None:
+    done = oms.invoke(app, ["dead-letter", "list", "--topic", "order.intak"])
+
+    assert "order.intake" in done.output
+    assert "order.events" not in done.output  # no service reads it, so that nothing of it is ever a dead letter
+
+
+@pytest.mark.parametrize(
+    ("command", "asked"),
+    [
+        (["--topic", "order.intake"], ["order"]),
+        (["--topic", "order.intake", "--service", "payment"], ["payment"]),
+        ([], list(SERVICES)),
+    ],
+)
+def test_asks_who_reads_a_topic_for_its_dead_letters(
+    oms: CliRunner, monkeypatch: pytest.MonkeyPatch, command: list[str], asked: list[str]
+) -> None:
+    hosts: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        hosts.append(request.url.host)
+        return httpx.Response(200, json={"dead_letters": [], "next": None})
+
+    client = httpx.Client(transport=httpx.MockTransport(answer))
+    monkeypatch.setattr(repairs.httpx, "Client", lambda **_: client)
+
+    done = oms.invoke(app, ["dead-letter", "list", *command], env=EVERYWHERE)
+
+    assert (done.exit_code, hosts) == (0, asked)
 
 
 def test_releases_an_order_in_every_service_and_partition_in_which_it_is_parked(

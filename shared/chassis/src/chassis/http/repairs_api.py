@@ -3,11 +3,12 @@
 Nothing is done here. Each request becomes a message to the partition concerned, which answers on the log.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, TypeVar
 from urllib.parse import quote
 from uuid import uuid4
 
-from contracts.message import FromOutside, Name, Reference
+from contracts.message import FromOutside, Name, Reason, Reference
 from contracts.reasons import CARD_NUMBER
 from contracts.record import Received, place_on_log
 from contracts.repair import (
@@ -21,6 +22,7 @@ from contracts.repair import (
     RetryDeadLetter,
     TopicName,
 )
+from contracts.topics import topics_read_by
 from fastapi import APIRouter, Path, Query, Response, status
 from pydantic import Field
 
@@ -88,7 +90,7 @@ def repairs_router(service: str, reader: Reader, publisher: Publisher, log: Log)
     desk = _Desk(service, reader, publisher)
     _counts(routes, reader)
     _parked(routes, reader, desk)
-    _dead_letters(routes, reader, log, desk)
+    _dead_letters(routes, reader, log, desk, topics_read_by(service))
     _gaps(routes, reader, desk)
     _repairs(routes, reader)
     return routes
@@ -169,13 +171,17 @@ async def _record(log: Log, place: RecordPlace) -> Received | None:
     return record
 
 
-def _dead_letters(routes: APIRouter, reader: Reader, log: Log, desk: _Desk) -> None:
+def _dead_letters(routes: APIRouter, reader: Reader, log: Log, desk: _Desk, topics: Sequence[str]) -> None:
     @routes.get("/dead-letters")
     async def dead_letters(paging: Paging, topic: TopicName | None = None) -> DeadLetterPage:
         """Records that could not be handled, and that nobody has retried with success or dropped.
 
         They come by topic and partition, the oldest of each partition first.
         """
+        if topic is not None and topic not in topics:
+            # A mistyped one would have none, which sounds as if all were well.
+            message = f"the topics that are read here are {', '.join(topics)}"
+            raise Problem(422, "Invalid request", reasons=(Reason(path="topic", code="not_read", message=message),))
         where = {"open": True} if topic is None else {"open": True, "topic": topic}
         found, after = await paging.page(reader, DeadLetter, where, BY_PLACE)
         return DeadLetterPage(dead_letters=[DeadLetterShown.model_validate(letter) for letter in found], next=after)

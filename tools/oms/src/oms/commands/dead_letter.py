@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import typer
-from contracts.topics import BY_NAME
+from contracts.topics import BY_NAME, TOPICS
 from rich.markup import escape
 
 from oms.commands import SHOWN, Json, print_json
@@ -13,7 +13,16 @@ from oms.desk import Declined, Desk, Request, Shown
 
 app = typer.Typer(help="Records that could not be handled: look at them, retry them, drop them.", no_args_is_help=True)
 
-OnTopic = Annotated[str | None, typer.Option("--topic", help="Only those of this topic.")]
+
+def _that_is_read(topic: str | None) -> str | None:
+    """A mistyped one would have no dead letters, which sounds as if all were well."""
+    read = [known.name for known in TOPICS if known.readers]
+    if topic is not None and topic not in read:
+        raise typer.BadParameter(f"{topic!r} is none of {', '.join(read)}", param_hint="--topic")
+    return topic
+
+
+OnTopic = Annotated[str | None, typer.Option("--topic", help="Only those of this topic.", callback=_that_is_read)]
 Places = Annotated[
     list[str] | None, typer.Argument(metavar="PLACE", help="Where the records are: TOPIC/PARTITION/OFFSET.")
 ]
@@ -24,7 +33,7 @@ All = Annotated[bool, typer.Option("--all", help="All that wait, of one topic wi
 def list_(*, topic: OnTopic = None, service: Service = None, urls: Urls = None, as_json: Json = False) -> None:
     """List the records that nobody has retried with success or dropped: since when, and why."""
     with desk_of(urls, service) as desk:
-        letters = _waiting(desk, topic)
+        letters = _waiting(desk, topic, service)
         if as_json:
             print_json({"dead_letters": letters})
         else:
@@ -134,14 +143,16 @@ def _requests(
     service: str | None,
 ) -> list[Request]:
     named = chosen(places, everything=everything, what="PLACE")
-    letters = [letter for place in named for letter in _find(desk, place, service)] or _waiting(desk, topic)
+    letters = [letter for place in named for letter in _find(desk, place, service)] or _waiting(desk, topic, service)
     return [
         Request(letter["service"], f"/dead-letters/{letter['id']}/{action}", about=letter["id"]) for letter in letters
     ]
 
 
-def _waiting(desk: Desk, topic: str | None) -> list[Shown]:
-    return desk.listed("/dead-letters", "dead_letters", topic=topic)
+def _waiting(desk: Desk, topic: str | None, service: str | None) -> list[Shown]:
+    """Those of a topic are with the services that read it; the others would refuse to be asked."""
+    services = BY_NAME[topic].readers if topic is not None and service is None else None
+    return desk.listed("/dead-letters", "dead_letters", services, topic=topic)
 
 
 def _find(desk: Desk, place: str, service: str | None) -> list[Shown]:
