@@ -166,10 +166,24 @@ async def test_cancels_what_a_file_lists(shop: Shop, oms: Oms, witness: Witness)
     order_id = await shop.place({await shop.announced("ROT"): 1}, allow_backorder=True)
     request = {"order_id": order_id, "reason": "no longer wanted", "requested_by": "customer"}
 
-    done = await oms("cancel", "-", "--json", stdin=lines(request))
+    done = await oms("cancel", "--file", "-", "--json", stdin=lines(request))
 
     assert done.json["sent"] == 1
     await witness.hears(order_id, OrderCancelled)
+
+
+async def test_cancels_an_order_by_its_id_and_says_when_that_is_too_late(shop: Shop, oms: Oms) -> None:
+    waits = await shop.place({await shop.announced("ROT"): 1}, allow_backorder=True)
+    await shop.reads(f"order/orders/{waits}", lambda shown: shown.get("status") == "backordered")
+    asking = ("--reason", "no longer wanted", "--url", f"order={shop.url('order')}", "--json")
+
+    cancelled = await oms("cancel", waits, "--by", "Ann", *asking)
+    again = await oms("cancel", waits, "--by", "Ben", *asking)
+
+    assert cancelled.status == 0, cancelled.err
+    assert [one["outcome"] for one in cancelled.json["cancellations"]] == ["done"]
+    assert again.status == 1
+    assert [one["outcome"] for one in again.json["cancellations"]] == ["refused"]
 
 
 async def test_rebuilds_an_order_from_the_topics_alone(shop: Shop, oms: Oms, witness: Witness) -> None:

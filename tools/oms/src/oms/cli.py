@@ -15,7 +15,7 @@ PANELS: Mapping[str, Mapping[str, str]] = {
     "Run it here": {"demo": "demo:demo", "up": "up:up", "down": "up:down", "status": "up:status"},
     "Orders and stock": {
         "place": "place:place",
-        "cancel": "place:cancel",
+        "cancel": "cancel:cancel",
         "order": "order:order",
         "stock": "stock:app",
         "import": "import_:app",

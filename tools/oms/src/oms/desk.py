@@ -29,6 +29,7 @@ class Declined(Exception):  # noqa: N818 - named for what the service did
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.is_unknown = status == HTTPStatus.NOT_FOUND
+        self.is_refusal = status == HTTPStatus.CONFLICT
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,10 @@ class Desk:
     def wait_for(self, service: str, path: str, wait_s: float) -> Shown:
         """What is at this path, as soon as it is there. Raises Unreachable, and Declined if it is not there in time."""
         return self._send(service, "GET", path, params={"wait_s": wait_s}, timeout=wait_s + ANSWERS_WITHIN_S)
+
+    def post(self, service: str, path: str, body: Mapping[str, object]) -> Shown:
+        """What is answered to this at this path. Raises Unreachable and Declined."""
+        return self._send(service, "POST", path, json=body)
 
     def listed(self, path: str, name: str, services: Sequence[str] | None = None, **query: object) -> list[Shown]:
         """All that is listed at this path under this name, of every service, which it then says, too.
@@ -138,7 +143,7 @@ class Desk:
             return silent[request.service]
         body = {**request.fields, "repair_id": request.repair_id, "by": by, "reason": reason}
         try:
-            return str(self._send(request.service, "POST", request.path, json=body)["status_url"])
+            return str(self.post(request.service, request.path, body)["status_url"])
         except Declined as declined:
             return declined
         except Unreachable as failure:

@@ -245,7 +245,7 @@ def test_a_pipe_that_is_silent_does_not_keep_the_command_from_ending(monkeypatch
     heard: list[Line | BadLine] = []
 
     async def read_all() -> None:
-        async for line in command._lines(Path("-")):
+        async for line in command.lines_of(Path("-")):
             heard.append(line)  # noqa: PERF401 - what is heard before the time-out counts
 
     with os.fdopen(out) as pipe:
@@ -264,7 +264,7 @@ def test_what_others_wrote_is_shown_as_it_is(capsys: pytest.CaptureFixture[str])
     sent.on_sent(Line(1, b"", {"channel": "web", "number": "[/b]"}), "m-1")
     sent.bad.append(BadLine(2, "no JSON: 1:x:2"))
 
-    command._report(sent, "orders", followed=True, as_json=False)
+    command.report(sent, "orders", followed=True, as_json=False)
 
     said = capsys.readouterr().err
     assert "came to no end so far: web:[/b]" in said
@@ -287,13 +287,15 @@ class NoTopics:
         return ClusterMetadata()
 
 
-@pytest.mark.parametrize("name", ["place", "cancel"])
-def test_says_that_there_is_no_topic_to_send_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+@pytest.mark.parametrize("command", [["place"], ["cancel", "--file"]])
+def test_says_that_there_is_no_topic_to_send_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
     file = tmp_path / "lines.ndjson"
-    file.write_bytes(AN_ORDER)
+    file.write_bytes(b'{"channel": "web", "number": "1", "order_id": "web:1"}')
     monkeypatch.setattr(sending, "AIOKafkaProducer", NoTopics)
 
-    done = CliRunner().invoke(app, [name, str(file), "--brokers", "kafka:1"])
+    done = CliRunner().invoke(app, [*command, str(file), "--brokers", "kafka:1"])
 
     assert done.exit_code == 2
     assert "Kafka at kafka:1 has no topic order.intake: run `oms setup`" in done.stderr

@@ -41,7 +41,7 @@ Mongo = Annotated[
 ]
 
 
-def _named_as_orders_are(text: str) -> str:
+def named_as_orders_are(text: str) -> str:
     """It becomes a part of a path: what is no order's name would lead elsewhere."""
     try:
         return TypeAdapter[str](OrderId).validate_python(text)
@@ -50,7 +50,7 @@ def _named_as_orders_are(text: str) -> str:
 
 
 AnOrder = Annotated[
-    str, typer.Argument(metavar="ID", help="The order, as CHANNEL:NUMBER.", callback=_named_as_orders_are)
+    str, typer.Argument(metavar="ID", help="The order, as CHANNEL:NUMBER.", callback=named_as_orders_are)
 ]
 
 

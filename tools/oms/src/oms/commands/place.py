@@ -1,4 +1,4 @@
-"""`oms place` and `oms cancel`: what a channel sends."""
+"""`oms place`: what a channel sends."""
 
 import asyncio
 import os
@@ -10,8 +10,7 @@ from threading import Thread
 from typing import Annotated
 
 import typer
-from contracts.message import Message
-from contracts.order import CancelOrder, OrderPlaced
+from contracts.order import OrderPlaced
 from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
@@ -72,31 +71,15 @@ def place(
         if follow:
             asyncio.run(_send_and_follow(file, address, rate, patience, sent))
         else:
-            asyncio.run(_send(file, address, OrderPlaced, rate, sent))
-    _report(sent, "orders", followed=follow, as_json=as_json)
+            asyncio.run(_send(file, address, rate, sent))
+    report(sent, "orders", followed=follow, as_json=as_json)
     if sent.bad or (follow and sent.tally.open):
         raise typer.Exit(1)
 
 
-def cancel(
-    file: File,
-    *,
-    rate: Rate = None,
-    brokers: Brokers = None,
-    as_json: Json = False,
-) -> None:
-    """Ask for orders to be cancelled: each line, with order_id, reason and requested_by, becomes a CancelOrder."""
-    sent = Sent()
-    with said_plainly(connection.Unreachable, NoLog, OSError):
-        asyncio.run(_send(file, connection.brokers(brokers), CancelOrder, rate, sent))
-    _report(sent, "cancellations", followed=False, as_json=as_json)
-    if sent.bad:
-        raise typer.Exit(1)
-
-
-async def _send(file: Path, brokers: str, model: type[Message], rate: float | None, sent: Sent) -> None:
+async def _send(file: Path, brokers: str, rate: float | None, sent: Sent) -> None:
     async with Sender(brokers) as sender:
-        await send(_lines(file), sender, model, rate=rate, on_sent=sent.on_sent, on_bad=sent.bad.append)
+        await send(lines_of(file), sender, OrderPlaced, rate=rate, on_sent=sent.on_sent, on_bad=sent.bad.append)
 
 
 async def _send_and_follow(file: Path, brokers: str, rate: float | None, patience_s: float, sent: Sent) -> None:
@@ -104,7 +87,7 @@ async def _send_and_follow(file: Path, brokers: str, rate: float | None, patienc
 
     async def place_all() -> None:
         await begun.wait()
-        await _send(file, brokers, OrderPlaced, rate, sent)
+        await _send(file, brokers, rate, sent)
         all_sent.set()
 
     async with LogReader(brokers) as log:
@@ -125,7 +108,8 @@ async def _send_and_follow(file: Path, brokers: str, rate: float | None, patienc
                     task.cancel()
 
 
-async def _lines(path: Path) -> AsyncIterator[Line | BadLine]:
+async def lines_of(path: Path) -> AsyncIterator[Line | BadLine]:
+    """The lines of a file, or of standard input, as they come."""
     # Not `sys.stdin`, whose lock a thread that waits for more would still hold when the process wants to end.
     file = os.fdopen(sys.stdin.fileno(), "rb", closefd=False) if path == Path("-") else path.open("rb")
     if not file.seekable():
@@ -173,7 +157,8 @@ def _states(sent: Sent) -> Table:
     return table
 
 
-def _report(sent: Sent, what: str, *, followed: bool, as_json: bool) -> None:
+def report(sent: Sent, what: str, *, followed: bool, as_json: bool) -> None:
+    """Print what was sent and what was not, and what became of what was followed."""
     unfinished = sent.tally.open if followed else []
     if as_json:
         answer: dict[str, object] = {

@@ -60,7 +60,7 @@ def carry_out(
 
     Ends with status 2 if anything could not be asked, with 1 if anything was refused or is not answered.
     """
-    reason, asking = _reason(why), by or _login_name()
+    reason, asking = why_asked(why), who_asks(by)
     with NOTES.status(f"waiting for what comes of {len(requests):,} requests"):
         outcomes = desk.carry_out(requests, asking, reason, wait_s)
     if as_json:
@@ -76,7 +76,10 @@ def carry_out(
         raise typer.Exit(2 if "not asked" in came_to or desk.silent else 1)
 
 
-def _login_name() -> str:
+def who_asks(told: str | None) -> str:
+    """Who asks for something; by default that is the login name. Raises BadParameter if there is none."""
+    if told:
+        return told
     # A container may run as a user that it does not know, which Python calls a KeyError, and an OSError from 3.13 on.
     try:
         return getpass.getuser()
@@ -84,7 +87,8 @@ def _login_name() -> str:
         raise typer.BadParameter("say who asks: this user has no login name", param_hint="--by") from None
 
 
-def _reason(told: str | None) -> str:
+def why_asked(told: str | None) -> str:
+    """Why something is asked for. Raises BadParameter if nobody says it, and there is nobody to ask."""
     if told is not None:
         return told
     if not sys.stdin.isatty():
