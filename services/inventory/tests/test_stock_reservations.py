@@ -78,7 +78,20 @@ def test_says_the_new_level_of_every_item_that_changed(book: Rehearsal) -> None:
 
     said = book.take(reserve(LAMP=2))
 
-    assert said[1:] == (StockLevel(location="BERLIN", sku="LAMP", available=3, reserved=2, shipped=0, received=5),)
+    assert said[1:] == (
+        StockLevel(location="BERLIN", sku="LAMP", available=3, reserved=2, shipped=0, received=5, version=2),
+    )
+
+
+def test_a_level_has_the_number_of_the_ledger_entry_that_it_follows_from_so_that_an_older_one_is_told(
+    book: Rehearsal,
+) -> None:
+    said = [*book.take(receive(LAMP=5)), *book.take(receive(VASE=5)), *book.take(reserve(LAMP=2))]
+
+    told = [(level.sku, level.version) for level in said if isinstance(level, StockLevel)]
+    entries = [entry for entry in book.documents.values() if isinstance(entry, LedgerEntry)]
+    assert told == [(entry.changes[0].sku, entry.number) for entry in entries]
+    assert [version for sku, version in told if sku == "LAMP"] == [1, 3]
 
 
 def test_counts_several_lines_of_one_item_together(book: Rehearsal) -> None:

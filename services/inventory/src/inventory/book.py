@@ -166,6 +166,7 @@ def _level(stock: Stock) -> StockLevel:
         reserved=stock.reserved,
         shipped=stock.shipped,
         received=stock.received,
+        version=stock.version,
     )
 
 

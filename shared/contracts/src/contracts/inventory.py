@@ -280,7 +280,7 @@ class StockLow(Message):
 
 
 class StockLevel(Message):
-    """How much of an item a location holds now; the last one of a key is the state."""
+    """How much of an item a location holds now; of a key, the one with the highest version is the state."""
 
     location: Location
     """Where."""
@@ -295,3 +295,6 @@ class StockLevel(Message):
     received: Count
     """Units that came in since the book began, less what was transferred, corrected or written off:
     always available + reserved + shipped."""
+    version: Count = 0
+    """The number in the location's ledger of what it follows from; a lower one is older, even if it comes later. Of
+    two with the same one the later counts, as where a database was restored; 0 is said by those who do not count."""
