@@ -14,10 +14,16 @@ HEADERS = {
     "ce_specversion": "The version of CloudEvents: `1.0`.",
     "ce_type": "The name of the message; it says how the body is to be read.",
     "ce_id": "Unique within the source.",
-    "ce_source": "Who wrote it: `<service>/<partition>@<incarnation>`, or a channel's own name.",
+    "ce_source": (
+        "Who wrote it: `<service>/<partition>@<incarnation>`; `<service>/api` where it came over HTTP; `oms`; or a "
+        "channel's own name."
+    ),
     "ce_time": "When it was written, RFC 3339 with an offset.",
     "ce_correlationid": "What it belongs to: the order, where there is one.",
-    "ce_causationid": "The id of the message that caused it.",
+    "ce_causationid": (
+        "What it follows from: the id of a message; `call:<id>` for the answer to a call, as "
+        "`call:web:1001/1/1/authorize`; or `alarm:<document>`. Left out where nothing on the log caused it."
+    ),
     "ce_sequence": "Counts along the link from the source to this partition of the topic; channels leave it out.",
     "traceparent": "W3C trace context.",
     "forwarded_from": "`<partition>/<offset>` of the record that this copies, such as `2/117`; on open topics only.",

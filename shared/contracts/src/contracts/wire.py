@@ -36,12 +36,14 @@ class Envelope:
     id: str
     """Unique within its source. Our services' ids end in `/<entry>/<place in the entry>`."""
     source: str
-    """Who wrote it. A partition of a service signs with `<service>/<partition>@<incarnation of its journal>`."""
+    """Who wrote it. A partition of a service signs with `<service>/<partition>@<incarnation of its journal>`, its HTTP
+    API with `<service>/api`."""
     time: datetime
     correlation_id: str
     """What it belongs to: the order, where there is one."""
     causation_id: str
-    """The id of the message that caused it; empty where nothing on the log did."""
+    """The id of the message that caused it, or `call:<id>` or `alarm:<document>` where the answer to a call or an alarm
+    did; empty where none of these did."""
     sequence: int | None = None
     """Counts along the link from the source to the topic partition; absent where nobody counts."""
     traceparent: str | None = None
