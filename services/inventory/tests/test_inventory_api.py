@@ -173,10 +173,23 @@ async def test_shows_what_became_of_a_movement(shelf: Shelf, api: httpx.AsyncCli
         "state": "done",
         "lines": [{"sku": "LAMP", "change": 5}],
         "note": "PO 17",
+        "reported_by": "",
         "reasons": [],
         "at": "2026-01-05T12:00:00Z",
     }
     assert (refused["state"], [reason["path"] for reason in refused["reasons"]]) == ("refused", ["to_location"])
+
+
+async def test_says_and_shows_who_reported_it(shelf: Shelf, api: httpx.AsyncClient) -> None:
+    await api.post("/movements/receive", json=DELIVERY.model_dump(mode="json") | {"reported_by": "Ann"})
+    await api.put("/items/BERLIN/LAMP", json={"bin": "A-1", "reported_by": "Ben"})
+    shelf.stage.take(*shelf.published)
+
+    movement = (await api.get("/movements/BERLIN/delivery%2F1")).json()
+    (line,) = (await api.get("/ledger", params={"location": "BERLIN", "sku": "LAMP"})).json()["lines"]
+
+    assert shelf.published[1] == ConfigureItem(location="BERLIN", sku="LAMP", bin="A-1", reported_by="Ben")
+    assert (movement["reported_by"], line["reported_by"]) == ("Ann", "Ann")
 
 
 async def test_an_unknown_movement_is_not_found(api: httpx.AsyncClient) -> None:

@@ -250,6 +250,30 @@ def test_says_that_an_item_is_low_as_soon_as_its_threshold_says_so(book: Rehears
     assert low_ones(book.take(ConfigureItem(location="BERLIN", sku="LAMP", low_threshold=4))) == [(3, 4)]
 
 
+def test_who_reported_a_movement_is_told_and_kept_in_the_ledger(book: Rehearsal) -> None:
+    receipt, count = (
+        movement.model_copy(update={"reported_by": who})
+        for movement, who in ((receive(LAMP=5), "Ann"), (adjust(LAMP=-1), "Ben"))
+    )
+    leaving, too_many = (
+        transfer(movement_id=id_, LAMP=units).model_copy(update={"reported_by": "Cem"})
+        for id_, units in (("truck 1", 2), ("truck 2", 9))
+    )
+    configured = ConfigureItem(location="BERLIN", sku="LAMP", bin="A-1", reported_by="Dee")
+
+    said = [book.take(message)[0] for message in (receipt, count, leaving, too_many, configured)]
+
+    assert [getattr(message, "reported_by", None) for message in said] == ["Ann", "Ben", "Cem", "Cem", "Dee"]
+    entries = [document for document in book.documents.values() if isinstance(document, LedgerEntry)]
+    assert [entry.reported_by for entry in entries] == ["Ann", "Ben", "Cem"]
+
+
+def test_a_movement_that_another_person_reports_again_is_the_same_movement(book: Rehearsal) -> None:
+    book.take(receive(LAMP=5).model_copy(update={"reported_by": "Ann"}))
+
+    assert book.take(receive(LAMP=5).model_copy(update={"reported_by": "Ben"})) == ()
+
+
 def test_the_ledger_keeps_the_reason_of_each_movement(book: Rehearsal) -> None:
     book.take(receive(LAMP=5), adjust(LAMP=-1), transfer(LAMP=2), transfer("LYON", "truck 2", LAMP=9))
 

@@ -15,7 +15,7 @@ from chassis.http.readable import WaitS, once_readable
 from chassis.http.shown import Accepted, accepted
 from chassis.ports import Publisher, Reader
 from contracts.inventory import AdjustStock, ConfigureItem, ReceiveStock, TransferStock
-from contracts.message import Attempt, Bin, Count, FromOutside, Location, OrderId, Reference, Revision, Sku
+from contracts.message import Attempt, Bin, Count, FromOutside, Location, OrderId, Reference, Revision, Sku, Text
 from fastapi import APIRouter, FastAPI, Query, Response, status
 from pydantic import Field
 
@@ -70,6 +70,8 @@ class ItemSettings(FromOutside):
     """StockLow is said when fewer units than this are available; 0 never says it."""
     substitutes: Annotated[tuple[Sku, ...], Field(max_length=20)] = ()
     """Items that may stand in for this one, the best first."""
+    reported_by: Text = ""
+    """Who says so."""
 
 
 def router(reader: Reader, publisher: Publisher, availability: Availability) -> APIRouter:

@@ -105,7 +105,7 @@ class OpenBook:
             raise LookupError(f"{model.key_of(place)} waits for stock and does not exist")
         return found
 
-    def enter(self, what: What, cause: str, note: str = "") -> None:
+    def enter(self, what: What, cause: str, note: str = "", reported_by: str = "") -> None:
         """Write what was moved into the ledger, if anything was."""
         if self._changes:
             self.put(
@@ -117,6 +117,7 @@ class OpenBook:
                     what=what,
                     cause=cause,
                     note=note,
+                    reported_by=reported_by,
                     changes=tuple(self._changes),
                 )
             )

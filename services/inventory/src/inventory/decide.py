@@ -268,6 +268,7 @@ def _configure(documents: Documents, message: ConfigureItem, now: datetime) -> D
             bin=configured.bin,
             low_threshold=configured.low_threshold,
             substitutes=configured.substitutes,
+            reported_by=message.reported_by,
         )
     )
     return book.close()

@@ -44,12 +44,19 @@ def move(documents: Documents, message: Moving, now: datetime) -> Decision:
     for said in _done(message, movement):
         book.say(said)
     book.serve(sku for sku, change in changes.items() if change > 0)
-    book.enter(movement.what, movement.id, movement.note)
+    book.enter(movement.what, movement.id, movement.note, movement.reported_by)
     return book.close()
 
 
 def _refused(message: Moving, reasons: tuple[Reason, ...]) -> MovementRefused:
-    return MovementRefused(movement_id=message.movement_id, location=message.location, reasons=reasons)
+    return MovementRefused(
+        movement_id=message.movement_id, location=message.location, reported_by=_reporter(message), reasons=reasons
+    )
+
+
+def _reporter(message: Moving) -> str:
+    """Who reports it; nobody does what the other location sent."""
+    return "" if isinstance(message, ReceiveTransfer) else message.reported_by
 
 
 def changes_of(message: Moving) -> dict[str, int]:
@@ -85,6 +92,7 @@ def movement_of(message: Moving, now: datetime) -> Movement:
         state="done",
         lines=_lines(message),
         note=note,
+        reported_by=_reporter(message),
         at=now,
     )
 

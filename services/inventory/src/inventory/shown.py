@@ -80,6 +80,8 @@ class MovementShown(Shown):
     lines: tuple[MovedLine, ...]
     note: str
     """The reference of a receipt, the reason of a correction, where a transfer goes."""
+    reported_by: str
+    """Who reported it, where that was said."""
     reasons: tuple[Reason, ...]
     """Why it was refused."""
     at: datetime
@@ -135,6 +137,8 @@ class LedgerLine(Shown):
     cause_url: str
     note: str
     """The movement's reference, reason or destination."""
+    reported_by: str
+    """Who reported the movement, where that was said."""
     available: int
     """By how many units it changed, and so the other two."""
     reserved: int
@@ -161,6 +165,7 @@ def ledger_lines(entry: LedgerEntry, sku: str) -> Iterator[LedgerLine]:
                 cause=entry.cause,
                 cause_url=f"/{kind}/{quote(entry.cause, safe=':/')}",
                 note=entry.note,
+                reported_by=entry.reported_by,
                 available=change.available,
                 reserved=change.reserved,
                 shipped=change.shipped,

@@ -265,6 +265,8 @@ class Movement(Document):
     """As they came."""
     note: str
     """What it came with, or why: the reference of a receipt, the reason of an adjustment, where a transfer goes."""
+    reported_by: str = ""
+    """Who reported it first."""
     reasons: tuple[Reason, ...] = ()
     """Why it was refused."""
     at: datetime
@@ -274,7 +276,7 @@ class Movement(Document):
         return f"{location}/{movement_id}"
 
     def repeats(self, other: "Movement") -> bool:
-        """Whether the other asks for the same."""
+        """Whether the other asks for the same, whoever reports it."""
         return (self.id, self.what, self.lines, self.note) == (other.id, other.what, other.lines, other.note)
 
 
@@ -304,6 +306,8 @@ class LedgerEntry(Document):
     """The id of the reservation or of the movement that it came from; of an allocation, of the stock."""
     note: str = ""
     """The movement's note."""
+    reported_by: str = ""
+    """Who reported the movement."""
     changes: tuple[LevelChange, ...]
 
 

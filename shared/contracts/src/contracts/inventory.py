@@ -139,6 +139,8 @@ class ReceiveStock(FromOutside):
     """What arrived."""
     reference: Text = ""
     """The delivery, transfer or return it came with."""
+    reported_by: Text = ""
+    """Who says so."""
 
 
 class SkuChange(Value):
@@ -165,6 +167,8 @@ class AdjustStock(FromOutside):
     """What is corrected; all of it or nothing."""
     reason: Name
     """Why."""
+    reported_by: Text = ""
+    """Who says so."""
 
 
 class TransferStock(FromOutside):
@@ -178,6 +182,8 @@ class TransferStock(FromOutside):
     """The location that gets."""
     lines: Annotated[tuple[GoodsLine, ...], Field(min_length=1, max_length=1000)]
     """What is sent; all of it or nothing."""
+    reported_by: Text = ""
+    """Who says so."""
 
 
 class ReceiveTransfer(Message):
@@ -206,6 +212,8 @@ class ConfigureItem(FromOutside):
     """StockLow is published when fewer units than this are available; with 0, never."""
     substitutes: Annotated[tuple[Sku, ...], Field(max_length=20)] = ()
     """Items that may stand in for this one, the best first."""
+    reported_by: Text = ""
+    """Who says so."""
 
 
 class Movement(Message):
@@ -215,6 +223,8 @@ class Movement(Message):
     """The sender's own id of the movement."""
     location: Location
     """Where."""
+    reported_by: Text = ""
+    """Who reported it; empty where nobody is named, and of what arrives by a transfer."""
 
 
 class StockReceived(Movement):
@@ -264,6 +274,8 @@ class ItemConfigured(Message):
     """StockLow is published when fewer units than this are available."""
     substitutes: tuple[Sku, ...]
     """Items that may stand in for this one."""
+    reported_by: Text = ""
+    """Who said so; empty where nobody is named."""
 
 
 class StockLow(Message):
