@@ -174,6 +174,9 @@ async def test_shows_what_became_of_a_movement(shelf: Shelf, api: httpx.AsyncCli
         "lines": [{"sku": "LAMP", "change": 5}],
         "note": "PO 17",
         "reported_by": "",
+        "arrival_id": "",
+        "transfer_id": "",
+        "from_location": None,
         "reasons": [],
         "at": "2026-01-05T12:00:00Z",
     }
@@ -190,6 +193,22 @@ async def test_says_and_shows_who_reported_it(shelf: Shelf, api: httpx.AsyncClie
 
     assert shelf.published[1] == ConfigureItem(location="BERLIN", sku="LAMP", bin="A-1", reported_by="Ben")
     assert (movement["reported_by"], line["reported_by"]) == ("Ann", "Ann")
+
+
+async def test_shows_by_which_movement_a_transfer_arrives_and_which_one_an_arrival_is_of(
+    shelf: Shelf, api: httpx.AsyncClient
+) -> None:
+    sent = TransferStock(movement_id="truck 1", location="BERLIN", to_location="LYON", lines=LAMPS)
+    too_many = sent.model_copy(update={"movement_id": "truck 2"})
+    _, arrival, *_ = shelf.stage.take(DELIVERY, sent)[2:]
+    shelf.stage.take(arrival, too_many)
+
+    left = (await api.get("/movements/BERLIN/truck 1")).json()
+    arrived = (await api.get(f"/movements/LYON/{left['arrival_id']}")).json()
+    refused = (await api.get("/movements/BERLIN/truck 2")).json()
+
+    assert (arrived["transfer_id"], arrived["from_location"], arrived["arrival_id"]) == ("truck 1", "BERLIN", "")
+    assert (refused["state"], refused["arrival_id"]) == ("refused", "")
 
 
 async def test_an_unknown_movement_is_not_found(api: httpx.AsyncClient) -> None:

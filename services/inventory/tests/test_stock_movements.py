@@ -24,6 +24,7 @@ from contracts.inventory import (
 )
 from contracts.message import Message, SkuQuantity
 from inventory.decide import Policy, decider, needs
+from inventory.movements import arrival_of
 from inventory.state import LedgerEntry, Movement, Stock
 
 
@@ -135,12 +136,37 @@ def test_a_transfer_leaves_one_book_and_arrives_in_the_other(book: Rehearsal) ->
     left, arrival, here = book.take(transfer(LAMP=3))
     arrived, there = book.take(arrival)
 
-    assert left == StockTransferred(movement_id="truck 1", location="BERLIN", to_location="LYON", lines=goods(LAMP=3))
+    assert left == StockTransferred(
+        movement_id="truck 1",
+        location="BERLIN",
+        to_location="LYON",
+        lines=goods(LAMP=3),
+        arrival_id=arrival_of("BERLIN/truck 1"),
+    )
     assert here == level(available=2, received=2, version=2)
     assert isinstance(arrival, ReceiveTransfer)
     assert isinstance(arrived, StockReceived)
     assert arrived.reference == "transfer truck 1 from BERLIN"
     assert there == level("LYON", available=3, received=3, version=1)
+
+
+def test_a_transfer_and_its_arrival_name_each_other(book: Rehearsal) -> None:
+    book.take(receive(LAMP=5))
+
+    left, arrival, _ = book.take(transfer(LAMP=3))
+    arrived, _ = book.take(arrival)
+
+    assert isinstance(left, StockTransferred)
+    assert isinstance(arrived, StockReceived)
+    assert (left.to_location, left.arrival_id) == (arrived.location, arrived.movement_id)
+    assert (arrived.from_location, arrived.transfer_id) == (left.location, left.movement_id)
+
+
+def test_a_delivery_is_no_arrival_of_a_transfer(book: Rehearsal) -> None:
+    received, _ = book.take(receive(LAMP=5))
+
+    assert isinstance(received, StockReceived)
+    assert (received.from_location, received.transfer_id) == (None, "")
 
 
 def test_the_longest_names_fit_into_what_a_transfer_sends(book: Rehearsal) -> None:

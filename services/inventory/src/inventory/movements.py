@@ -35,7 +35,7 @@ def move(documents: Documents, message: Moving, now: datetime) -> Decision:
     changes = changes_of(message)
     reasons = tuple(_against(book, message, movement, changes))
     if reasons:
-        book.put(movement.but(state="refused", reasons=reasons))
+        book.put(movement.but(state="refused", reasons=reasons, arrival_id=""))
         book.say(_refused(message, reasons))
         return book.close()
     book.put(movement)
@@ -84,7 +84,7 @@ def movement_of(message: Moving, now: datetime) -> Movement:
             kind, note = "adjust", message.reason
         case TransferStock():
             kind, note = "transfer", f"to {message.to_location}"
-    return Movement(
+    movement = Movement(
         id=Movement.place(message.location, message.movement_id),
         location=message.location,
         movement_id=message.movement_id,
@@ -95,6 +95,13 @@ def movement_of(message: Moving, now: datetime) -> Movement:
         reported_by=_reporter(message),
         at=now,
     )
+    match message:
+        case TransferStock():
+            return movement.but(arrival_id=arrival_of(movement.id))
+        case ReceiveTransfer():
+            return movement.but(transfer_id=message.transfer_id, from_location=message.from_location)
+        case _:
+            return movement
 
 
 def _against(book: OpenBook, message: Moving, movement: Movement, changes: dict[str, int]) -> Iterator[Reason]:
@@ -122,12 +129,14 @@ def _done(message: Moving, movement: Movement) -> tuple[Message, ...]:
             return (StockAdjusted(**dict(message)),)
         case TransferStock():
             arrival = ReceiveTransfer(
-                movement_id=arrival_of(movement.id),
+                movement_id=movement.arrival_id,
                 location=message.to_location,
                 lines=message.lines,
                 reference=f"transfer {message.movement_id} from {message.location}",
+                transfer_id=message.movement_id,
+                from_location=message.location,
             )
-            return StockTransferred(**dict(message)), arrival
+            return StockTransferred(**dict(message), arrival_id=movement.arrival_id), arrival
 
 
 def arrival_of(transfer: str) -> str:

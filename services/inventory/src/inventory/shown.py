@@ -82,6 +82,12 @@ class MovementShown(Shown):
     """The reference of a receipt, the reason of a correction, where a transfer goes."""
     reported_by: str
     """Who reported it, where that was said."""
+    arrival_id: str
+    """Of a transfer that left, the `movement_id` by which it arrives in the other location."""
+    transfer_id: str
+    """Of the arrival of a transfer, the `movement_id` by which it left the other location."""
+    from_location: str | None
+    """That other location."""
     reasons: tuple[Reason, ...]
     """Why it was refused."""
     at: datetime

@@ -267,6 +267,12 @@ class Movement(Document):
     """What it came with, or why: the reference of a receipt, the reason of an adjustment, where a transfer goes."""
     reported_by: str = ""
     """Who reported it first."""
+    arrival_id: str = ""
+    """Of a transfer that left, the id of the movement by which it arrives in the other location."""
+    transfer_id: str = ""
+    """Of the arrival of a transfer, the id of the movement by which it left the other location."""
+    from_location: str | None = None
+    """That other location."""
     reasons: tuple[Reason, ...] = ()
     """Why it was refused."""
     at: datetime

@@ -196,7 +196,11 @@ class ReceiveTransfer(Message):
     lines: Annotated[tuple[SkuQuantity, ...], Field(min_length=1, max_length=1000)]
     """What arrived."""
     reference: Text = ""
-    """The transfer it came with."""
+    """The transfer it came with, in words."""
+    transfer_id: Text = ""
+    """The id of the movement by which it left the location that gave."""
+    from_location: Location | None = None
+    """The location that gave."""
 
 
 class ConfigureItem(FromOutside):
@@ -234,6 +238,10 @@ class StockReceived(Movement):
     """What arrived."""
     reference: Text = ""
     """The delivery, transfer or return it came with."""
+    transfer_id: Text = ""
+    """Of what another location sent, the id of the movement by which it left there; else empty."""
+    from_location: Location | None = None
+    """The location that sent it, if one did."""
 
 
 class StockAdjusted(Movement):
@@ -252,6 +260,8 @@ class StockTransferred(Movement):
     """Where it goes."""
     lines: tuple[SkuQuantity, ...]
     """What left."""
+    arrival_id: Text = ""
+    """The id of the movement by which it arrives there."""
 
 
 class MovementRefused(Movement):
