@@ -301,7 +301,39 @@ def test_reports_after_the_end_change_nothing(ended: Message) -> None:
     stage = with_people()
     stage.take(fulfill(), picked(), ended)
     before = now(stage)
-    assert stage.take(picked(), packed(), short()) == ()
+    assert stage.take(picked(), packed()) == ()
+    refusals = stage.take(short())
+    assert refused(refusals) == ([] if isinstance(ended, ReportShort) else [("ReportShort", "LEEDS", ["sku too_late"])])
+    assert now(stage) == before
+
+
+def test_a_shortage_that_crosses_one_of_another_location_is_refused_in_words_that_say_what_to_do() -> None:
+    stage = with_people()
+    stage.take(fulfill(LEEDS, YORK), short())
+    rug = ReportShort.model_validate(
+        STEP | {"location": "YORK", "reported_by": "Ben", "sku": "rug", "bin": "C-1", "found": 1}
+    )
+    (refusal,) = said = stage.take(rug)
+    assert refused(said) == [("ReportShort", "YORK", ["sku too_late"])]
+    assert isinstance(refusal, ReportRefused)
+    assert "AdjustStock" in refusal.reasons[0].message
+
+
+def test_of_a_shortage_that_comes_late_what_was_reported_before_is_not_refused() -> None:
+    stage = with_people()
+    stage.take(fulfill(), short(found=1))
+    assert stage.take(short(found=1)) == ()
+    lamp = ShortLine(sku="lamp", bin="A-2", found=0)
+    assert refused(stage.take(short(found=1, also=(lamp,)))) == [("ReportShort", "LEEDS", ["also[0].sku too_late"])]
+    assert refused(stage.take(short(found=0))) == [("ReportShort", "LEEDS", ["sku too_late"])]
+
+
+@pytest.mark.parametrize("other", [(), (YORK,)])
+def test_a_shortage_of_a_list_that_is_packed_is_refused(other: tuple[Pick, ...]) -> None:
+    stage = with_people()
+    stage.take(fulfill(LEEDS, *other), packed())
+    before = now(stage)
+    assert refused(stage.take(short())) == [("ReportShort", "LEEDS", ["sku too_late"])]
     assert now(stage) == before
 
 

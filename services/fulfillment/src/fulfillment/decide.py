@@ -163,14 +163,15 @@ def reasons_against(report: Report, pick_list: PickList) -> tuple[Reason, ...]:
             return (STILL_WANTED,) if pick_list.state in {"picking", "picked", "packed"} else ()
 
 
-def _short_lines(report: ReportShort) -> tuple[ReportShort | ShortLine, ...]:
-    return report, *report.also
+def _short_lines(report: ReportShort) -> Iterator[tuple[str, ReportShort | ShortLine]]:
+    """The lines that are reported, each with where it stands in the report."""
+    yield "", report
+    yield from ((f"also[{place}].", line) for place, line in enumerate(report.also))
 
 
 def _against_short(report: ReportShort, pick_list: PickList) -> Iterator[Reason]:
     named: set[tuple[str, str]] = set()
-    for place, line in enumerate(_short_lines(report)):
-        path = f"also[{place - 1}]." if place else ""
+    for path, line in _short_lines(report):
         wanted = pick_list.line(line.sku, line.bin)
         if wanted is None:
             yield _unknown_line(f"{path}sku", line)
@@ -192,18 +193,22 @@ def _report(
     known: Fulfillment | None, report: Report, pickers: SimulatedPickers | None
 ) -> tuple[Fulfillment | None, tuple[Message, ...]]:
     """A report that does not fit is refused, so that whoever wrote it learns of it; one that comes late changes nothing
-    but what is to be put back, for what became of the list was said, and reports may be repeated.
+    but what is to be put back, for what became of the list was said, and reports may be repeated. A shortage that comes
+    late is refused, too: nothing is written off for it, so somebody has to correct the stock.
     """
     before = known.list_at(report.location) if known is not None else None
     if known is None or before is None:
         return known, (_refusal(report, (UNKNOWN_LIST,)),)
     if reasons := reasons_against(report, before):
         return known, (_refusal(report, reasons),)
-    if before.state == "packed" or (isinstance(report, ReportShort) and not known.at_work):
+    if isinstance(report, ReportShort) and (before.state == "packed" or not known.at_work):
+        late = tuple(_too_late(known, before, report))
+        return known, (_refusal(report, late),) if late else ()
+    if before.state == "packed":
         return known, ()
     match report:
         case ReportShort():
-            lines = {(line.sku, line.bin): line.found for line in _short_lines(report)}
+            lines = {(line.sku, line.bin): line.found for _, line in _short_lines(report)}
             return _short(known, before, lines, pickers)
         case ReportPicked():
             after = before.with_picked(report.lines) if report.lines else before.all_picked()
@@ -212,6 +217,17 @@ def _report(
         case ReportPutBack():
             after = before.put_back()
     return _with(known, before, after)
+
+
+def _too_late(known: Fulfillment, pick_list: PickList, report: ReportShort) -> Iterator[Reason]:
+    """Why a shortage on a list that nobody works on does not count, but for the lines that count already."""
+    counted = [line for pick in known.not_found if pick.location == pick_list.location for line in pick.lines]
+    for path, line in _short_lines(report):
+        wanted = pick_list.line(line.sku, line.bin)
+        if wanted is not None and _lacking(wanted, line.found) not in counted:
+            what_then = f"correct the stock of {line.sku} by AdjustStock, once the order does not hold it any more"
+            late = f"nobody works on the list any more: {what_then}"
+            yield Reason(path=f"{path}sku", code="too_late", message=late)
 
 
 def _refusal(report: Report, reasons: tuple[Reason, ...]) -> ReportRefused:
@@ -249,13 +265,17 @@ def _short(
     short = [(line, found[line.sku, line.bin]) for line in pick_list.lines if (line.sku, line.bin) in found]
     told = [_shortage(pick_list.location, line, there) for line, there in short]
     message = "; ".join(told[:MOST_TOLD]) + ("; …" if len(told) > MOST_TOLD else "")
-    lacking = tuple(BinQuantity(sku=line.sku, quantity=line.quantity - there, bin=line.bin) for line, there in short)
+    lacking = tuple(_lacking(line, there) for line, there in short)
     failed = known.but(
         state="failed",
         failure=Reason(path="picks", code="short_pick", message=message),
         not_found=(Pick(location=pick_list.location, lines=lacking),),
     )
     return _end(failed, pickers), _outcome(failed)
+
+
+def _lacking(wanted: PickLine, found: int) -> BinQuantity:
+    return BinQuantity(sku=wanted.sku, quantity=wanted.quantity - found, bin=wanted.bin)
 
 
 def _shortage(location: str, line: PickLine, found: int) -> str:

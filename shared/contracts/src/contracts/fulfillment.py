@@ -131,7 +131,7 @@ class ReportPutBack(PickReport):
 
 
 class ReportRefused(SagaStep):
-    """None of a report counts: it does not fit the list that it is about, or there is no such list."""
+    """A report does not count: it does not fit the list that it is about, there is no such list, or it is too late."""
 
     location: Location
     """Where the list is, as the report says."""
