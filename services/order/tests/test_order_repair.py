@@ -156,7 +156,7 @@ def test_completes_an_order_whose_capture_a_person_takes_as_done(scene: Scene) -
     assert skipped == StepSkipped(repair_id="r-1", revision=1, step="capture", is_undo=False, **WHO)
     assert called_off == step(VoidPayment)  # who has paid otherwise must not be charged as well
     assert isinstance(completed, OrderCompleted)
-    assert completed.captured == 0
+    assert (completed.captured, completed.skipped) == (0, ("capture",))
     assert scene.hear(PaymentCaptured) == scene.hear(PaymentVoided) == ()
     assert (scene.order.status, scene.order.alarm) == ("completed", None)
 
@@ -179,7 +179,22 @@ def test_takes_every_location_of_a_step_as_done(scene: Scene) -> None:
     scene.hear(StockReserved, attempt=5, location="MAN", lines=(MUGS_IN_BIN,))
     for answer in (OrderPacked, ShipmentCreated, PaymentCaptured):
         scene.hear(answer)
-    assert kinds(scene.take(skip("issue"))) == [StepSkipped, OrderCompleted]
+    _, completed = scene.take(skip("issue"))
+    assert isinstance(completed, OrderCompleted)
+    assert completed.skipped == ("issue",)
+
+
+def test_an_order_of_which_only_an_undo_was_skipped_is_completed_without_a_skipped_step(scene: Scene) -> None:
+    scene.place()
+    scene.hear(StockRejected)
+    scene.hear(StockReserved)
+    scene.take(skip("reserve"))
+    scene.hear(StockReserved, attempt=2, location="MAN")
+    for answer in (PaymentAuthorized, OrderPacked, ShipmentCreated, PaymentCaptured):
+        scene.hear(answer)
+    (completed,) = scene.hear(StockIssued, attempt=2, location="MAN")
+    assert isinstance(completed, OrderCompleted)
+    assert completed.skipped == ()
 
 
 @pytest.mark.parametrize(

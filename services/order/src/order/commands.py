@@ -132,6 +132,7 @@ def order_completed(order: Order) -> tuple[OrderCompleted, ...]:
         revision=order.revision,
         captured=order.captured,
         currency=order.content.currency,
+        skipped=order.skipped,
     )
     return (event,)
 

@@ -115,6 +115,7 @@ class Turn:
                 self._undone(task)
                 continue
             self._put(task, "done")
+            self.order = self.order.but(skipped=tuple(dict.fromkeys((*self.order.skipped, task.step))))
             if (skip := self._definition.steps[task.step].skip) is not None and skip.command is not None:
                 self._call_off(skip.command, task)
             self._enter_next()

@@ -270,6 +270,8 @@ class Order(Document):
     """The types of the messages that were only noted."""
     captured: int = 0
     """What was captured, in the currency's minor unit."""
+    skipped: tuple[str, ...] = ()
+    """The steps that a person took as done, in the order in which that was asked for."""
 
     def changed(self, now: datetime, **changes: object) -> Self:
         """The order after an input that changes it: lists of changes, live events and the `ETag` go by this."""

@@ -248,6 +248,9 @@ class OrderCompleted(OrderEvent):
     """What was captured, in the currency's minor unit."""
     currency: Currency
     """ISO 4217 code."""
+    skipped: tuple[StepName, ...] = ()
+    """The steps that a person took as done, though no participant said so: with `capture` it was paid by other means,
+    and `captured` is 0."""
 
 
 class OrderCancelled(OrderEvent):
