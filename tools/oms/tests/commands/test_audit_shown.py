@@ -1,8 +1,11 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
+from contracts.order import StepSkipped
+from contracts.repair import GapAccepted
 from oms.audit import auditing
 from oms.audit.auditing import in_both
 from oms.audit.auditor import Verdict
@@ -80,3 +83,22 @@ def test_what_was_on_its_way_is_neither_a_finding_nor_unchecked() -> None:
     seen_to_be_right = in_both(verdict([ODD, available(9)]), verdict([ODD]))
 
     assert (seen_to_be_right.findings, seen_to_be_right.unchecked) == ([ODD], [])
+
+
+def test_whoever_asked_for_a_repair_of_an_order_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    asked = {"repair_id": "r-1", "order_id": "web:1", "reason": "paid by transfer", "requested_by": "kim"}
+    skipped = StepSkipped.model_validate(asked | {"revision": 1, "step": "capture", "is_undo": False})
+    accepted = GapAccepted.model_validate(
+        {"repair_id": "r-2", "service": "order", "partition": 0, "by": "lee", "reason": "lost"}
+        | {"topic": "payment.events", "source": "payment/0@1", "first": 1, "last": 1}
+    )
+    found = replace(verdict(), repairs=[skipped, accepted])
+
+    audit.show(found)
+
+    assert "2 repairs that people asked for: kim, lee" in capsys.readouterr().out
+    repairs = audit.as_json_of(found)["repairs"]
+    assert repairs == [
+        {"answer": "StepSkipped", **skipped.model_dump()},
+        {"answer": "GapAccepted", **accepted.model_dump()},
+    ]

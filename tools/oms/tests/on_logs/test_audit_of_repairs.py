@@ -213,10 +213,11 @@ async def test_a_dead_letter_of_our_own_is_found_until_it_is_dropped(
 
 
 @pytest.mark.parametrize(
-    ("service", "step", "command"), [("payment", "capture", CapturePayment), ("inventory", "issue", IssueStock)]
+    ("service", "step", "command", "left"),
+    [("payment", "capture", CapturePayment, "money"), ("inventory", "issue", IssueStock, "stock")],
 )
-async def test_what_a_skipped_step_would_have_told_is_left_to_people(
-    shop: Stage, placed: Place, found: Found, service: str, step: str, command: type[Message]
+async def test_what_a_skipped_step_would_have_told_is_left_to_people_and_said_to_be_so(
+    shop: Stage, placed: Place, judge: Judge, service: str, step: str, command: type[Message], left: str
 ) -> None:
     await shop.settle()
     shop.upgrade(service, fails_on=command)
@@ -228,7 +229,9 @@ async def test_what_a_skipped_step_would_have_told_is_left_to_people(
     await asyncio.sleep(UNTIL_IT_FAILED_S)
 
     assert shop.of_type(OrderCompleted)
-    assert found(shop) == ["dead letters"]  # of the bug, but nothing about money or stock
+    verdict, _ = judge(shop.log)
+    assert {finding.check for finding in verdict.findings} == {"dead letters"}  # of the bug, but not of money or stock
+    assert verdict.unchecked == [f"{left} of 1 orders, whose step a person took as done"]
 
 
 async def test_repairs_of_an_order_are_replayed_with_what_followed(
@@ -250,7 +253,14 @@ async def test_repairs_of_an_order_are_replayed_with_what_followed(
     verdict, judged = judge(shop.log)
     assert shop.of_type(OrderCancelled)
     assert len(shop.of_type(OrderRepairRefused)) == 2
-    assert (verdict.findings, verdict.waiting) == ([], [])
+    assert (verdict.findings, verdict.waiting, verdict.unchecked) == ([], [], [])
+    told = [(type(one).__name__, one.repair_id) for one in verdict.repairs]
+    assert told == [
+        ("StepRetried", "r-1"),
+        ("OrderTurnedBack", "r-2"),
+        ("OrderRepairRefused", "r-3"),
+        ("OrderRepairRefused", "r-4"),
+    ]
     assert [one for order in judged for one in compare_order(order, shop.documents, replayer)] == []
 
 

@@ -24,17 +24,19 @@ from oms.audit.endings import endings
 from oms.audit.finding import Finding, Waiting
 from oms.audit.issued import STEPS_OF_STOCK, issued
 from oms.audit.links import Links
-from oms.audit.money import money
+from oms.audit.money import STEPS_OF_PAYMENT, money
 from oms.audit.movements import Movements
 from oms.audit.once import once
 from oms.audit.spool import Spool
 from oms.history.lives import Lives, settled
 from oms.history.logged import STATE_AFTER, History, Logged, logged
-from oms.history.repairs import Repairs
+from oms.history.repairs import AnswerAboutOrder, Repairs
 from oms.history.replay import SERVICE, Replay, Replayer
 from oms.log import Spans
 
 NOWHERE: Spans = {}
+STEPS_OF = {"money": STEPS_OF_PAYMENT, "stock": STEPS_OF_STOCK}
+"""The steps of the saga by what they move."""
 BY_ORDER = ("order_id",)
 """The key of the topics whose messages about one order meet in one partition."""
 
@@ -66,12 +68,12 @@ class Verdict:
     dead_letters: Counter[Cause]
     examples: dict[Cause, list[str]]
     """Some of the dead letters of each cause, as `topic/partition/offset`."""
-    repairs: list[RepairEvent]
-    """What the services were asked to put right, and what came of it."""
+    repairs: list[RepairEvent | AnswerAboutOrder]
+    """What the services were asked to put right, and what came of it: also of what is about one order."""
     late: list[Late]
     """The topic partitions whose beginning was cut off."""
     unchecked: list[str]
-    """What could not be checked because of that, or because it moved, in a few words each."""
+    """What could not be checked because of that, as it moved, or as only people know it, in a few words each."""
 
 
 class Auditor:
@@ -93,8 +95,8 @@ class Auditor:
         self._strays: list[tuple[Record, str]] = []
         self._forwarded: defaultdict[str, set[str]] = defaultdict(set)
         self._ended: set[tuple[str, int]] = set()
-        self._left_to_people: set[tuple[str, int]] = set()
-        """Placings of whose stock a person said how it is."""
+        self._left_to_people: dict[str, set[tuple[str, int]]] = {what: set() for what in STEPS_OF}
+        """Placings of whose money, or of whose stock, a person said how it is."""
         self._states: Counter[str] = Counter()
         self._findings: list[Finding] = []
         self._waiting: list[Waiting] = []
@@ -188,6 +190,7 @@ class Auditor:
                 if message is not None:
                     history.add(message)
                     self._books.take(message)
+                    self._repairs.take(message)
             if not self.beginnings.has_all_of(history):
                 self.unjudged.add(order_id)
                 continue
@@ -211,9 +214,9 @@ class Auditor:
                 waits = True
         ends = history.endings()
         self._ended.update((history.order_id, revision) for revision in ends)
-        self._left_to_people.update(
-            (history.order_id, revision) for revision in ends if history.skipped(revision) & STEPS_OF_STOCK
-        )
+        for what, steps in STEPS_OF.items():
+            left = {(history.order_id, revision) for revision in ends if history.skipped(revision) & steps}
+            self._left_to_people[what] |= left
         if ends and not waits:
             self._states[STATE_AFTER[type(ends[max(ends)][1])]] += 1
         for step in replay.differences:
@@ -252,7 +255,7 @@ class Auditor:
             books=books,
             dead_letters=causes,
             examples=examples,
-            repairs=list(self._repairs.answered.values()),
+            repairs=[*self._repairs.answered.values(), *self._repairs.about_orders.values()],
             late=self.beginnings.late(),
             unchecked=list(self._unchecked()),
         )
@@ -271,11 +274,16 @@ class Auditor:
             yield "whether stock adds up, but for what each StockLevel says"
         if self.beginnings.since(OF_MOVEMENTS):
             yield "which movements were booked"
+        left = [
+            f"{what} of {len(dict(placings)):,} orders" for what, placings in self._left_to_people.items() if placings
+        ]
+        if left:
+            yield f"{', '.join(left)}, whose step a person took as done"
 
     def _held_for_ended(self, book: Book) -> Iterator[Finding]:
         for (order_id, revision, _), hold in book.held():
             name = (order_id, revision)
-            if name in self._ended and name not in self._left_to_people:
+            if name in self._ended and name not in self._left_to_people["stock"]:
                 what = f"what is set aside here in {hold.location} stays so, though the order has ended"
                 yield Finding("stock", hold.place, order_id, what)
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from chassis.kafka.log import home_of
 from contracts.inventory import ReserveStock, StockBackordered, StockRejected, StockReserved
-from contracts.order import OrderPlaced, OrderRepairRefused, OrderTurnedBack, StepRetried, StepSkipped
+from contracts.order import OrderPlaced
 from contracts.record import Record
 from contracts.topics import TOPICS
 from order.repair import Request
@@ -14,11 +14,11 @@ from order.state import MalformedOrder
 
 from oms.history.lives import FOR_EVER
 from oms.history.logged import History
+from oms.history.repairs import AnswerAboutOrder
 from oms.history.replay import SERVICE
 from oms.log import Part, Spans
 
 Placing = OrderPlaced | MalformedOrder
-RepairAnswer = StepRetried | StepSkipped | OrderTurnedBack | OrderRepairRefused
 BookAnswer = StockReserved | StockBackordered | StockRejected
 APART_MS = 60_000
 """The clocks of those who write are not further apart."""
@@ -108,7 +108,7 @@ def _asked(history: History) -> set[object]:
 def _answered(history: History) -> set[object]:
     """What must have been there."""
     messages = [logged.message for logged in history.messages]
-    repairs = {message.repair_id for message in messages if isinstance(message, RepairAnswer)}
+    repairs = {message.repair_id for message in messages if isinstance(message, AnswerAboutOrder)}
     return repairs | {_of_book(message) for message in messages if isinstance(message, BookAnswer)}
 
 

@@ -4,6 +4,7 @@ import asyncio
 from typing import Annotated
 
 import typer
+from contracts.repair import RepairEvent
 from order.settings import Settings
 from rich.markup import escape
 from rich.table import Table
@@ -90,7 +91,9 @@ def show(verdict: Verdict) -> None:
     )
     SHOWN.print(", ".join(f"{count:,} {state}" for state, count in verdict.orders.most_common()) or "no orders")
     if verdict.repairs:
-        by = ", ".join(sorted({one.by for one in verdict.repairs}))
+        by = ", ".join(
+            sorted({one.by if isinstance(one, RepairEvent) else one.requested_by for one in verdict.repairs})
+        )
         SHOWN.print(f"{len(verdict.repairs):,} repairs that people asked for: {escape(by)}", highlight=False)
     _show_late(verdict)
     for what in verdict.unchecked:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from chassis.decision import id_in_partition
+from contracts.order import OrderRepairRefused, OrderTurnedBack, StepRetried, StepSkipped
 from contracts.record import place_on_log
 from contracts.repair import (
     DeadLetterDropped,
@@ -19,6 +20,8 @@ from oms.history.logged import Logged
 
 Asked = tuple[str, int, str]
 """A request, by the service and the partition that are to do it, and its name."""
+AnswerAboutOrder = StepRetried | StepSkipped | OrderTurnedBack | OrderRepairRefused
+"""What the order service says to a request about one order's saga."""
 
 
 class Repairs:
@@ -27,6 +30,8 @@ class Repairs:
     def __init__(self) -> None:
         self.answered: dict[Asked, RepairEvent] = {}
         """What came of each request."""
+        self.about_orders: dict[tuple[str, str], AnswerAboutOrder] = {}
+        """What came of each request about an order, by the order and the name of the request."""
         self._asked: dict[Asked, Logged] = {}
         self._released: dict[tuple[str, str], datetime] = {}
         self._settled: dict[tuple[str, str], datetime] = {}
@@ -37,6 +42,8 @@ class Repairs:
         message, when = logged.message, logged.envelope.time
         if isinstance(message, RepairCommand):
             self._asked.setdefault(_name_of(message), logged)
+        if isinstance(message, AnswerAboutOrder):
+            self.about_orders[message.order_id, message.repair_id] = message
         if not isinstance(message, RepairEvent):
             return
         self.answered[_name_of(message)] = message
