@@ -144,6 +144,54 @@ async def test_hears_a_short_alarm_before_what_came_soon_after_it(story: Restora
     assert story.heard() == heard
 
 
+async def test_hears_what_was_on_its_topics_at_the_backup_before_the_deadline_it_met(story: Restorable) -> None:
+    counter = story.world.start(story.counter)
+    story.ask("alarm 5")
+    await asyncio.sleep(2)
+    await counter.stop()
+    payer = story.world.start(story.toys.payer)  # it answers in time, and nobody hears it
+    await asyncio.sleep(60)
+    backup = story.backup()
+    counter = story.world.start(story.counter)
+    await asyncio.sleep(5)
+    await counter.stop()
+    await payer.stop()
+    heard = story.heard()
+    assert heard == ("alarm 5", "voided 1", "rang")
+
+    story.restore(backup)
+    await story.relived()
+
+    assert story.heard() == heard
+
+
+async def test_hears_what_came_before_a_deadline_first_though_the_backup_was_made_as_it_relived(
+    story: Restorable,
+) -> None:
+    counter, payer = story.world.start(story.counter), story.world.start(story.toys.payer)
+    story.ask("first")
+    await asyncio.sleep(2)
+    backup = story.backup()
+    for reason in ("alarm 5", "call bank", "second"):
+        story.ask(reason)
+        await asyncio.sleep(1)
+    await asyncio.sleep(8)
+    await counter.stop()
+    await payer.stop()
+    heard = story.heard()
+    assert heard[-1] == "rang"
+    await asyncio.sleep(3600)
+    story.restore(backup)
+    await story.dies_in_its_past()
+    assert "alarm 5" in story.heard()
+    backup = story.backup()
+
+    story.restore(backup)
+    await story.relived()
+
+    assert without_answers(story.heard()) == without_answers(heard)
+
+
 async def test_asks_the_world_again_with_the_same_key(story: Restorable) -> None:
     backup, _ = await lived(story)
     story.restore(backup)

@@ -53,7 +53,8 @@ class Reliving:
         others = [when for when in (alarm, call) if when is not None]
         self._time.stand(min([moment, *others]))
         self._calls.wake()
-        if rung := [AlarmRang(key) for key in self._alarms.due(self._time.now(), most)]:
+        # It may be later already, where the partition was behind at the backup: what it had not taken still goes first.
+        if rung := [AlarmRang(key) for key in self._alarms.due(min(self._time.now(), moment), most)]:
             return [*rung]
         if call is not None and call <= self._time.now():
             return []
