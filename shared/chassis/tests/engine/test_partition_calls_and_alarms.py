@@ -4,11 +4,11 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
-from chassis.decision import AlarmRang, Call, CallAnswered
+from chassis.decision import AlarmRang, Call, CallAnswered, Decision, Documents, Input
 from chassis.testing.virtual_time import EPOCH
 from chassis.testing.world import CALLS_AT_ONCE, LIMITS, World
 from contracts.payment import PaymentVoided
@@ -331,6 +331,33 @@ async def test_many_alarms_at_once_ring_in_order_and_let_messages_through(toys: 
     assert process.count("throughline_alarms_rung_total") == 54
     assert all(world.read(toys.counter, toys.Tally, order_id).heard[-1] == "rang" for order_id in orders[:-1])
     assert world.read(toys.counter, toys.Tally, orders[-1]).heard == ("good",)
+
+
+async def test_answers_are_heard_though_more_alarms_come_due_again_and_again_than_are_rung(
+    toys: SimpleNamespace, world: World
+) -> None:
+    def ask_again(documents: Documents, message: Input, now: datetime) -> Decision:
+        decision: Decision = toys.counter.decide(documents, message, now)
+        again = now + timedelta(seconds=1) if isinstance(message, AlarmRang) else None
+        changed = [document.but(alarm=again or document.alarm) for document in decision.documents]
+        return Decision(tuple(changed), decision.messages)
+
+    counter = toys.counter_with(decide=ask_again)
+    process = world.start(counter, limits=replace(LIMITS, batch_max_messages=10, under_way_max_documents=1000))
+
+    async def slowly(step: str) -> None:
+        if step == "append":
+            await asyncio.sleep(0.1)
+
+    process.before = slowly  # a hundred decisions a second, for two hundred alarms
+    orders = toys.orders_on(world, 0, 200)
+    for order_id in orders:
+        world.send(toys.ask(order_id, "alarm 1"))
+    await asyncio.sleep(10)
+    for number, order_id in enumerate(orders, 1):
+        world.send(PaymentVoided(order_id=order_id, revision=1, attempt=1), source="payment/0@a", sequence=number)
+    await asyncio.sleep(30)
+    assert [order_id for order_id in orders if "voided 1" not in world.read(counter, toys.Tally, order_id).heard] == []
 
 
 async def test_an_alarm_that_came_due_meanwhile_rings_after_the_answers_that_were_there(

@@ -109,6 +109,11 @@ class Inbox:
     def __len__(self) -> int:
         return len(self._ongoing) + len(self._new)
 
+    @property
+    def has_ongoing(self) -> bool:
+        """Whether something waits that concerns what was begun, such as an answer that makes an alarm needless."""
+        return bool(len(self._ongoing))
+
     def close(self) -> None:
         """Forget everything, and take nothing in: what comes now would not follow on what a recovery will find."""
         self._is_open = self._begun = False

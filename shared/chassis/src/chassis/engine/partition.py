@@ -299,11 +299,16 @@ class Partition:
         return gap is not None and gap.is_passed(progress, stands_still=self.state == "gap")
 
     async def _take(self, most: int) -> list[Taken]:
-        """The next inputs, at least one unless the partition is stopping; alarms that are due come first."""
+        """The next inputs, at least one unless the partition is stopping; alarms that are due come first.
+
+        Where answers wait, alarms are half of a batch at the most: where alarms that are set again come due faster than
+        they are dealt with, no answer would ever be heard that makes one needless.
+        """
         alarms, under_way = self._held.alarms, self._held.under_way
         while not self._stopping.is_set() and not self._is_in_doubt:
             now = self._time.now()
-            rung = [AlarmRang(key) for key in alarms.due(now, most)] if self._has_caught_up() else []
+            most_rung = max(1, most // 2) if self._inbox.has_ongoing else most
+            rung = [AlarmRang(key) for key in alarms.due(now, most_rung)] if self._has_caught_up() else []
             self._meters.alarms.inc(len(rung))
             if taken := self._inbox.take(rung, most, under_way.room(now)):
                 return taken
