@@ -379,6 +379,41 @@ async def test_an_alarm_that_came_due_meanwhile_rings_after_the_answers_that_wer
     assert heard == ("alarm 60", *(f"voided {number + 1}" for number in range(answers)), "rang")
 
 
+@pytest.mark.parametrize("step", ["append", "publish"])
+@pytest.mark.parametrize("recovers", [False, True])
+async def test_an_alarm_that_came_due_while_nothing_could_be_written_rings_after_the_answers_that_came_meanwhile(
+    toys: SimpleNamespace, world: World, step: str, recovers: bool
+) -> None:
+    order_id, other = toys.orders_on(world, 0, 2)
+    process = world.start(toys.counter)
+    world.send(toys.ask(order_id, "alarm 60"))
+    await asyncio.sleep(3)
+    is_back = asyncio.Event()
+
+    async def wait(name: str) -> None:
+        if name == step:
+            await is_back.wait()
+
+    process.before = wait
+    world.send(toys.ask(other, "first"))
+    await asyncio.sleep(1)
+    if recovers:
+        process.crash()
+        process = world.start(toys.counter)
+        process.before = wait
+        await asyncio.sleep(1)
+    answers = LIMITS.inbox_max_messages + LIMITS.batch_max_messages
+    for attempt in range(1, answers + 1):
+        voided = PaymentVoided(order_id=order_id, revision=1, attempt=attempt)
+        world.send(voided, source="payment/0@a", sequence=attempt)
+    await asyncio.sleep(120)
+    is_back.set()
+    await asyncio.sleep(20)
+    assert process.partition.state == "running"
+    heard = world.read(toys.counter, toys.Tally, order_id).heard
+    assert heard == ("alarm 60", *(f"voided {number + 1}" for number in range(answers)), "rang")
+
+
 async def test_a_call_under_way_is_not_made_again_because_its_document_changes(
     toys: SimpleNamespace, world: World, order_id: str
 ) -> None:

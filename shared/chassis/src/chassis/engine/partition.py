@@ -31,6 +31,10 @@ RETRY_S = 1.0
 FAILED_S = 10.0
 """How long a failure is reported after it happened, in seconds, so that a partition which fails again after each
 recovery never looks healthy."""
+HELD_UP_S = 30.0
+"""How long deciding on a batch, journaling and publishing it may take, in seconds; then the partition begins anew. Only
+a recovery finds out which answers are there by now, and deadlines that came due meanwhile must not ring before them. An
+election in MongoDB or Kafka, which takes some ten seconds, is not worth one."""
 FAILED = "failed; recovering from the journal"
 LOST = "messages were lost: the partition stands still"
 """What the log says then; whoever listens to it, as the simulator does, knows them by this."""
@@ -188,6 +192,8 @@ class Partition:
         await held.remember_all(recovered)
         self._gap = await held.known(gap)
         self._positions = held.tail.progress.positions
+        # What an earlier owner may not have published. It may take long, so how far topics reach is asked after it.
+        await held.tail.publish()
         spans = await self._start_feed(topics)
         for topic, (begin, _) in spans.items():
             # From now on it is known what must be there, though nothing of it was taken yet.
@@ -200,7 +206,6 @@ class Partition:
             most = self._limits.inbox_max_messages
             chronicle = Chronicle(self._feed, self._service.topics, past, self._positions, most)
             self._intake = Reliving(chronicle, self._time, held.alarms, held.calls, self._inbox)
-        await held.tail.publish()  # what an earlier owner may not have published any more
         self.state = state
         self._logger.info(
             "recovered", entry=held.tail.head, republishing=len(recovered.entries), epoch=recovered.checkpoint.epoch
@@ -238,9 +243,11 @@ class Partition:
     async def _decide_all(self) -> Gap | None:
         """Decide until stopped, until a message is missing, or until the partition must be begun anew."""
         most = size = self._limits.batch_max_messages
+        begun = asyncio.get_running_loop().time()
         await self._note_gap()
-        while not self._stopping.is_set() and not self._is_in_doubt:
+        while not self._stopping.is_set() and not self._is_in_doubt and not self._is_held_up(begun):
             taken = await (self._intake.take(size) if isinstance(self._intake, Reliving) else self._take(size))
+            begun = asyncio.get_running_loop().time()
             if not taken:
                 continue
             try:
@@ -267,6 +274,16 @@ class Partition:
             if folded.has_released or self._is_past_gap() or self._has_relived:
                 return None  # what rang, was answered or came meanwhile was not heard: it comes again
         return None
+
+    def _is_held_up(self, since: float) -> bool:
+        """Whether what was begun then, by the event loop's clock, took so long that the answers to what came due
+        meanwhile may be there unheard. Where the partition stands still or relives, no deadline rings by the clock.
+        """
+        took_s = asyncio.get_running_loop().time() - since
+        if self.state != "running" or took_s < HELD_UP_S:
+            return False
+        self._logger.warning("held up; recovering from the journal", seconds=round(took_s))
+        return True
 
     async def _commit(self, folded: Folded) -> None:
         if folded.entry is not None:
