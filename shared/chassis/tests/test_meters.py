@@ -66,3 +66,20 @@ async def test_what_is_counted_in_time_is_told_though_there_is_so_much_else_that
         for what, why in (("saga", "capture"), ("dead_letter", "missing"))
     )
     assert (saga, letters) == (2, None)
+
+
+async def test_what_is_stuck_is_told_of_the_partitions_that_are_served_here_and_of_no_others() -> None:
+    class Everybodys:
+        async def stuck(self) -> AsyncIterator[Count]:
+            for partition in (0, 1, 2):
+                yield Count(partition, "parked", "RuntimeError", 1, NOON)
+
+    meters = Meters()
+    meters.stuck.labels("2", "parked", "RuntimeError").set(1)
+    await run._measure_stuck(Everybodys(), {0, 1}, meters)
+    for name in ("throughline_stuck", "throughline_stuck_since_seconds"):
+        told = [
+            meters.registry.get_sample_value(name, {"partition": number, "what": "parked", "why": "RuntimeError"})
+            for number in ("0", "1", "2")
+        ]
+        assert [value is not None for value in told] == [True, True, False]

@@ -166,6 +166,16 @@ async def test_a_store_that_does_not_answer_is_asked_again(toys: SimpleNamespace
     assert heard(toys, world, order_id) == (f"alarm {FAR_S}", "rang")
 
 
+def test_what_the_store_said_rings_though_another_alarm_was_moved_very_often_since() -> None:
+    alarms = Alarms()
+    alarms.set("a", EPOCH + timedelta(seconds=10))
+    alarms.learn("a", EPOCH + timedelta(seconds=5))
+    for second in range(2000):
+        alarms.set("b", EPOCH + timedelta(seconds=60 + second))
+    assert len(alarms._heap) < 2000
+    assert alarms.due(EPOCH + timedelta(seconds=5), 10) == ["a"]
+
+
 MOMENTS = st.integers(0, 20).map(lambda second: EPOCH + timedelta(seconds=second))
 KEYS = st.sampled_from("abc")
 CHANGES = st.tuples(st.just("set"), KEYS, MOMENTS | st.none()) | st.tuples(st.just("learn"), KEYS, MOMENTS)

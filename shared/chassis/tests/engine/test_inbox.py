@@ -96,6 +96,16 @@ async def test_what_is_put_back_waits_in_its_old_place() -> None:
     assert len(inbox) == 3
 
 
+async def test_what_is_put_back_counts_among_the_bytes_that_wait() -> None:
+    inbox, feed = opened()
+    inbox.offer(records(4, MOST_WAITING_BYTES // 8))
+    inbox.put_back(inbox.take((), MOST, MOST))
+    inbox.offer(records(3, MOST_WAITING_BYTES // 8))
+    assert feed.paused == set()
+    inbox.offer(records(1, MOST_WAITING_BYTES // 8))
+    assert feed.paused == {"order.intake"}
+
+
 @pytest.mark.parametrize(
     ("service", "topic"),
     [("order", "order.repairs"), ("order", "repair.requests"), ("fulfillment", "fulfillment.work")],

@@ -11,6 +11,7 @@ class Cup(Document):
 
 CUP = Stored(Cup(id="a"), None)
 KEY = CUP.document.key
+OTHERS = {f"cup/{name}": Stored(Cup(id=name), None) for name in "bc"}
 
 
 def change_of(memory: Memory, entry: int) -> Change:
@@ -35,3 +36,23 @@ def test_a_document_that_the_store_had_is_not_new() -> None:
     memory.commit(CUP, change_of(memory, 2))
     assert not change.is_first
     assert not memory.is_new(KEY)
+
+
+def test_what_was_changed_last_is_forgotten_last() -> None:
+    memory = Memory(keep=1)
+    memory.learn([KEY, *OTHERS], {KEY: CUP, **OTHERS})
+    memory.commit(CUP, change := change_of(memory, 1))
+    memory.saved([change])
+    memory.shrink()
+    assert [key for key in (KEY, *OTHERS) if key in memory] == [KEY]
+
+
+def test_what_the_store_does_not_have_takes_no_place_of_what_it_has() -> None:
+    memory = Memory(keep=2)
+    memory.learn([*OTHERS, KEY], OTHERS)
+    memory.commit(CUP, change := change_of(memory, 1))
+    memory.shrink()
+    assert len(memory) == 3
+    memory.saved([change])
+    memory.shrink()
+    assert len(memory) == 2

@@ -12,7 +12,7 @@ from aiokafka.errors import IllegalStateError, KafkaTimeoutError
 from chassis.engine.partition import Partition
 from chassis.kafka.edge import Edge, Running
 from chassis.kafka.feed import KafkaFeed
-from chassis.ports import Feed
+from chassis.ports import Feed, PositionLost
 from chassis.settings import ChassisSettings
 from chassis.telemetry import Meters
 from contracts.record import Record
@@ -134,6 +134,19 @@ async def test_records_of_a_topic_that_the_feed_does_not_deliver_are_left(edge: 
     await edge._pass_holes()
     assert offered(edge, 0) == []
     assert offered(edge, 1) == [(1, 6)]
+
+
+@pytest.mark.parametrize("position", [4, 101])
+async def test_a_feed_does_not_start_where_its_topic_has_not_begun_yet_or_has_ended_before(
+    consumer: Consumer, position: int
+) -> None:
+    consumer.earliest = 5
+    feed = KafkaFeed(consumer, [where(0)])
+    with pytest.raises(PositionLost) as lost:
+        await feed.start_at({"order.intake": position}, ["order.intake"])
+    assert (lost.value.topic, lost.value.position, lost.value.earliest) == ("order.intake", position, 5)
+    for there in (5, 100):
+        assert await feed.start_at({"order.intake": there}, ["order.intake"]) == {"order.intake": (there, 100)}
 
 
 async def test_a_partition_that_is_taken_away_meanwhile_costs_the_others_nothing(
