@@ -13,6 +13,7 @@ import bson
 import pytest
 from chassis.entry import Past
 from chassis.mongo.backup import Stand
+from contracts.topics import topics_read_by
 from oms.backup.manifest import MANIFEST, Copy, Kept, Manifest, Part, Unfit, check, documents_of, read_manifest
 from oms.backup.restoring import Missing, missing_of, pasts_of
 from oms.backup.taking import back_up
@@ -37,6 +38,12 @@ def copy_at(**positions: int) -> Copy:
     """A copy of a service with one partition that stood at these positions."""
     named = {topic.replace("_", "."): position for topic, position in positions.items()}
     return Copy(at=NOON, partitions={0: Part(incarnation="a1", entry=7, positions=named)}, files=())
+
+
+def topics(**of_some: tuple[int, int]) -> Spans:
+    """All topics that the order service reads, with one partition each; those that are not named are empty."""
+    named = {topic.replace("_", "."): span for topic, span in of_some.items()}
+    return {(topic, 0): named.get(topic, (0, 0)) for topic in topics_read_by("order")}
 
 
 def test_a_manifest_is_read_as_it_was_written(tmp_path: Path, kept: Kept) -> None:
@@ -103,11 +110,26 @@ def test_a_file_of_fewer_documents_than_listed_is_named(tmp_path: Path, kept: Ke
     ],
 )
 def test_names_the_records_that_are_missing(span: tuple[int, int], missing: list[Missing]) -> None:
-    assert [*missing_of("order", copy_at(order_intake=5), {("order.intake", 0): span})] == missing
+    assert [*missing_of("order", copy_at(order_intake=5), topics(order_intake=span))] == missing
 
 
 def test_requests_for_repairs_may_be_missing() -> None:
-    assert [*missing_of("order", copy_at(repair_requests=5), {("repair.requests", 0): (9, 9)})] == []
+    assert [*missing_of("order", copy_at(repair_requests=5), topics(repair_requests=(9, 9)))] == []
+
+
+@pytest.mark.parametrize("gone", ["order.intake", "payment.events", "repair.requests"])
+def test_a_topic_that_is_gone_as_a_whole_is_missed(gone: str) -> None:
+    spans = {part: span for part, span in topics(order_intake=(0, 9)).items() if part[0] != gone}
+    with pytest.raises(Unfit, match=f"{gone}/0 is not there: run `oms setup`, or bring it back"):
+        [*missing_of("order", copy_at(order_intake=5, payment_events=900), spans)]
+
+
+def test_a_topic_that_has_come_back_with_fewer_partitions_than_the_others_is_missed() -> None:
+    spans = {(topic, number): (0, 0) for topic, _ in topics() for number in range(2)}
+    del spans["payment.events", 1]
+    (part,) = copy_at().partitions.values()
+    with pytest.raises(Unfit, match=r"payment\.events/1 is not there"):
+        [*missing_of("order", Copy(at=NOON, partitions={0: part, 1: part}, files=()), spans)]
 
 
 def test_does_not_fit_topics_with_other_partitions() -> None:

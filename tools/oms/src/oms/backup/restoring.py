@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 from chassis.entry import Past
@@ -83,10 +84,13 @@ def _wanted(manifest: Manifest, directory: Path, services: Sequence[str]) -> dic
 
 
 def missing_of(service: str, copy: Copy, spans: Spans) -> Iterator[Missing]:
-    """What the topics lack between the backup and their ends."""
+    """What the topics lack between the backup and their ends. Raises Unfit if one of them is not there at all."""
     numbers = {number for _, number in spans}
     if numbers != copy.partitions.keys():
         raise Unfit(f"the backup is of {len(copy.partitions)} partitions, but the topics have {len(numbers)}")
+    for topic, number in product(topics_read_by(service), sorted(numbers)):
+        if (topic, number) not in spans:
+            raise Unfit(f"{topic}/{number} is not there: run `oms setup`, or bring it back")
     for (topic, number), (start, end) in spans.items():
         position = copy.partitions[number].positions.get(topic, start)
         if topic == REPAIRS.name:
