@@ -9,6 +9,7 @@ from chassis.decision import Decision, Document
 from chassis.entry import Change, Entry, Progress, Recovered
 from chassis.kinds import UnreadableDocument
 from chassis.mongo.archive import Archive
+from chassis.mongo.belonging import Foreign
 from chassis.mongo.client import connect
 from chassis.mongo.store import MongoStore
 from chassis.ports import Unavailable
@@ -56,6 +57,7 @@ async def kitchen(stack: Addresses) -> AsyncIterator[Kitchen]:
     client = connect(stack.mongo)
     store = MongoStore(client, name, JARS)
     async with Archive(stack.mongo, name, (Jar,)) as archive:
+        await store.prepare(3)
         yield Kitchen(store, archive, await store.recover(2, "w"))
     await client.drop_database(name)
     client.close()
@@ -107,8 +109,19 @@ async def test_says_which_document_cannot_be_read_and_reads_the_others(kitchen: 
         assert "secret" not in str(why)
 
 
+async def test_reads_nothing_of_a_database_of_another_format(stack: Addresses, kitchen: Kitchen) -> None:
+    await kitchen.archive.check_format()
+    client = connect(stack.mongo)
+    await client[kitchen.archive.name]["checkpoints"].update_many({}, {"$unset": {"format": ""}})
+    with pytest.raises(Foreign, match=f"{kitchen.archive.name} has format 1, and this version reads"):
+        await kitchen.archive.check_format()
+    client.close()
+
+
 async def test_says_so_when_nobody_answers() -> None:
     url = "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=50"
     async with Archive(url, "jars", (Jar,)) as archive:
         with pytest.raises(Unavailable, match="MongoDB"):
             await archive.latest(["jar/a"])
+        with pytest.raises(Unavailable, match="MongoDB"):
+            await archive.check_format()

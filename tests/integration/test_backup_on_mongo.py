@@ -1,6 +1,7 @@
 """A service's database as it is copied, which is as of some time ago, and as it is put back, which takes some time."""
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from chassis.decision import Decision, Document
 from chassis.entry import Change, Entry, Fenced, Past, Progress
 from chassis.mongo import backup
 from chassis.mongo.backup import CHECKPOINTS, Database
+from chassis.mongo.belonging import FORMAT, Foreign
 from chassis.mongo.client import connect
 from chassis.mongo.store import MongoStore
 from chassis.service import Service
@@ -79,6 +81,40 @@ async def test_whoever_serves_a_database_that_is_restored_is_no_owner_any_more(s
     await client.drop_database(name)
     client.close()
     assert (recovered.entries, recovered.checkpoint.epoch) == ((), owned.epoch + 3)
+
+
+async def test_a_database_that_is_restored_into_an_empty_mongodb_belongs_to_its_service(stack: Addresses) -> None:
+    name, elsewhere = f"jars_{uuid4().hex[:8]}", f"jars_{uuid4().hex[:8]}"
+    client = connect(stack.mongo)
+    await MongoStore(client, name, TOY).prepare(2)
+    await MongoStore(client, name, TOY).recover(0, "w")
+    async with Database(stack.mongo, name) as database, database.snapshot() as snapshot:
+        content = {one: [raw async for raw in snapshot.read(one)] for one in snapshot.collections}
+    async with Database(stack.mongo, elsewhere) as database:
+        async for _ in database.replace(content, dict.fromkeys((0, 1), Past(datetime.now(UTC), {}))):
+            pass
+    with pytest.raises(Foreign, match="is the toy service's"):
+        await MongoStore(client, elsewhere, replace(TOY, name="other")).prepare(2)
+    await MongoStore(client, elsewhere, TOY).prepare(2)
+    for one in (name, elsewhere):
+        await client.drop_database(one)
+    client.close()
+
+
+@pytest.mark.parametrize("said", [{"$unset": {"format": ""}}, {"$set": {"format": FORMAT + 1}}])
+async def test_no_snapshot_is_read_of_a_database_of_another_format(
+    stack: Addresses, said: Mapping[str, object]
+) -> None:
+    name = f"jars_{uuid4().hex[:8]}"
+    client = connect(stack.mongo)
+    await MongoStore(client, name, TOY).prepare(2)
+    await client[name].get_collection("checkpoints", write_concern=WriteConcern(w="majority")).update_many({}, said)
+    async with Database(stack.mongo, name) as database:
+        with pytest.raises(Foreign, match=f"{name} has format (1|{FORMAT + 1}), and this version reads"):
+            async with database.snapshot():
+                pass
+    await client.drop_database(name)
+    client.close()
 
 
 async def test_a_database_that_is_not_restored_to_the_end_is_not_served_and_can_be_restored_again(

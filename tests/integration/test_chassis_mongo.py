@@ -16,6 +16,7 @@ from chassis.entry import Change, Checkpoint, Entry, Fenced, Outgoing, Progress,
 from chassis.kinds import UnreadableDocument
 from chassis.mongo.archive import Archive
 from chassis.mongo.backup import Database
+from chassis.mongo.belonging import FORMAT, Foreign
 from chassis.mongo.census import questions
 from chassis.mongo.client import connect
 from chassis.mongo.reader import MongoReader
@@ -148,13 +149,15 @@ async def test_a_database_is_not_used_by_another_service(stack: Addresses, toy: 
     client.close()
 
 
-async def test_a_database_that_names_no_service_and_no_format_is_taken_over(stack: Addresses, toy: Toy) -> None:
+async def test_a_database_that_names_no_service_and_no_format_is_of_before_and_is_left_alone(
+    stack: Addresses, toy: Toy
+) -> None:
     client = connect(stack.mongo)
-    database = client.get_database(toy.store._database.name)
-    await database["checkpoints"].update_many({}, {"$unset": {"service": "", "format": ""}})
-    await toy.store.prepare(PARTITIONS)
-    begun = database["checkpoints"].find({"service": {"$exists": True}})
-    assert [(row["service"], row["format"]) async for row in begun] == [("toy", 1)]
+    checkpoints = client.get_database(toy.store._database.name)["checkpoints"]
+    await checkpoints.update_many({}, {"$unset": {"service": "", "format": ""}})
+    with pytest.raises(Foreign, match=f"has format 1, and this version reads and writes format {FORMAT}"):
+        await toy.store.prepare(PARTITIONS)
+    assert await checkpoints.find_one({"format": {"$exists": True}}) is None
     client.close()
 
 
@@ -162,9 +165,9 @@ async def test_a_database_of_another_format_is_left_alone(stack: Addresses, toy:
     client = connect(stack.mongo)
     name = toy.store._database.name
     checkpoints = client.get_database(name)["checkpoints"]
-    assert [row["format"] async for row in checkpoints.find({"service": "toy"})] == [1]
-    await checkpoints.update_many({}, {"$set": {"format": 2}})
-    with pytest.raises(Unavailable, match=f"{name} has format 2, .* the toy service reads and writes format 1"):
+    assert [row["format"] async for row in checkpoints.find({"service": "toy"})] == [FORMAT]
+    await checkpoints.update_many({}, {"$set": {"format": FORMAT + 1}})
+    with pytest.raises(Foreign, match=f"{name} has format {FORMAT + 1}, and .* reads and writes format {FORMAT}"):
         await toy.store.prepare(PARTITIONS)
     client.close()
 

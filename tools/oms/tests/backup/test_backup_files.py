@@ -13,6 +13,7 @@ import bson
 import pytest
 from chassis.entry import Past
 from chassis.mongo.backup import Stand
+from chassis.mongo.belonging import FORMAT, Foreign
 from contracts.topics import topics_read_by
 from oms.backup.manifest import MANIFEST, Copy, Kept, Manifest, Part, Unfit, check, documents_of, read_manifest
 from oms.backup.restoring import Missing, missing_of, pasts_of
@@ -59,16 +60,23 @@ def test_a_backup_that_was_not_finished_is_none(tmp_path: Path) -> None:
         read_manifest(tmp_path)
 
 
+def test_a_backup_that_says_no_format_is_of_before_and_is_not_restored(tmp_path: Path) -> None:
+    (tmp_path / MANIFEST).write_text('{"services": {}}')
+    with pytest.raises(Unfit, match=f"is of format 1, this version reads {FORMAT}"):
+        read_manifest(tmp_path)
+
+
 def test_a_damaged_manifest_is_named(tmp_path: Path) -> None:
-    (tmp_path / MANIFEST).write_text('{"format": 1, "services": []}')
+    (tmp_path / MANIFEST).write_text(f'{{"format": {FORMAT}, "services": []}}')
     with pytest.raises(Unfit, match=r"manifest\.json is damaged"):
         read_manifest(tmp_path)
 
 
 def test_a_backup_of_another_format_is_left_to_the_version_that_made_it(tmp_path: Path) -> None:
-    (tmp_path / MANIFEST).write_text('{"format": 2, "collections": {}}')
+    (tmp_path / MANIFEST).write_text(f'{{"format": {FORMAT + 1}, "collections": {{}}}}')
     with pytest.raises(
-        Unfit, match=r"manifest\.json is of format 2, .*this version reads 1: restore it by the version"
+        Unfit,
+        match=rf"manifest\.json is of format {FORMAT + 1}, .*this version reads {FORMAT}: restore it by the version",
     ):
         read_manifest(tmp_path)
 
@@ -195,6 +203,25 @@ async def test_a_backup_is_on_disk_before_it_is_called_one(tmp_path: Path, monke
     before = {tmp_path, directory.parent, directory / "order", *(directory / "order").iterdir()}
     assert {path.stat().st_ino for path in before} <= synced[False]
     assert {path.stat().st_ino for path in (directory / MANIFEST, directory)} <= synced[True]
+
+
+async def test_no_backup_is_made_of_a_database_of_another_format(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would say that it has ours."""
+    directory = tmp_path / "new" / "backup"
+
+    class OfBefore(Engines):
+        @asynccontextmanager
+        async def snapshot(self) -> AsyncIterator["Engines"]:
+            raise Foreign("the database order has format 1")
+            yield self
+
+    monkeypatch.setattr("oms.backup.taking.LogReader", Engines)
+    monkeypatch.setattr("oms.backup.taking.Database", OfBefore)
+    with pytest.raises(Unfit, match=r"^the database order has format 1$"):
+        await back_up(directory, ["order"], brokers="", mongo_url="", progress=UNHEARD)
+    assert [*directory.parents[1].iterdir()] == []
 
 
 @pytest.mark.parametrize("there", [True, False])

@@ -9,6 +9,7 @@ from pymongo.errors import PyMongoError
 
 from chassis.decision import Document, ids_by_kind
 from chassis.kinds import UnreadableDocument, kinds_of, read_document
+from chassis.mongo.belonging import refuse_other_format
 from chassis.mongo.client import connect, database_of
 from chassis.mongo.raw import content_of, place_of
 from chassis.ports import Unavailable
@@ -34,6 +35,13 @@ class Archive:
 
     async def __aexit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
         self._client.close()
+
+    async def check_format(self) -> None:
+        """Raises Foreign when the database has another format than ours; what is in it would be read wrongly."""
+        try:
+            await refuse_other_format(self._database)
+        except PyMongoError as failure:
+            raise Unavailable(f"MongoDB: {failure}") from failure
 
     async def latest(self, keys: Collection[str]) -> Mapping[str, Remembered]:
         """The documents of these keys that exist, as the last journal entry left them, or why one cannot be read."""

@@ -19,8 +19,9 @@ from bson.raw_bson import RawBSONDocument
 from pymongo.errors import PyMongoError
 
 from chassis.entry import Checkpoint, Entry, Past, begun_anew
+from chassis.mongo.belonging import refuse_other_format
 from chassis.mongo.client import connect, database_of
-from chassis.mongo.raw import CODEC, FORMAT, Raw, checkpoint_of, entries_of, entry_of, raw_checkpoint, raw_entry
+from chassis.mongo.raw import CODEC, Raw, checkpoint_of, entries_of, entry_of, raw_checkpoint, raw_entry
 from chassis.mongo.store import RESTORING
 from chassis.ports import Unavailable
 
@@ -104,13 +105,15 @@ class Database:
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Snapshot]:
-        """The database as it is when the first of it is read."""
+        """The database as it is when the first of it is read. Raises Foreign when it has another format than ours."""
         with _saying_unavailable():
             names = sorted(await self._database.list_collection_names())
             # What is read is what a majority had some time ago: the clock does not tell how long.
             hello = await self._client.admin.command("hello", codec_options=CODEC)
             session = await self._client.start_session(snapshot=True)  # type: ignore[call-arg] # Motor's stub lacks it
         async with session:
+            with _saying_unavailable():
+                await refuse_other_format(self._database, session)
             yield Snapshot(self._database, names, session, hello["lastWrite"]["majorityWriteDate"])
 
     async def replace(self, content: Mapping[str, Iterable[bytes]], pasts: Mapping[int, Past]) -> AsyncIterator[int]:
@@ -118,12 +121,15 @@ class Database:
 
         Yields how many documents were written. Until all are, no partition can be served, whatever happens meanwhile.
         """
-        checkpoints = [checkpoint_of(raw) for raw in _decoded(content[CHECKPOINTS])]
+        read = [*_decoded(content[CHECKPOINTS])]
+        checkpoints = [checkpoint_of(raw) for raw in read]
+        # One of them says it for all; each must, for nobody knows how many there are when this is broken off.
+        belonging = {name: raw[name] for raw in read for name in ("service", "format") if name in raw}
         with _saying_unavailable():
             for checkpoint in checkpoints:
                 # Whoever serves it all the same is no owner from here on, and finds out by its next checkpoint.
                 next_epoch = {"$add": [{"$max": ["$epoch", checkpoint.epoch]}, 1]}
-                shut = [{"$set": {RESTORING: True, "epoch": next_epoch}}]
+                shut = [{"$set": {RESTORING: True, "epoch": next_epoch, **belonging}}]
                 await self._database[CHECKPOINTS].update_one({"_id": checkpoint.partition}, shut, upsert=True)
             for name in await self._database.list_collection_names():
                 if name != CHECKPOINTS:
@@ -145,7 +151,7 @@ class Database:
         if tail:
             await self._database[JOURNAL].insert_many([raw_entry(entry) for entry in tail])
         known = {name: value for name, value in raw_checkpoint(begun).items() if name not in {"_id", "epoch"}}
-        done = {"$set": known | {"format": FORMAT}, "$unset": {RESTORING: ""}, "$inc": {"epoch": 1}}
+        done = {"$set": known, "$unset": {RESTORING: ""}, "$inc": {"epoch": 1}}
         await self._database[CHECKPOINTS].update_one({"_id": checkpoint.partition}, done)
         return 1 + len(tail)
 

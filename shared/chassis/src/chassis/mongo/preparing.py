@@ -1,12 +1,13 @@
 """Makes a service's database ready: whose it is, in which format, for how many partitions, and how it is looked up."""
 
-from pymongo import ASCENDING, DESCENDING, ReturnDocument
+from pymongo import ASCENDING
 from pymongo.errors import PyMongoError
 
 from chassis.kinds import STUCK, kinds_of
+from chassis.mongo.belonging import FORMAT, partitions_of
 from chassis.mongo.census import OPEN
 from chassis.mongo.client import MongoDatabase
-from chassis.mongo.raw import FORMAT, Raw, stored_as
+from chassis.mongo.raw import Raw, stored_as
 from chassis.ports import Unavailable
 from chassis.service import Index, Service
 from chassis.stuck.dead_letter import BY_PLACE, DeadLetter
@@ -27,49 +28,29 @@ async def prepare(database: MongoDatabase, service: Service, partitions: int, be
     was begun with another number of partitions.
     """
     try:
-        _check(database.name, service.name, partitions, await _begin(database, service.name, partitions, begun))
+        await _begin(database, service.name, partitions, begun)
+        before = await partitions_of(database, service.name)
+        if before != partitions:
+            # Keys would live in others than their documents.
+            raise Unavailable(
+                f"each topic has {partitions} partitions now, and had {before} when the database {database.name} was "
+                f"begun: what is in it would not be found. Bring back topics with {before}, or begin with empty topics "
+                "and databases"
+            )
         await _create_indexes(database, service)
     except PyMongoError as failure:
         raise Unavailable(f"MongoDB: {failure}") from failure
 
 
-def _check(name: str, service: str, partitions: int, last: Raw) -> None:
-    """See that the database is ours. With another number of partitions keys would live in others than their documents;
-    two services would take each other's entries for their own.
-    """
-    owner, format_, before = last["service"], last["format"], last["_id"] + 1
-    if owner != service:
-        raise Unavailable(
-            f"the database {name} is the {owner} service's: the {service} service must have one of its own "
-            "(MONGO_DATABASE)"
-        )
-    if format_ != FORMAT:
-        raise Unavailable(
-            f"the database {name} has format {format_}, and this version of the {service} service reads and writes "
-            f"format {FORMAT}: the changelog says which versions go with which, and how to come from one to the other"
-        )
-    if before != partitions:
-        raise Unavailable(
-            f"each topic has {partitions} partitions now, and had {before} when the database {name} was begun: "
-            f"what is in it would not be found. Bring back topics with {before}, or begin with empty topics and "
-            "databases"
-        )
-
-
-async def _begin(database: MongoDatabase, service: str, partitions: int, begun: Raw) -> Raw:
-    """The checkpoint of the last partition, which says how many the topics had when the database was begun, and whose
-    that is. It is written first, so that it is there also where other instances have yet to come to theirs.
+async def _begin(database: MongoDatabase, service: str, partitions: int, begun: Raw) -> None:
+    """Write the checkpoint of the last partition, if there is none of any. It says how many the topics have, whose the
+    database is, and in which format. It is written first, so that it is there also where other instances have yet to
+    come to theirs.
     """
     checkpoints = database["checkpoints"]
-    last = await checkpoints.find_one({}, {"_id": 1}, sort=[("_id", DESCENDING)])
-    at = {"_id": partitions - 1 if last is None else last["_id"]}
-    await checkpoints.update_one(at, {"$setOnInsert": {"epoch": 0, **begun}}, upsert=True)
-    # A database that was restored has neither, until its service comes.
-    ours = {name: {"$ifNull": [f"${name}", value]} for name, value in (("service", service), ("format", FORMAT))}
-    said: Raw = await checkpoints.find_one_and_update(
-        at, [{"$set": ours}], {"service": 1, "format": 1}, return_document=ReturnDocument.AFTER
-    )
-    return said
+    if await checkpoints.find_one({}, {"_id": 1}) is None:
+        first = {"epoch": 0, "service": service, "format": FORMAT, **begun}
+        await checkpoints.update_one({"_id": partitions - 1}, {"$setOnInsert": first}, upsert=True)
 
 
 async def _create_indexes(database: MongoDatabase, service: Service) -> None:

@@ -15,9 +15,6 @@ from chassis.entry import Change, Checkpoint, Entry, Outgoing, Past, Progress, p
 Raw = Mapping[str, Any]
 
 CODEC: CodecOptions[Raw] = CodecOptions(tz_aware=True, tzinfo=UTC)
-FORMAT = 1
-"""Of what is stored, and of backups. It counts up when something is stored that earlier versions would understand
-wrongly, or when this one cannot read what they stored."""
 ZSTD_LEVEL = -1
 """zstd's level: the fastest ones have negative numbers."""
 

@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from chassis.decision import Document
 from chassis.mongo.archive import Archive
+from chassis.mongo.belonging import Foreign
 from chassis.ports import Unavailable
 from chassis.stuck.parking import Parked
 from fulfillment.state import Fulfillment
@@ -56,11 +57,15 @@ async def audit(brokers: str, mongo_url: str | None, policy: Policy, progress: P
                 stores[name] = await exits.enter_async_context(Archive(mongo_url, name, (model,)))
         exits.enter_context(_much_garbage())
         try:
+            for store in stores.values():
+                await store.check_format()
             first = await _look(log, stores, policy, progress)
             if not first.findings:
                 return first
             await asyncio.sleep(SECOND_LOOK_AFTER_S)
             second = await _look(log, stores, policy, progress)
+        except Foreign as foreign:
+            raise Unreachable(str(foreign)) from foreign
         except Unavailable as failure:
             raise Unreachable.mongo(mongo_url or "", failure) from failure
         return in_both(first, second)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
-from chassis.mongo.raw import FORMAT
+from chassis.mongo.belonging import FORMAT, UNSAID_FORMAT
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 MANIFEST = "manifest.json"
@@ -62,13 +62,14 @@ class _Formatted(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    format: int = FORMAT
+    format: int = UNSAID_FORMAT
     """Of the manifest, and of the documents in the files."""
 
 
 class Manifest(_Formatted):
     """What there is, of which services."""
 
+    format: int = FORMAT
     services: dict[str, Copy]
 
 

@@ -10,6 +10,7 @@ from itertools import takewhile
 from pathlib import Path
 
 from chassis.mongo.backup import Database, Snapshot
+from chassis.mongo.belonging import Foreign
 from chassis.ports import Unavailable
 from contracts.topics import topics_read_by
 
@@ -35,6 +36,8 @@ async def back_up(
                 ours.append(directory / service)
                 try:
                     copies[service] = await _copy(directory, service, spans, mongo_url, progress)
+                except Foreign as foreign:
+                    raise Unfit(str(foreign)) from foreign
                 except Unavailable as failure:
                     raise Unreachable.mongo(mongo_url, failure) from failure
         manifest = Manifest(services=copies)
