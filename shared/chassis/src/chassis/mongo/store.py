@@ -233,11 +233,21 @@ class MongoStore:
             except BulkWriteError as error:
                 problems = error.details["writeErrors"]
                 if error.details.get("writeConcernErrors") or any(one["code"] != DUPLICATE_KEY for one in problems):
-                    raise
+                    raise _refusal(error) from None
                 # Not new after all: an earlier checkpoint did not come to its end, or a new owner came.
                 known += [new[one["index"]] for one in problems]
         if known:
-            await collection.bulk_write([*map(_guarded, known)], ordered=False)
+            try:
+                await collection.bulk_write([*map(_guarded, known)], ordered=False)
+            except BulkWriteError as error:
+                raise _refusal(error) from None
+
+
+def _refusal(error: BulkWriteError) -> RuntimeError:
+    """What MongoDB refuses, without PyMongo's copy of what was to be written, for it is logged."""
+    problems = [*error.details["writeErrors"], *error.details.get("writeConcernErrors", ())]
+    worst = min(problems, key=lambda one: one["code"] == DUPLICATE_KEY)
+    return RuntimeError(f"MongoDB refuses {len(problems)} writes of documents: {worst['errmsg']} ({worst['code']})")
 
 
 def _guarded(row: Raw) -> UpdateOne:
