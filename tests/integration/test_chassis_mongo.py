@@ -506,6 +506,37 @@ async def test_what_is_stuck_is_unavailable_until_its_index_is_built(toy: Toy) -
     assert [count async for count in toy.reader.stuck()] == [Count(0, "parked", "KeyError", 1, NOON)]
 
 
+@pytest.mark.parametrize("said", [{"service": "other"}, {"format": FORMAT + 1}])
+async def test_nothing_is_read_of_a_database_that_is_not_ours(
+    stack: Addresses, toy: Toy, said: dict[str, object]
+) -> None:
+    """A service does not start on it, but HTTP answers while it waits."""
+    owner = await toy.store.recover(0, "w")
+    await toy.store.checkpoint(through(owner, 1), [change(Basket(id="b"), 1)])
+    client = connect(stack.mongo)
+    name = toy.store._database.name
+    await client.get_database(name)["checkpoints"].update_many({}, {"$set": said})
+    with pytest.raises(Foreign):
+        await toy.reader.get(Basket, "b")
+    with pytest.raises(Foreign):
+        await toy.reader.find(Basket, {}, sort=BY_ID, limit=10)
+    with pytest.raises(Foreign):
+        [count async for count in toy.reader.stuck()]
+    client.close()
+
+
+async def test_a_database_that_nobody_began_yet_has_nothing_to_be_read(stack: Addresses) -> None:
+    client = connect(stack.mongo)
+    name = f"toy_{uuid4().hex[:8]}"
+    reader = MongoReader(client, name, TOY)
+    assert await reader.get(Basket, "b") is None
+    await MongoStore(client, name, replace(TOY, name="other")).prepare(PARTITIONS)
+    with pytest.raises(Foreign):
+        await reader.get(Basket, "b")
+    await client.drop_database(name)
+    client.close()
+
+
 async def test_who_reads_while_mongodb_is_away_hears_that_it_is_unavailable() -> None:
     nobody = AsyncIOMotorClient(HOST, free_port(), serverSelectionTimeoutMS=50)
     reader = MongoReader(nobody, "toy", TOY)

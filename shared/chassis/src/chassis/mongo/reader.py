@@ -10,6 +10,7 @@ from pymongo.errors import ConnectionFailure, PyMongoError
 
 from chassis.decision import D
 from chassis.kinds import kinds_of, read_as
+from chassis.mongo.belonging import partitions_of
 from chassis.mongo.census import questions
 from chassis.mongo.client import Client, database_of
 from chassis.mongo.raw import Raw, stored_as
@@ -23,9 +24,16 @@ class MongoReader:
     """Reads what the store of a service has written; see `chassis.ports.Reader`."""
 
     def __init__(self, client: Client, database: str, service: Service) -> None:
-        self._overdue = service.overdue
+        self._service = service
+        self._is_ours = False
+        """Whether the database is known to be this service's, in the format that this version reads."""
         self._database = database_of(client, database)
         self._lookups = {kind: Together(partial(self._look_up, kind)) for kind in kinds_of(service.documents)}
+
+    async def _refuse_foreign(self) -> None:
+        """HTTP answers also while the service does not start, because the database is not its own. Raises Foreign."""
+        if not self._is_ours:
+            self._is_ours = await partitions_of(self._database, self._service.name) > 0
 
     async def get(self, model: type[D], id: str) -> D | None:  # noqa: A002 - it is the field's name
         """One document; see `chassis.ports.Reader`."""
@@ -34,6 +42,7 @@ class MongoReader:
         return _read(model, raw) if raw else None
 
     async def _look_up(self, kind: str, ids: Collection[str]) -> Mapping[str, Raw]:
+        await self._refuse_foreign()
         collection = self._database[kind]
         if len(ids) == 1:  # for which Motor and MongoDB have a shorter way
             (only,) = ids
@@ -47,13 +56,15 @@ class MongoReader:
         cursor = self._database[model.kind].find(_query(where), {"body": 1})
         cursor = cursor.sort([(stored_as(name), direction) for name, direction in sort]).limit(limit)
         with _saying_unavailable():
+            await self._refuse_foreign()
             found = [raw async for raw in cursor]
         return [_read(model, raw) for raw in found]
 
     async def stuck(self) -> AsyncIterator[Count]:
         """How much of what waits for a person; see `chassis.ports.Reader`."""
         with _saying_unavailable():
-            for asked in questions(self._overdue, datetime.now(UTC)):
+            await self._refuse_foreign()
+            for asked in questions(self._service.overdue, datetime.now(UTC)):
                 async for raw in self._database[asked.kind].aggregate(asked.pipeline, **asked.options):
                     yield asked.count_of(raw)
 
