@@ -19,13 +19,14 @@ from chassis.mongo.backup import Database
 from chassis.mongo.belonging import FORMAT, Foreign
 from chassis.mongo.census import questions
 from chassis.mongo.client import connect
-from chassis.mongo.reader import MongoReader
+from chassis.mongo.reader import COUNT_WITHIN_MS, MongoReader
 from chassis.mongo.store import MongoStore
 from chassis.ports import BY_ID, Count, Sort, Unavailable
 from chassis.service import Index, Overdue, Service
+from chassis.stuck.dead_letter import DeadLetter
 from chassis.stuck.parking import Parked
 from contracts.message import Moment, SkuQuantity
-from motor.motor_asyncio import AsyncIOMotorClient
+from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection
 from oms.fleet import Addresses
 from oms.stack.ports import HOST, free_port
 from pymongo import ReadPreference, WriteConcern
@@ -477,21 +478,38 @@ async def test_counts_what_is_stuck_by_why_with_since_when_the_oldest_is(
         for number in range(3)
     ]
     owner = await store.recover(0, "w")
-    documents = [*baskets, Basket(id="served", state="paying"), *parked]
+    letter = DeadLetter(id="a/0/7", topic="a", offset=7, partition=0, since=NOON, why="missing", about="", reasons=())
+    documents = [*baskets, Basket(id="served", state="paying"), *parked, letter]
     await store.checkpoint(through(owner, 1), [change(document, 1) for document in documents])
 
     assert [count async for count in reader.stuck()] == [
-        Count(0, "basket", "paying", 2, now - ages["older"]),
         Count(0, "parked", "KeyError", 2, NOON),
+        Count(0, "basket", "paying", 2, now - ages["older"]),
+        Count(0, "dead_letter", "missing", 1, NOON),
     ]
 
 
 async def test_nothing_that_is_stuck_is_read_to_be_counted(reader: MongoReader) -> None:
-    for asked in questions(None, datetime.now(UTC)):
+    for asked in questions(TOY.overdue, datetime.now(UTC)):
         counting = {"aggregate": asked.kind, "pipeline": asked.pipeline, "cursor": {}, **asked.options}
         plan = str(await reader._database.command("explain", counting, verbosity="queryPlanner"))
         assert "IXSCAN" in plan
         assert "FETCH" not in plan
+
+
+async def test_no_counting_goes_on_after_whoever_asked_for_it_has_gone(
+    reader: MongoReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits: list[int] = []
+    aggregate = AsyncIOMotorCollection.aggregate
+
+    def aggregated(collection: Any, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - whatever Motor passes
+        limits.append(options["maxTimeMS"])
+        return aggregate(collection, *args, **options)
+
+    monkeypatch.setattr(AsyncIOMotorCollection, "aggregate", aggregated)
+    assert [count async for count in reader.stuck()] == []
+    assert limits == [COUNT_WITHIN_MS] * 4
 
 
 async def test_what_is_stuck_is_unavailable_until_its_index_is_built(toy: Toy) -> None:

@@ -11,6 +11,8 @@ from chassis.service import Overdue
 
 OPEN: Mapping[str, Any] = {"body.open": True}
 """What is stuck, and not dealt with yet."""
+WAITING: Mapping[str, Any] = {"$gt": 0}
+"""What the field says that tells since when a document waits for something, in milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +42,13 @@ class Question:
 
 
 def questions(overdue: Overdue | None, now: datetime) -> Iterator[Question]:
-    """All that is to be counted, last what there may be the most of."""
+    """All that is to be counted, last what there may be the most of: what comes late is left out by who cannot wait."""
+    *few, most = [
+        Question(stuck.kind, stuck.kind, OPEN, "body.since", "body.why", {"hint": "stuck"}) for stuck in STUCK
+    ]
+    yield from few
     if overdue is not None:
         since, until_ms = f"body.{overdue.since_ms}", int((now - overdue.after).timestamp() * 1000)
-        yield Question(overdue.kind, overdue.what, {since: {"$gt": 0, "$lt": until_ms}}, since, f"body.{overdue.why}")
-    for stuck in STUCK:
-        yield Question(stuck.kind, stuck.kind, OPEN, "body.since", "body.why", {"hint": "stuck"})
+        where = {since: {**WAITING, "$lt": until_ms}}
+        yield Question(overdue.kind, overdue.what, where, since, f"body.{overdue.why}", {"hint": "overdue"})
+    yield most

@@ -5,7 +5,7 @@ from pymongo.errors import PyMongoError
 
 from chassis.kinds import STUCK, kinds_of
 from chassis.mongo.belonging import FORMAT, partitions_of
-from chassis.mongo.census import OPEN
+from chassis.mongo.census import OPEN, WAITING
 from chassis.mongo.client import MongoDatabase
 from chassis.mongo.raw import Raw, stored_as
 from chassis.ports import Unavailable
@@ -60,6 +60,13 @@ async def _create_indexes(database: MongoDatabase, service: Service) -> None:
             [(name, ASCENDING) for name in ("body.open", "partition", "body.why", "body.since")],
             partialFilterExpression=OPEN,
             name="stuck",
+        )
+    if (overdue := service.overdue) is not None:
+        since, why = stored_as(overdue.since_ms), stored_as(overdue.why)
+        await database[overdue.kind].create_index(
+            [(since, ASCENDING), ("partition", ASCENDING), (why, ASCENDING)],
+            partialFilterExpression={since: WAITING},
+            name="overdue",
         )
     for kind in kinds_of(service.documents):
         collection = database[kind]

@@ -19,6 +19,10 @@ from chassis.ports import Count, Sort, Unavailable
 from chassis.service import Service
 from chassis.telemetry import logger
 
+COUNT_WITHIN_MS = 10_000
+"""How long MongoDB counts what is stuck. Whoever asked may have gone by then, and will ask again: without a limit the
+one counting would go on beside the next."""
+
 
 class MongoReader:
     """Reads what the store of a service has written; see `chassis.ports.Reader`."""
@@ -65,7 +69,8 @@ class MongoReader:
         with _saying_unavailable():
             await self._refuse_foreign()
             for asked in questions(self._service.overdue, datetime.now(UTC)):
-                async for raw in self._database[asked.kind].aggregate(asked.pipeline, **asked.options):
+                collection = self._database[asked.kind]
+                async for raw in collection.aggregate(asked.pipeline, maxTimeMS=COUNT_WITHIN_MS, **asked.options):
                     yield asked.count_of(raw)
 
 
