@@ -205,6 +205,23 @@ async def test_a_backup_is_on_disk_before_it_is_called_one(tmp_path: Path, monke
     assert {path.stat().st_ino for path in (directory / MANIFEST, directory)} <= synced[True]
 
 
+@pytest.mark.parametrize("there", [True, False])
+async def test_nobody_else_on_the_machine_reads_a_backup(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, there: bool
+) -> None:
+    """Names and addresses of customers are in it."""
+    directory = tmp_path / "new" / "backup"
+    if there:  # as a volume is, whose owner may be another user
+        directory.mkdir(parents=True)
+    monkeypatch.setattr("oms.backup.taking.LogReader", Engines)
+    monkeypatch.setattr("oms.backup.taking.Database", Engines)
+
+    await back_up(directory, ["order"], brokers="", mongo_url="", progress=UNHEARD)
+
+    ours = [directory / "order"] if there else [directory, directory / "order"]
+    assert [oct(path.stat().st_mode & 0o777) for path in ours] == ["0o700"] * len(ours)
+
+
 async def test_no_backup_is_made_of_a_database_of_another_format(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,6 +22,9 @@ from oms.progress import Progress
 GZIP_LEVEL = 1
 """gzip's fastest: documents are much alike, and more would only take longer."""
 
+OURS_ALONE = 0o700
+"""Names and addresses of customers are in a backup: no other user of the machine is to read it."""
+
 
 async def back_up(
     directory: Path, services: Sequence[str], *, brokers: str, mongo_url: str, progress: Progress
@@ -32,7 +35,7 @@ async def back_up(
         async with LogReader(brokers) as log:
             for service in services:
                 spans = await log.spans(topics_read_by(service))
-                (directory / service).mkdir()
+                (directory / service).mkdir(OURS_ALONE)
                 ours.append(directory / service)
                 try:
                     copies[service] = await _copy(directory, service, spans, mongo_url, progress)
@@ -74,7 +77,7 @@ def _make(directory: Path) -> list[Path]:
     """The directory and those above it, as far as they were not there yet. Raises Unfit."""
     made = [*takewhile(lambda one: not one.exists(), (directory, *directory.parents))]
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(OURS_ALONE, parents=True, exist_ok=True)
         for one in {directory, *made}:
             _to_disk(one.parent)
     except OSError as error:
