@@ -53,7 +53,9 @@ def test_the_dashboard_shows_every_metric() -> None:
     assert measured() <= shown(DASHBOARD)
 
 
-@pytest.mark.parametrize("trouble", ["gaps_total", "partition_running", "dead_letters_total", "parked", "lag_messages"])
+@pytest.mark.parametrize(
+    "trouble", ["gaps_total", "partition_running", "dead_letters_total", "parked", "lag_messages", "fenced_total"]
+)
 def test_somebody_is_told_of(trouble: str) -> None:
     assert any(f"throughline_{trouble}" in alert["expr"] for alert in ALERTS.values())
 
