@@ -56,6 +56,8 @@ def restore(
     Everything is checked before anything is written: that the files are whole, that no instance runs, and that the
     topics still have every record that the services will have to take again. If they do not, what is missing is listed,
     nothing is changed, and the command ends with status 1.
+
+    Start the services with the settings that were in force since the backup: they decide again what they decided then.
     """
     with said_plainly(connection.Unreachable, NoLog, Unfit, Running), bar() as shown:
         done = asyncio.run(
