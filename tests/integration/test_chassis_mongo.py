@@ -162,6 +162,17 @@ async def test_a_database_that_names_no_service_and_no_format_is_of_before_and_i
     client.close()
 
 
+async def test_a_database_that_is_dropped_under_a_service_that_runs_is_still_its_own_when_it_starts_again(
+    stack: Addresses, toy: Toy
+) -> None:
+    client = connect(stack.mongo)
+    await client.drop_database(toy.store._database.name)
+    for partition in range(PARTITIONS):
+        await toy.store.recover(partition, "w")
+    await toy.store.prepare(PARTITIONS)
+    client.close()
+
+
 async def test_a_database_of_another_format_is_left_alone(stack: Addresses, toy: Toy) -> None:
     client = connect(stack.mongo)
     name = toy.store._database.name

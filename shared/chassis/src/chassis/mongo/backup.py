@@ -123,7 +123,7 @@ class Database:
         """
         read = [*_decoded(content[CHECKPOINTS])]
         checkpoints = [checkpoint_of(raw) for raw in read]
-        # One of them says it for all; each must, for nobody knows how many there are when this is broken off.
+        # Whichever of them is the last when this is broken off must say it.
         belonging = {name: raw[name] for raw in read for name in ("service", "format") if name in raw}
         with _saying_unavailable():
             for checkpoint in checkpoints:

@@ -23,7 +23,7 @@ async def refuse_other_format(
     database: MongoDatabase,
     session: Any = None,  # noqa: ANN401 - Motor ships no types for these
 ) -> Raw | None:
-    """The checkpoint of the last partition, which says whose the database is; None if nobody began it.
+    """The checkpoint of the last partition, which is begun first; None if nobody began the database.
 
     Raises Foreign when the database has another format than this version reads and writes.
     """

@@ -4,7 +4,7 @@ from pymongo import ASCENDING
 from pymongo.errors import PyMongoError
 
 from chassis.kinds import STUCK, kinds_of
-from chassis.mongo.belonging import FORMAT, partitions_of
+from chassis.mongo.belonging import partitions_of
 from chassis.mongo.census import OPEN, WAITING
 from chassis.mongo.client import MongoDatabase
 from chassis.mongo.raw import Raw, stored_as
@@ -28,7 +28,7 @@ async def prepare(database: MongoDatabase, service: Service, partitions: int, be
     was begun with another number of partitions.
     """
     try:
-        await _begin(database, service.name, partitions, begun)
+        await _begin(database, partitions, begun)
         before = await partitions_of(database, service.name)
         if before != partitions:
             # Keys would live in others than their documents.
@@ -42,15 +42,13 @@ async def prepare(database: MongoDatabase, service: Service, partitions: int, be
         raise Unavailable(f"MongoDB: {failure}") from failure
 
 
-async def _begin(database: MongoDatabase, service: str, partitions: int, begun: Raw) -> None:
-    """Write the checkpoint of the last partition, if there is none of any. It says how many the topics have, whose the
-    database is, and in which format. It is written first, so that it is there also where other instances have yet to
-    come to theirs.
+async def _begin(database: MongoDatabase, partitions: int, begun: Raw) -> None:
+    """Write the checkpoint of the last partition, if there is none of any: it says how many partitions there are,
+    whose the database is, and in which format. It is written first, for other instances may have yet to come to theirs.
     """
     checkpoints = database["checkpoints"]
     if await checkpoints.find_one({}, {"_id": 1}) is None:
-        first = {"epoch": 0, "service": service, "format": FORMAT, **begun}
-        await checkpoints.update_one({"_id": partitions - 1}, {"$setOnInsert": first}, upsert=True)
+        await checkpoints.update_one({"_id": partitions - 1}, {"$setOnInsert": {"epoch": 0, **begun}}, upsert=True)
 
 
 async def _create_indexes(database: MongoDatabase, service: Service) -> None:

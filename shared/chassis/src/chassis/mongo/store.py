@@ -37,6 +37,7 @@ from chassis.entry import (
     replaced_by,
 )
 from chassis.kinds import kinds_of, read_document
+from chassis.mongo.belonging import FORMAT
 from chassis.mongo.census import OPEN
 from chassis.mongo.client import Client, MongoCollection, database_of
 from chassis.mongo.preparing import prepare
@@ -95,7 +96,13 @@ class MongoStore:
 
     def _begun(self) -> Raw:
         """What the checkpoint of a partition says at first, but for its owners."""
-        return {"number": 0, "incarnation": self._name_incarnation(), "progress": raw_progress(Progress())}
+        return {
+            "service": self._service.name,
+            "format": FORMAT,
+            "number": 0,
+            "incarnation": self._name_incarnation(),
+            "progress": raw_progress(Progress()),
+        }
 
     # The journal.
 
