@@ -78,7 +78,7 @@ def test_an_undo_is_unanswered_since_it_was_asked_for_first(scene: Scene) -> Non
     scene.after(minutes=2)
     scene.cancel()
     scene.after(minutes=5)
-    assert scene.order.undo_tries == 10
+    assert scene.order.undo_tries == 4
     assert scene.order.unanswered_since_ms == int((NOON + timedelta(minutes=2)).timestamp() * 1000)
     scene.hear(FulfillmentCancelled)
     assert scene.order.unanswered_since_ms == int((NOON + timedelta(minutes=7)).timestamp() * 1000)

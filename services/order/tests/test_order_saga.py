@@ -412,7 +412,7 @@ def test_no_deadline_rings_once_the_order_is_being_undone(scene: Scene) -> None:
     scene.cancel()
     scene.hear(PaymentVoided)
     assert kinds(scene.after(seconds=29)) == []
-    assert kinds(scene.after(minutes=1, seconds=31)) == [ReleaseStock] * 4
+    assert kinds(scene.after(minutes=1, seconds=31)) == [ReleaseStock] * 3
 
 
 def test_deadlines_that_passed_while_nobody_looked_turn_the_order_back_once(stage: Rehearsal, scene: Scene) -> None:
@@ -438,10 +438,27 @@ def test_an_undo_that_nobody_answers_is_sent_again_without_end_and_counted(scene
     scene.place()
     scene.hear(StockReserved)
     scene.hear(PaymentDeclined)
-    assert scene.after(minutes=5) == (step(ReleaseStock, location="LON"),) * 10
-    assert scene.order.undo_tries == 10
+    assert scene.after(minutes=5) == (step(ReleaseStock, location="LON"),) * 4
+    assert scene.order.undo_tries == 4
     assert scene.order.status == "undoing"
     assert kinds(scene.hear(StockReleased)) == [OrderRejected]
+
+
+def test_an_undo_is_sent_again_ever_more_seldom_but_once_an_hour(scene: Scene) -> None:
+    """Each time changes the order, and what was changed takes the room of new orders for a while."""
+    scene.go_to("fulfilling")
+    scene.cancel()
+    assert [len(scene.after(minutes=minutes)) for minutes in (1, 1, 2, 4)] == [2, 1, 1, 1]
+    scene.after(hours=3)
+    assert [len(scene.after(hours=1)) for _ in range(9)] == [1] * 9
+
+
+def test_the_next_undo_is_sent_again_soon_whatever_the_one_before_took(scene: Scene) -> None:
+    scene.go_to("fulfilling")
+    scene.cancel()
+    scene.after(hours=3)
+    assert kinds(scene.hear(FulfillmentCancelled)) == [VoidPayment]
+    assert kinds(scene.after(seconds=30)) == [VoidPayment]
 
 
 def test_an_answer_that_crosses_the_undo_is_not_taken_for_success(scene: Scene) -> None:
@@ -787,8 +804,11 @@ def test_what_is_not_answered_after_the_pivot_is_asked_for_again_until_it_is_don
     again = (step(CapturePayment, amount=1750), step(IssueStock, location="LON"))
     assert scene.after(seconds=90) == again * 2
     assert scene.hear(StockIssued) == ()
-    assert scene.after(seconds=45) == again[:1]
+    assert scene.after(seconds=89) == ()
+    assert scene.after(seconds=1) == again[:1]
     assert scene.order.forward_tries == 5
+    scene.after(hours=4)
+    assert [len(scene.after(hours=1)) for _ in range(3)] == [1] * 3
     assert kinds(scene.hear(PaymentCaptured)) == [OrderCompleted]
     assert scene.order.alarm is None
 

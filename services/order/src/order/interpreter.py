@@ -1,7 +1,7 @@
 """Carries an order through the saga's table. It knows steps, answers and undos, and none of them by name."""
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from contracts.message import Message, Reason, SagaStep, StepOutside
 
@@ -13,6 +13,10 @@ from order.state import ASKED, HELD, Ending, Happening, Order, Refusal, Status, 
 NOTHING: Mapping[str, object] = {}
 MOST_HAPPENINGS = 200
 """The most happenings in a timeline; a longer one loses its oldest, and the topics have them all."""
+
+
+LONGEST_PAUSE = timedelta(hours=1)
+"""After how long at the most what nobody answers is asked for again, unless the policy says that it takes longer."""
 
 
 class Turn:
@@ -103,7 +107,9 @@ class Turn:
             return
         # A command may be made of those that were given before it, as each question to a location is.
         before = self.order.but(tasks=self.order.tasks[: self.order.tasks.index(task)])
-        self._put(task, "pending", self._now + step.do.within(self._policy))
+        within = step.do.within(self._policy)
+        deadline = self._now + within if step.undo else self._again_at(task, "pending", within)
+        self._put(task, "pending", deadline)
         for command in step.do.commands(before):
             if (command.attempt, _location_of(command)) == (task.attempt, task.location):
                 self.said.append(command)
@@ -211,7 +217,7 @@ class Turn:
     def _undo(self, step: Step, task: Task) -> None:
         if step.undo is None:
             return
-        self._put(task, "undoing", self._now + self._policy.undo_again_after)
+        self._put(task, "undoing", self._again_at(task, "undoing", self._policy.undo_again_after))
         self._call_off(step.undo.command, task, step.undo.told(self.order, task))
 
     def _call_off(self, command: Callable[..., SagaStep], task: Task, told: Mapping[str, object] = NOTHING) -> None:
@@ -324,6 +330,14 @@ class Turn:
         self.order = self.order.but(
             tasks=tuple(now if other is task else other for other in tasks) if known else (*tasks, now)
         )
+
+    def _again_at(self, task: Task, state: TaskState, first: timedelta) -> datetime:
+        """When what has to be done is asked for next: after twice as long each time.
+
+        Each time changes the order, and what was changed takes room: many would leave none to others.
+        """
+        waited = self._now - (self._asked_at(task, state) or self._now)
+        return self._now + max(first, min(waited, LONGEST_PAUSE))
 
     def _asked_at(self, task: Task, state: TaskState) -> datetime | None:
         if state not in {"pending", "undoing"}:

@@ -42,9 +42,9 @@ class Settings(ViewSettings):
     backorder_deadline_s: Seconds = 432_000.0
     """How long an order waits for stock to arrive; card authorizations seldom last longer than a week."""
     undo_resend_s: Seconds = 60.0
-    """After how long without an answer an undo is sent again, without end."""
+    """After how long without an answer an undo is sent again; the time doubles up to an hour, without end."""
     forward_resend_s: Seconds = 60.0
-    """After how long without an answer capture and issue, which only go forward, are sent again, without end."""
+    """After how long without an answer capture and issue, which only go forward, are sent again, just so."""
     stuck_after_s: Seconds = 300.0
     """After how long without an answer to what must be done, an undo, capture or issue, an order counts as stuck."""
 
