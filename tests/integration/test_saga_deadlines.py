@@ -52,7 +52,9 @@ async def test_an_order_is_rejected_when_no_stock_book_answers_in_time(shop: Sho
     assert [reason.code for reason in rejected.reasons] == ["no_answer"]
     assert "'reserve'" in rejected.reasons[0].message
     await witness.caught_up()
-    assert without_repeats(witness.told(order)) == [*BEGUN, VoidPayment, ReleaseStock, OrderRejected]
+    assert [asked.location for asked in witness.said(order, ReserveStock)] == ["LON", "MAN", "ROT"]
+    assert {undo.location for undo in witness.said(order, ReleaseStock)} == {"LON", "MAN", "ROT"}
+    assert witness.told(order)[-1] is OrderRejected
     await witness.stands("LON", mug, available=5)
 
 

@@ -209,9 +209,8 @@ def _ring(order: Order | None, policy: Policy, now: datetime) -> Decision:
     if turn.order is order:
         return Decision()
     ending = turn.order.ending
-    if ending is None or ending is order.ending:
-        return _decision(turn, None)
-    return _decision(turn, deadline_passed(now, turn.said, ending.reasons[0].message))
+    detail = turn.remark if ending is None or ending is order.ending else ending.reasons[0].message
+    return _decision(turn, deadline_passed(now, turn.said, detail) if detail else None)
 
 
 def _decision(turn: Turn, latest: Happening | None) -> Decision:

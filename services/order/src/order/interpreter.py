@@ -85,6 +85,9 @@ class Turn:
                 self.order = self.order.but(forward_tries=self.order.forward_tries + 1)
             elif step.waits is not None and task.state == "waiting":
                 self.turn_back(Ending(status="cancelled", reasons=(step.waits.expired,), by=step.name))
+            elif self._ask_others(step):
+                self._undo(step, task)
+                self.remark = f"{task.location}: {_no_answer(step).message}, so others are asked"
             else:
                 self.turn_back(Ending(status=self._stage.failed, reasons=(_no_answer(step),), by=step.name))
 
@@ -189,28 +192,30 @@ class Turn:
 
     def _otherwise(self, step: Step, refused: Refused, answer: SagaStep) -> None:
         """Ask somebody else, or give up."""
-        commands = refused.otherwise(self.order)
-        if commands:
-            self._ask(*((step, command) for command in commands))
-            return
-        reasons = refused.why(self.order, answer)
-        self.turn_back(Ending(status=self._stage.failed, reasons=reasons, by=step.name))
+        if not self._ask_others(step):
+            reasons = refused.why(self.order, answer)
+            self.turn_back(Ending(status=self._stage.failed, reasons=reasons, by=step.name))
+
+    def _ask_others(self, step: Step) -> bool:
+        """Ask who else may do the step; whether there is anybody."""
+        commands = step.refused.otherwise(self.order) if step.refused is not None else ()
+        self._ask(*((step, command) for command in commands))
+        return bool(commands)
 
     # Going back.
 
     def _undo_next(self) -> None:
-        """Undo the last thing that is not undone yet, unless the answer to an undo is still to come."""
+        """Undo the last thing that is not undone yet, unless the undo of a later step is still to be answered."""
         order = self.order
         if order.ending is None or order.ended:
             return
-        tasks = [task for task in order.tasks if task.revision == order.revision]
-        if any(task.state == "undoing" for task in tasks):
-            return
         for step in reversed(self._definition.steps.values()):
-            for task in reversed(tasks):
-                if task.step == step.name and task.state in HELD:
-                    self._undo(step, task)
-                    return
+            tasks = order.tasks_of(step.name)
+            if held := [task for task in tasks if task.state in HELD]:
+                self._undo(step, held[-1])
+                return
+            if any(task.state == "undoing" for task in tasks):
+                return
         self.said.append(order_undone(order, order.ending))
         self.order = order.but(status=order.ending.status)
 

@@ -166,11 +166,13 @@ async def test_hears_a_deadline_when_it_came_whatever_deadlines_are_today(
     stage: Callable[[int], Stage], placed: Place, factor: float
 ) -> None:
     shop = stage(3)
-    shop.stop("inventory")
+    shop.stop("payment")
     shop.send(placed("1"))
     await asyncio.sleep(2 * 3600)
     then = shop.policy
-    today = replace(then, reserve_within=then.reserve_within * factor, undo_again_after=then.undo_again_after * factor)
+    today = replace(
+        then, authorize_within=then.authorize_within * factor, undo_again_after=then.undo_again_after * factor
+    )
 
     replay = Replayer(today, 2).replay(history_of(shop.log, "web:1"))
 
