@@ -4,8 +4,16 @@ from datetime import timedelta
 
 import pytest
 from chassis.testing.stage import NOON, Rehearsal
-from contracts.fulfillment import CancelFulfillment, FulfillmentCancelled, OrderPacked
-from contracts.inventory import ReleaseStock, ReserveStock, StockIssued, StockRejected, StockReleased, StockReserved
+from contracts.fulfillment import CancelFulfillment, FulfillmentCancelled, FulfillOrder, OrderPacked
+from contracts.inventory import (
+    ReleaseStock,
+    ReserveStock,
+    StockBackordered,
+    StockIssued,
+    StockRejected,
+    StockReleased,
+    StockReserved,
+)
 from contracts.message import Message
 from contracts.order import (
     CancellationRefused,
@@ -13,6 +21,7 @@ from contracts.order import (
     CompensateOrder,
     OrderCancelled,
     OrderCompleted,
+    OrderConfirmed,
     OrderRepairRefused,
     OrderTurnedBack,
     RetryStep,
@@ -115,6 +124,21 @@ def test_asks_again_for_every_step_that_waits_where_none_is_named(scene: Scene) 
     assert {type(reserve), type(authorize)} == {ReserveStock, AuthorizePayment}
 
 
+@pytest.mark.parametrize("named", ["reserve", None])
+def test_asks_a_location_again_that_waits_for_stock_and_changes_nothing_else(scene: Scene, named: str | None) -> None:
+    scene.place(allow_backorder=True)
+    scene.hear(PaymentAuthorized)
+    for attempt, location in ((1, "LON"), (2, "MAN")):
+        scene.hear(StockRejected, attempt=attempt, location=location)
+    (asked,) = scene.hear(StockRejected, attempt=3, location="ROT")
+    scene.hear(StockBackordered, attempt=4)
+    before = scene.order
+    assert scene.take(retry(named)) == (StepRetried(repair_id="r-1", revision=1, steps=("reserve",), **WHO), asked)
+    assert (scene.order.tasks, scene.order.alarm, scene.order.status) == (before.tasks, before.alarm, "backordered")
+    assert scene.hear(StockBackordered, attempt=4) == ()
+    assert kinds(scene.hear(StockReserved, attempt=4, location="ROT")) == [OrderConfirmed, FulfillOrder]
+
+
 def test_asks_the_same_location_for_the_same_goods_again(scene: Scene) -> None:
     scene.place()
     (first,) = scene.hear(StockRejected)
@@ -141,7 +165,10 @@ def test_what_is_answered_is_not_retried(scene: Scene) -> None:
 
 
 def test_what_waits_for_its_turn_to_be_undone_is_not_retried(scene: Scene) -> None:
-    scene.place()
+    scene.place(allow_backorder=True)
+    for attempt, location in ((1, "LON"), (2, "MAN"), (3, "ROT")):
+        scene.hear(StockRejected, attempt=attempt, location=location)
+    scene.hear(StockBackordered, attempt=4)
     scene.cancel()
     assert refusal(scene.take(retry("reserve"))) == "nothing_waits"
 

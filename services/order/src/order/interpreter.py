@@ -103,16 +103,20 @@ class Turn:
         ]
 
     def ask_again(self, task: Task) -> None:
-        """Ask for what is not answered, or for its undo, once more, just as the first time."""
+        """Ask for what is not answered, or for its undo, once more, just as the first time.
+
+        What was told to wait has the deadline that was announced, and keeps it.
+        """
         step = self._definition.steps[task.step]
         if task.state == "undoing":
             self._undo(step, task)
             return
         # A command may be made of those that were given before it, as each question to a location is.
         before = self.order.but(tasks=self.order.tasks[: self.order.tasks.index(task)])
-        within = step.do.within(self._policy)
-        deadline = self._now + within if step.undo else self._again_at(task, "pending", within)
-        self._put(task, "pending", deadline)
+        if task.state == "pending":
+            within = step.do.within(self._policy)
+            deadline = self._now + within if step.undo else self._again_at(task, "pending", within)
+            self._put(task, "pending", deadline)
         for command in step.do.commands(before):
             if (command.attempt, _location_of(command)) == (task.attempt, task.location):
                 self.said.append(command)

@@ -37,7 +37,7 @@ def why_not_repair(order: Order, request: Request) -> Reason | None:
     """Why a request does not fit what the order is, if it does not."""
     match request:
         case RetryStep(step=step):
-            return None if order.unanswered(step) else _nothing_waits(step)
+            return None if _to_retry(order, step) else _nothing_waits(step)
         case SkipStep(step=step):
             return _why_not_skip(order, step)
         case CompensateOrder():
@@ -92,7 +92,7 @@ def repair(turn: Turn, request: Request, now: datetime) -> None:
     }
     match request:
         case RetryStep(step=step):
-            tasks = order.unanswered(step)
+            tasks = _to_retry(order, step)
             turn.said.append(StepRetried(**names, steps=tuple(dict.fromkeys(task.step for task in tasks))))
             for task in tasks:
                 turn.hurry(task)
@@ -113,6 +113,14 @@ def repair_refused(request: Request, revision: int, refusal: Reason) -> OrderRep
         request=type(request).__name__,
         refusal=refusal,
     )
+
+
+def _to_retry(order: Order, step: str | None) -> tuple[Task, ...]:
+    """What nobody answers, and what was told to wait: that the wait is over may be what never arrived."""
+    unanswered = order.unanswered(step)
+    # What waits for its turn to be undone has no deadline.
+    waiting = [task for task in order.tasks if task.state == "waiting" and task.deadline and step in {None, task.step}]
+    return (*unanswered, *waiting)
 
 
 def _to_skip(order: Order, step: str) -> tuple[Task, ...]:
