@@ -40,8 +40,8 @@ def fulfill(*picks: Pick, instructions: str = "") -> FulfillOrder:
     return FulfillOrder.model_validate(STEP | {"picks": picks or (LEEDS,), "special_instructions": instructions})
 
 
-def cancel() -> CancelFulfillment:
-    return CancelFulfillment.model_validate(STEP)
+def cancel(*, done: bool = False) -> CancelFulfillment:
+    return CancelFulfillment.model_validate(STEP | {"done": done})
 
 
 def picked(location: str = "LEEDS", **units: int) -> ReportPicked:
@@ -345,6 +345,27 @@ def test_what_is_off_the_shelf_of_a_cancelled_order_is_to_be_put_back_in_each_lo
     assert stage.take(put_back("LEEDS")) == ()
     assert states(stage) == ["called_off", "called_off"]
     assert now(stage).state == "cancelled"
+
+
+@pytest.mark.parametrize("before", [(), (picked(mug=1),), (picked(),), (packed(),)])
+def test_what_a_person_has_taken_as_done_is_put_back_only_when_it_is_undone(before: tuple[Message, ...]) -> None:
+    stage = with_people()
+    stage.take(fulfill(LEEDS, YORK), *before)
+    assert stage.take(cancel(done=True), cancel(done=True)) == said(FulfillmentCancelled) * 2
+    assert (now(stage).state, states(stage)) == ("packed", ["packed", "packed"])
+    assert stage.take(packed(), picked("YORK")) == ()
+    assert refused(stage.take(put_back())) == [("ReportPutBack", "LEEDS", [" still_wanted"])]
+    assert stage.take(cancel()) == said(FulfillmentCancelled)
+    assert (now(stage).state, states(stage)) == ("cancelled", ["to_put_back", "to_put_back"])
+    assert stage.take(cancel(done=True)) == said(FulfillmentCancelled)
+    assert states(stage) == ["to_put_back", "to_put_back"]
+
+
+def test_simulated_pickers_do_not_go_on_with_what_a_person_has_taken_as_done() -> None:
+    stage = Rehearsal(needs, decider(PACE))
+    stage.take(fulfill(), cancel(done=True))
+    assert stage.advance(timedelta(hours=1)) == ()
+    assert (now(stage).state, now(stage).alarm) == ("packed", None)
 
 
 def test_what_other_locations_have_picked_is_to_be_put_back_when_one_finds_too_few() -> None:

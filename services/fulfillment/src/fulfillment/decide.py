@@ -135,7 +135,9 @@ def _cancel(
 ) -> Step:
     if known is None:
         known = Fulfillment.begin(command, "tombstone", now)
-    elif known.state in {"picking", "picked", "packed"}:
+    elif command.done and known.at_work:
+        known = known.but(state="packed", lists=tuple(pick_list.all_packed() for pick_list in known.lists), alarm=None)
+    elif not command.done and known.state in {"picking", "picked", "packed"}:
         known = _end(known.but(state="cancelled"), pickers)
     return known, (FulfillmentCancelled(**names_of(known)),)
 

@@ -4,6 +4,8 @@
 add a definition under the next number, and keep the old one for as long as orders are on it.
 """
 
+from functools import partial
+
 from contracts.fulfillment import CancelFulfillment, FulfillmentCancelled, FulfillmentFailed, OrderPacked, OrderPicked
 from contracts.inventory import ReleaseStock, StockBackordered, StockIssued, StockRejected, StockReleased, StockReserved
 from contracts.payment import PaymentAuthorized, PaymentCaptured, PaymentDeclined, PaymentVoided, VoidPayment
@@ -76,7 +78,7 @@ FIRST = Definition(
                     Refused(FulfillmentFailed, why=as_told, remember=remember_not_found, counts_late=True),
                     Undo(CancelFulfillment, FulfillmentCancelled),
                     notes=(OrderPicked,),
-                    skip=Skip(CancelFulfillment),
+                    skip=Skip(partial(CancelFulfillment, done=True)),
                 ),
             ),
         ),

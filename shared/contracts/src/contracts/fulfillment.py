@@ -43,6 +43,10 @@ class FulfillOrder(SagaStep):
 class CancelFulfillment(SagaStep):
     """Undo a fulfillment, whether it was done, is under way, or has yet to arrive."""
 
+    done: bool = False
+    """Whether a person has taken the fulfillment as done: nobody goes on with it, for all of it is in parcels already,
+    and nothing is to be put back until it is undone."""
+
 
 class OrderPicked(SagaStep):
     """Everything is off the shelves."""
