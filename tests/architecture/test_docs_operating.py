@@ -33,7 +33,8 @@ def test_dead_letters_of_every_topic_that_others_write_to_are_given_back_to_the_
 
 def test_settings_are_called_by_their_names() -> None:
     shared = {name.upper() for kind in (ViewSettings, CallingSettings) for name in kind.model_fields}
-    timing = {"RETRY_LONGEST_S", "DISPATCH_AFTER_S", "DELIVER_AFTER_S", "STUCK_AFTER_S"}
+    deadlines = {"AUTHORIZE_DEADLINE_S", "SHIP_DEADLINE_S"}
+    timing = {"RETRY_LONGEST_S", "DISPATCH_AFTER_S", "DELIVER_AFTER_S", "STUCK_AFTER_S", *deadlines}
     own = {"PICKERS", "SAGA_DEFINITION", "ORDER_URL", *timing}
     assert {name for name in CELLS if re.fullmatch(r"[A-Z]+(_[A-Z]+)+", name)} <= shared | own
 
