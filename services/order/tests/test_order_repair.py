@@ -35,6 +35,7 @@ from contracts.payment import (
     PaymentAuthorized,
     PaymentCaptured,
     PaymentDeclined,
+    PaymentRefunded,
     PaymentVoided,
     VoidPayment,
 )
@@ -42,7 +43,7 @@ from contracts.shipping import CancelShipment, CreateShipment, ShipmentCancelled
 from order.repair import MOST_REPAIRS
 from order.state import Refusal
 
-from services.order.tests.scene import ID, MUGS, MUGS_IN_BIN, TEA, TEA_IN_BIN, Scene, kinds, step
+from services.order.tests.scene import GBP, ID, MUGS, MUGS_IN_BIN, TEA, TEA_IN_BIN, Scene, kinds, step
 
 WHO = {"order_id": ID, "reason": "the provider is back", "requested_by": "Ben"}
 
@@ -186,6 +187,18 @@ def test_completes_an_order_whose_capture_a_person_takes_as_done(scene: Scene) -
     assert (completed.captured, completed.skipped) == (0, ("capture",))
     assert scene.hear(PaymentCaptured) == scene.hear(PaymentVoided) == ()
     assert (scene.order.status, scene.order.alarm) == ("completed", None)
+
+
+def test_what_became_of_the_money_after_a_skipped_capture_is_on_the_timeline(scene: Scene) -> None:
+    scene.go_to("completing")
+    scene.hear(StockIssued)
+    scene.take(skip("capture"))
+    for _ in range(2):
+        assert scene.hear(PaymentRefunded, amount=1750, currency=GBP, refund_id="refund-1") == ()
+        assert scene.hear(PaymentVoided) == ()
+    heard = [(happening.heard, happening.source) for happening in scene.order.timeline[-2:]]
+    assert heard == [("PaymentRefunded", "payment"), ("PaymentVoided", "payment")]
+    assert scene.order.status == "completed"
 
 
 def test_goes_on_when_a_person_takes_picking_as_done(scene: Scene) -> None:

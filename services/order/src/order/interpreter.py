@@ -59,8 +59,9 @@ class Turn:
                 self._done_after_all(step, answer)
             case "too late", _:
                 self._too_late(step, task, answer)
-            case ("noted", _) | ("refused", "done"):
-                # What is done was not refused: this answers a later step, which has no refusal, such as the capture.
+            case ("noted", _) | ("refused" | "undone", "done"):
+                # What is done was not refused: this answers a later step, which has no refusal, such as the capture. It
+                # is undone without the saga's asking where a skip has called it off.
                 self._note(answer)
 
     def turn_back(self, ending: Ending) -> None:

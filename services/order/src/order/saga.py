@@ -8,7 +8,14 @@ from functools import partial
 
 from contracts.fulfillment import CancelFulfillment, FulfillmentCancelled, FulfillmentFailed, OrderPacked, OrderPicked
 from contracts.inventory import ReleaseStock, StockBackordered, StockIssued, StockRejected, StockReleased, StockReserved
-from contracts.payment import PaymentAuthorized, PaymentCaptured, PaymentDeclined, PaymentVoided, VoidPayment
+from contracts.payment import (
+    PaymentAuthorized,
+    PaymentCaptured,
+    PaymentDeclined,
+    PaymentRefunded,
+    PaymentVoided,
+    VoidPayment,
+)
 from contracts.shipping import (
     CancelShipment,
     ShipmentCancelled,
@@ -103,6 +110,7 @@ FIRST = Definition(
                     "capture",
                     Do(capture_payment, within=lambda policy: policy.forward_again_after),
                     Done(PaymentCaptured, fits=amount_is_the_total, remember=remember_captured),
+                    notes=(PaymentRefunded,),
                     skip=Skip(VoidPayment),
                 ),
                 Step(
