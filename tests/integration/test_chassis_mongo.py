@@ -10,7 +10,6 @@ from uuid import uuid4
 
 import pytest
 from chassis.decision import Call, Document
-from chassis.engine.alarms import FOR_EVER
 from chassis.engine.pending import ALWAYS
 from chassis.entry import Change, Checkpoint, Entry, Fenced, Outgoing, Progress, Recovered
 from chassis.kinds import UnreadableDocument
@@ -21,7 +20,7 @@ from chassis.mongo.census import questions
 from chassis.mongo.client import connect
 from chassis.mongo.reader import COUNT_WITHIN_MS, MongoReader
 from chassis.mongo.store import MongoStore
-from chassis.ports import BY_ID, Count, Sort, Unavailable
+from chassis.ports import BY_ID, FOR_EVER, Count, Sort, Unavailable
 from chassis.service import Index, Overdue, Service
 from chassis.stuck.dead_letter import DeadLetter
 from chassis.stuck.parking import Parked

@@ -11,9 +11,9 @@ from typing import Any
 import httpx
 import pytest
 from chassis.decision import D
-from chassis.engine.inbox import MOST_TAKEN_BYTES
 from chassis.http.openapi import STREAMED
 from chassis.http.shell import create_app
+from chassis.limits import MOST_TAKEN_BYTES
 from chassis.ports import Unavailable
 from chassis.telemetry import Meters
 from chassis.testing.stage import Rehearsal, Shelf

@@ -1,7 +1,7 @@
 """How topics are made: nothing on them may be lost, and what is needed later is kept."""
 
 import pytest
-from chassis.engine.outbox import LARGEST_RECORD_BYTES
+from chassis.limits import LARGEST_RECORD_BYTES
 from contracts.topics import TOPICS
 from oms import setup
 from oms.cli import app

@@ -1,6 +1,6 @@
 """Wires the inventory service."""
 
-from chassis.engine.tail import LONGEST_PAUSE_S
+from chassis.limits import LONGEST_PAUSE_S
 from chassis.run import run
 from chassis.service import Index, Service
 from contracts.topics import topics_read_by

@@ -5,9 +5,9 @@ from codecs import BOM_UTF8
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from typing import Literal
 
-from chassis.engine.inbox import MOST_TAKEN_BYTES
 from chassis.http.shown import Shown
 from chassis.kinds import UnreadableDocument
+from chassis.limits import MOST_TAKEN_BYTES
 from chassis.ports import Publisher, Reader, Unavailable
 from contracts.message import Reason
 from contracts.order import OrderPlaced

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Protocol
 
 from contracts.message import Message
@@ -16,6 +16,8 @@ RecordPlace = tuple[str, int, int]
 Sort = Sequence[tuple[str, int]]
 """Field names with 1 (ascending) or -1 (descending). Together they tell the documents of a list apart."""
 BY_ID: Sort = (("id", 1),)
+FOR_EVER = datetime.max.replace(tzinfo=UTC)
+"""A moment that never comes."""
 
 
 class Clock(Protocol):

@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from chassis.engine.chronicle import Chronicle
-from chassis.engine.inbox import MOST_TAKEN_BYTES, MOST_WAITING_BYTES
+from chassis.engine.inbox import MOST_WAITING_BYTES
 from chassis.entry import Past
+from chassis.limits import MOST_TAKEN_BYTES
 from chassis.ports import Hole
 from contracts.record import Received, Record
 

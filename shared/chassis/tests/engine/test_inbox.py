@@ -3,7 +3,8 @@
 from collections.abc import Collection, Mapping, Sequence
 
 import pytest
-from chassis.engine.inbox import MOST_TAKEN_BYTES, MOST_WAITING_BYTES, Inbox
+from chassis.engine.inbox import MOST_WAITING_BYTES, Inbox
+from chassis.limits import MOST_TAKEN_BYTES
 from chassis.testing.virtual_time import VirtualClock
 from contracts.record import Record
 from contracts.topics import topics_read_by

@@ -10,9 +10,9 @@ from types import SimpleNamespace
 import pytest
 from chassis.decision import Call, Document
 from chassis.engine import held, pending
-from chassis.engine.alarms import FOR_EVER
 from chassis.engine.pending import AT_A_TIME, MOST, Pending
 from chassis.entry import ONE_MS, Calling, Change, Stored
+from chassis.ports import FOR_EVER
 from chassis.service import Service
 from chassis.testing.virtual_time import EPOCH
 from chassis.testing.world import CALLS_AT_ONCE, LIMITS, Process, World

@@ -7,7 +7,7 @@ from typing import Any
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from chassis.brokers import client_options
-from chassis.engine.outbox import LARGEST_RECORD_BYTES
+from chassis.limits import LARGEST_RECORD_BYTES
 from contracts.topics import PARTITIONS, TOPICS
 from pymongo import AsyncMongoClient
 from pymongo.errors import NotPrimaryError, PyMongoError

@@ -1,11 +1,12 @@
 """When each document wants to be woken."""
 
 import heapq
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+
+from chassis.ports import FOR_EVER
 
 AHEAD = timedelta(minutes=10)
 """How far ahead alarms are held in memory; those after that, of which there may be a million, are left to the store."""
-FOR_EVER = datetime.max.replace(tzinfo=UTC)
 
 
 class Alarms:

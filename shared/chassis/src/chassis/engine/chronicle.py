@@ -11,8 +11,9 @@ from datetime import UTC, datetime, timedelta
 
 from contracts.record import Received
 
-from chassis.engine.inbox import MOST_TAKEN_BYTES, MOST_WAITING_BYTES, bytes_of
+from chassis.engine.inbox import MOST_WAITING_BYTES, bytes_of
 from chassis.entry import Past
+from chassis.limits import MOST_TAKEN_BYTES
 from chassis.ports import Feed, Hole
 
 WITHIN_A_BATCH = timedelta(milliseconds=10)

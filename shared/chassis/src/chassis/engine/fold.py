@@ -13,11 +13,12 @@ from chassis.cause import Cause
 from chassis.decision import AlarmRang, CallAnswered, Decision, Document, Documents, Input, correlation_of
 from chassis.engine.inbox import Taken
 from chassis.engine.memory import Memory, Working
-from chassis.engine.outbox import LARGEST_RECORD_BYTES, Outbox, weight_of_entry
+from chassis.engine.outbox import Outbox, weight_of_entry
 from chassis.engine.reading import Item, Read, Reading
 from chassis.engine.repairing import Repairing
 from chassis.engine.trouble import Trouble, about
 from chassis.entry import Change, Entry, Progress, Stored
+from chassis.limits import LARGEST_RECORD_BYTES
 from chassis.ports import Log, Store
 from chassis.service import Service
 from chassis.stuck.gap import Gap

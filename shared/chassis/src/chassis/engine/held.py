@@ -8,7 +8,7 @@ from functools import partial
 from typing import TypeVar
 
 from chassis.decision import CallAnswered
-from chassis.engine.alarms import AHEAD, FOR_EVER, Alarms
+from chassis.engine.alarms import AHEAD, Alarms
 from chassis.engine.calls import Calls
 from chassis.engine.memory import Memory
 from chassis.engine.pending import AT_A_TIME
@@ -19,7 +19,7 @@ from chassis.engine.under_way import UnderWay
 from chassis.entry import Change, Recovered, Stored
 from chassis.kinds import UnreadableDocument, kinds_of, read_document
 from chassis.limits import MOST_SLEEP_S, Limits
-from chassis.ports import Feed, Log, Store
+from chassis.ports import FOR_EVER, Feed, Log, Store
 from chassis.service import Service
 from chassis.stuck.gap import Gap
 from chassis.stuck.parking import Parked

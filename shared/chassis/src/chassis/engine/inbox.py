@@ -9,16 +9,13 @@ from contracts.record import Received
 from contracts.topics import BY_NAME
 
 from chassis.decision import AlarmRang, CallAnswered
-from chassis.limits import HEADER_BYTES
+from chassis.limits import HEADER_BYTES, MOST_TAKEN_BYTES
 from chassis.ports import Clock, Feed
 
 Taken = Received | AlarmRang | CallAnswered
 
 MOST_WAITING_BYTES = 8_000_000
 """About how much a lane holds before its topics are paused: a thousand records may be anything from 1 MB to 1 GB."""
-MOST_TAKEN_BYTES = 1_000_000
-"""The most bytes decided on at once, but for one larger record: the worst that a stranger can send takes some seconds a
-megabyte to refuse, and while a batch is decided on nobody else is served, nor is Kafka told that we live."""
 
 
 def _is_new(taken: Taken) -> bool:

@@ -17,8 +17,6 @@ from chassis.trace import child_of
 
 FORWARDED = "forwarded_from"
 """The header of a record that was sent on to the partition of its key."""
-LARGEST_RECORD_BYTES = 2_097_152
-"""Room for a dead letter of the largest record that Kafka takes by default, with its reasons."""
 RECORD_BYTES = 200
 """What a record costs in the journal beside its contents."""
 

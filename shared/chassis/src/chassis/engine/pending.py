@@ -7,9 +7,8 @@ from datetime import UTC, datetime
 from itertools import count
 
 from chassis.decision import Call, correlation_of
-from chassis.engine.alarms import FOR_EVER
 from chassis.entry import Calling, Stored
-from chassis.ports import Clock
+from chassis.ports import FOR_EVER, Clock
 
 ALWAYS = datetime.min.replace(tzinfo=UTC)
 MOST = 1_000

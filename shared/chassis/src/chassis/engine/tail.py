@@ -10,13 +10,13 @@ from typing import NamedTuple
 from chassis.engine.memory import Memory
 from chassis.engine.outbox import weight_of_entry
 from chassis.entry import Entry, Fenced, Outgoing, Progress, Recovered, replaced_by
+from chassis.limits import LONGEST_PAUSE_S
 from chassis.ports import Feed, Log, Store
 from chassis.telemetry import Meters, logger
 
 RETRY_S = 1.0
 CHECKPOINT_PAUSE = 9
 """The pause after a checkpoint, as a multiple of the time that the checkpoint took."""
-LONGEST_PAUSE_S = 10.0
 MOST_UNSAVED_BYTES = 8_000_000
 """The most bytes of documents yet to be saved; then deciding waits. In memory they take several times as much."""
 MOST_TO_RECOVER_BYTES = 32_000_000

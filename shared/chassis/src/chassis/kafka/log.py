@@ -19,9 +19,9 @@ from contracts.wire import Envelope, encode
 
 from chassis.brokers import client_options, public_address
 from chassis.decision import correlation_of
-from chassis.engine.outbox import LARGEST_RECORD_BYTES
 from chassis.entry import Outgoing, by_partition
 from chassis.kafka.lookup import look_up
+from chassis.limits import LARGEST_RECORD_BYTES
 from chassis.ports import Clock, RecordPlace, Unavailable
 from chassis.telemetry import logger
 from chassis.trace import child_of

@@ -23,7 +23,6 @@ from pymongo.errors import (
 from pymongo.read_concern import ReadConcern
 
 from chassis.decision import ids_by_kind, kind_of
-from chassis.engine.alarms import FOR_EVER
 from chassis.entry import (
     ONE_MS,
     Calling,
@@ -52,6 +51,7 @@ from chassis.mongo.raw import (
     raw_past,
     raw_progress,
 )
+from chassis.ports import FOR_EVER
 from chassis.service import Service
 from chassis.stuck.parking import Parked
 from chassis.telemetry import logger

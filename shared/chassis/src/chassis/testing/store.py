@@ -5,7 +5,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from chassis.decision import Document
-from chassis.engine.alarms import FOR_EVER
 from chassis.entry import (
     ONE_MS,
     Calling,
@@ -22,6 +21,7 @@ from chassis.entry import (
     replaced_by,
 )
 from chassis.kinds import kinds_of, read_document
+from chassis.ports import FOR_EVER
 from chassis.stuck.parking import Parked
 from chassis.testing.interrupt import Interrupt, go_on
 

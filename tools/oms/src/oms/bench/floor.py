@@ -25,10 +25,10 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.producer.message_accumulator import BatchBuilder
 from chassis.brokers import client_options
-from chassis.engine.outbox import LARGEST_RECORD_BYTES
 from chassis.entry import Outgoing
 from chassis.kafka.edge import FETCH_WAIT_MS, POLL_MS
 from chassis.kafka.log import BATCH_BYTES, home_of
+from chassis.limits import LARGEST_RECORD_BYTES
 from chassis.mongo.client import connect
 from chassis.mongo.raw import ZSTD_LEVEL
 from chassis.settings import ChassisSettings
