@@ -8,7 +8,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from chassis.kafka.log import home_of
+from chassis.kafka.partitioner import home_of
 from contracts.message import Message
 from contracts.reasons import path_of
 from contracts.topics import PARTITIONS, TOPIC_OF, TOPICS

@@ -12,7 +12,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import MessageSizeTooLargeError
 from aiokafka.record.util import calc_crc32c
-from chassis.kafka.log import home_of
+from chassis.kafka.partitioner import home_of
 from contracts.order import CancellationRefused, OrderCompleted, OrderPlaced, OrderRejected
 from contracts.topics import PARTITIONS, TOPICS, Topic
 from oms.fleet import Addresses

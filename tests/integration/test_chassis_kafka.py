@@ -14,8 +14,9 @@ from aiokafka.errors import InvalidTimestampError, KafkaError, KafkaTimeoutError
 from aiokafka.partitioner import DefaultPartitioner, murmur2
 from aiokafka.producer.message_accumulator import BatchBuilder
 from chassis.entry import Outgoing
-from chassis.kafka.log import BATCH_BYTES, KafkaLog, home_of
+from chassis.kafka.log import BATCH_BYTES, KafkaLog
 from chassis.kafka.lookup import look_up
+from chassis.kafka.partitioner import home_of
 from contracts.topics import PARTITIONS
 from hypothesis import given
 from hypothesis import strategies as st

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
-from chassis.kafka.log import home_of
+from chassis.kafka.partitioner import home_of
 from contracts.fulfillment import FulfillOrder
 from contracts.inventory import StockReserved
 from contracts.order import (

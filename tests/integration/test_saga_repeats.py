@@ -7,7 +7,7 @@ from uuid import uuid4
 from zlib import crc32
 
 import pytest
-from chassis.kafka.log import home_of
+from chassis.kafka.partitioner import home_of
 from contracts.fulfillment import FulfillOrder
 from contracts.inventory import GoodsLine, ReceiveStock, ReserveStock
 from contracts.message import SagaStep

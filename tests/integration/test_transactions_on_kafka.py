@@ -10,8 +10,8 @@ from uuid import uuid4
 
 import pytest
 from aiokafka import AIOKafkaProducer
-from chassis.kafka.log import home_of
 from chassis.kafka.lookup import look_up
+from chassis.kafka.partitioner import home_of
 from contracts.message import Message
 from contracts.order import OrderCompleted, OrderPlaced
 from contracts.topics import PARTITIONS

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
 import pytest
-from chassis.kafka.log import home_of
+from chassis.kafka.partitioner import home_of
 from chassis.testing.virtual_time import EPOCH
 from contracts.message import Message
 from contracts.order import OrderPlaced

@@ -13,7 +13,7 @@ import pytest
 import shipping.decide
 from chassis.decision import Decision, Document, Documents, Input, Retry
 from chassis.entry import Outgoing
-from chassis.kafka.log import home_of
+from chassis.kafka.partitioner import home_of
 from chassis.service import Service
 from chassis.testing.store import MemoryStore
 from chassis.testing.virtual_time import VirtualTimeLoop

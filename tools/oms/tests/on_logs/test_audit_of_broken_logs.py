@@ -8,7 +8,7 @@ from itertools import count
 from typing import Any
 
 import pytest
-from chassis.kafka.log import home_of
+from chassis.kafka.partitioner import home_of
 from contracts.fulfillment import OrderPacked
 from contracts.inventory import (
     ConfigureItem,

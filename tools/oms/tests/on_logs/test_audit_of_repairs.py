@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import chassis.engine.reading
 import chassis.testing.world
 import pytest
-from chassis.kafka.log import home_of
+from chassis.kafka.partitioner import home_of
 from chassis.stuck.dead_letter import DeadLetter
 from chassis.stuck.document import Stuck
 from chassis.stuck.parking import Parked

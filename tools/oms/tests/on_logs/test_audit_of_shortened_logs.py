@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from chassis.decision import Document
-from chassis.kafka.log import home_of
+from chassis.kafka.partitioner import home_of
 from contracts.inventory import ConfigureItem
 from contracts.order import CancelOrder, OrderPlaced, RetryStep
 from contracts.payment import PaymentCaptured

@@ -3,14 +3,12 @@
 import asyncio
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import lru_cache
 from typing import Any
 from uuid import uuid4
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError, KafkaTimeoutError
-from aiokafka.partitioner import murmur2
 from aiokafka.producer.message_accumulator import BatchBuilder
 from contracts.message import Message
 from contracts.record import Received
@@ -21,6 +19,7 @@ from chassis.brokers import client_options, public_address
 from chassis.decision import correlation_of
 from chassis.entry import Outgoing, by_partition
 from chassis.kafka.lookup import look_up
+from chassis.kafka.partitioner import home_of
 from chassis.limits import LARGEST_RECORD_BYTES
 from chassis.ports import Clock, RecordPlace, Unavailable
 from chassis.telemetry import logger
@@ -33,16 +32,6 @@ UNCONFIRMED = (
 )
 WRITTEN_TO = [topic.name for topic in TOPICS] + [topic.dead_letter for topic in TOPICS if topic.readers]
 """A record for a topic that is not there would hold up for ever all that its partition says after it."""
-
-
-@lru_cache(maxsize=10_000)
-def _hash(key: str) -> int:
-    return int(murmur2(key.encode())) & 0x7FFFFFFF
-
-
-def home_of(key: str, partitions: int) -> int:
-    """The partition of a key, as Java's clients and aiokafka choose it: murmur2."""
-    return _hash(key) % partitions
 
 
 class KafkaLog:

@@ -8,7 +8,7 @@ from operator import attrgetter
 from contracts.record import Record
 
 from chassis.entry import Outgoing, by_partition
-from chassis.kafka.log import home_of
+from chassis.kafka.partitioner import home_of
 from chassis.ports import Clock, PositionLost, RecordPlace
 from chassis.testing.interrupt import Interrupt, go_on
 

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from chassis.engine.outbox import FORWARDED
-from chassis.kafka.log import home_of
+from chassis.kafka.partitioner import home_of
 from contracts.reasons import Unreadable
 from contracts.record import Record
 from contracts.repair import RepairEvent

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from chassis.kafka.log import home_of
+from chassis.kafka.partitioner import home_of
 from contracts.inventory import ReserveStock, StockBackordered, StockRejected, StockReserved
 from contracts.order import OrderPlaced
 from contracts.record import Record

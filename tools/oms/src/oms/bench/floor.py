@@ -27,7 +27,8 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from chassis.brokers import client_options
 from chassis.entry import Outgoing
 from chassis.kafka.edge import FETCH_WAIT_MS, POLL_MS
-from chassis.kafka.log import BATCH_BYTES, home_of
+from chassis.kafka.log import BATCH_BYTES
+from chassis.kafka.partitioner import home_of
 from chassis.limits import LARGEST_RECORD_BYTES
 from chassis.mongo.client import connect
 from chassis.mongo.raw import ZSTD_LEVEL

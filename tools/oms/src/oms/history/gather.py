@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from contextlib import suppress
 
-from chassis.kafka.log import home_of
+from chassis.kafka.partitioner import home_of
 from contracts.reasons import Unreadable
 from contracts.record import Record
 from contracts.topics import BY_NAME

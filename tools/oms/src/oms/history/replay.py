@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from chassis.decision import Decision, Document, Documents, Input
-from chassis.kafka.log import home_of
+from chassis.kafka.partitioner import home_of
 from chassis.service import Decide
 from contracts.order import OrderBackordered, OrderValidated
 from contracts.topics import BY_NAME, topics_read_by

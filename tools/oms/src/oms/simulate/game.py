@@ -14,7 +14,7 @@ from chassis import entry
 from chassis.decision import D, Document
 from chassis.engine.partition import FAILED, LOST
 from chassis.entry import Outgoing
-from chassis.kafka.log import home_of
+from chassis.kafka.partitioner import home_of
 from chassis.service import Service
 from chassis.stuck.parking import Parked
 from chassis.testing.virtual_time import VirtualTimeLoop

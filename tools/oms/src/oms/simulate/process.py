@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from chassis.engine.partition import Partition
 from chassis.entry import Outgoing, by_partition
-from chassis.kafka.log import home_of
+from chassis.kafka.partitioner import home_of
 from chassis.mongo.store import MongoStore
 from chassis.ports import RecordPlace
 from chassis.service import Outside, Service
