@@ -1,4 +1,4 @@
-"""One stock book, kept again from its events."""
+"""The stock books that one source keeps, kept again from its events."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
@@ -119,7 +119,7 @@ def _added_up(lines: Iterable[tuple[str, int]]) -> Units:
 
 
 class Book:
-    """The locations that one source keeps, from its events and levels in the order in which it wrote them."""
+    """The books of one source, all its locations, from its events and levels in the order in which it wrote them."""
 
     def __init__(self, source: str) -> None:
         self.source = source
