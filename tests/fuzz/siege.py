@@ -8,14 +8,13 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
-from chassis.engine.outbox import FORWARDED
 from contracts.message import Message, Reason
 from contracts.order import CancellationRefused, OrderCompleted, OrderRejected, PlacementRefused
 from contracts.reasons import Unreadable
 from contracts.record import Record as Logged
 from contracts.record import place_on_log
 from contracts.topics import BY_NAME, TOPIC_OF, TOPICS
-from contracts.wire import decode
+from contracts.wire import FORWARDED, decode
 from oms.log import LogReader
 from order.state import MalformedCancellation, MalformedOrder
 from order.validation import salvage

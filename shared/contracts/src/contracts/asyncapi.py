@@ -3,9 +3,10 @@
 from importlib.metadata import version
 from typing import Any
 
+from contracts.dead_letter import FROM, REASONS, SERVICE, TIME, TRACEBACK
 from contracts.message import Message
 from contracts.topics import EVERY_SERVICE, PARTITIONS, TOPIC_OF, TOPICS, Topic
-from contracts.wire import REQUIRED_HEADERS
+from contracts.wire import FORWARDED, REQUIRED_HEADERS
 
 SCHEMAS = "../../shared/contracts/schemas"
 """Where the schemas of the messages are, as seen from the documents."""
@@ -26,18 +27,18 @@ HEADERS = {
     ),
     "ce_sequence": "Counts along the link from the source to this partition of the topic; channels leave it out.",
     "traceparent": "W3C trace context.",
-    "forwarded_from": "`<partition>/<offset>` of the record that this copies, such as `2/117`; on open topics only.",
+    FORWARDED: "`<partition>/<offset>` of the record that this copies, such as `2/117`; on open topics only.",
 }
 ON_STRAYS = (
     "Its reader copies a record that is in the wrong partition to that of its key, with the same `ce_id` and a header "
-    "`forwarded_from`."
+    f"`{FORWARDED}`."
 )
 DEAD_LETTER_HEADERS = {
-    "dead_letter_reasons": "Why it could not be handled: a JSON list of `{path, code, message}`.",
-    "dead_letter_from": "Where it was: `<topic>/<partition>/<offset>`.",
-    "dead_letter_service": "The service that could not handle it.",
-    "dead_letter_time": "When, RFC 3339.",
-    "dead_letter_traceback": "Where the service failed, if it was a bug.",
+    REASONS: "Why it could not be handled: a JSON list of `{path, code, message}`.",
+    FROM: "Where it was: `<topic>/<partition>/<offset>`.",
+    SERVICE: "The service that could not handle it.",
+    TIME: "When, RFC 3339.",
+    TRACEBACK: "Where the service failed, if it was a bug.",
 }
 
 

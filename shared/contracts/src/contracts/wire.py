@@ -21,6 +21,8 @@ from contracts.topics import BY_NAME, MESSAGES, TOPIC_OF, Topic
 
 JSON = b"application/json"
 REQUIRED_HEADERS = ("ce_specversion", "ce_type", "ce_id", "ce_source")
+FORWARDED = "forwarded_from"
+"""The header of a record that was sent on to the partition of its key."""
 TEXT_HEADERS = ("ce_id", "ce_source", "ce_correlationid", "ce_causationid")
 MOST_HEADER_CHARACTERS = 512
 PARTITION = re.compile(rb"([a-z]+)/[0-9]+@[0-9a-z]+")

@@ -6,7 +6,7 @@ from datetime import datetime
 from contracts.message import Message
 from contracts.record import Received
 from contracts.topics import TOPIC_OF
-from contracts.wire import Envelope, encode
+from contracts.wire import FORWARDED, Envelope, encode
 
 from chassis.cause import Cause
 from chassis.decision import correlation_of
@@ -15,8 +15,6 @@ from chassis.limits import HEADER_BYTES
 from chassis.ports import Log
 from chassis.trace import child_of
 
-FORWARDED = "forwarded_from"
-"""The header of a record that was sent on to the partition of its key."""
 RECORD_BYTES = 200
 """What a record costs in the journal beside its contents."""
 

@@ -4,17 +4,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from contracts.dead_letter import FAILED
 from contracts.message import Reason
 from contracts.reasons import Unreadable
 from contracts.record import Received
 from contracts.repair import RepairCommand
 from contracts.topics import BY_NAME, REPAIRS, SERVICES
-from contracts.wire import Envelope, decode, link_of, salvaged
+from contracts.wire import FORWARDED, Envelope, decode, link_of, salvaged
 
 from chassis.cause import Cause
 from chassis.decision import AlarmRang, CallAnswered, Input, correlation_of
 from chassis.engine.inbox import Taken
-from chassis.engine.outbox import FORWARDED, Outbox, forwarded, is_forwarded, weight_of
+from chassis.engine.outbox import Outbox, forwarded, is_forwarded, weight_of
 from chassis.engine.trouble import Trouble, in_a_line
 from chassis.entry import Progress
 from chassis.ports import Damaged, Hole, Log, RecordDamaged, Unread
@@ -111,7 +112,7 @@ class Reading:
             self._trouble.bury(record, unreadable.reasons, now)
             return None
         except Exception as bug:  # noqa: BLE001 - whatever `salvage` raises concerns this record only
-            self._trouble.bury(record, [Reason(path="", code="failed", message=in_a_line(bug))], now, bug)
+            self._trouble.bury(record, [Reason(path="", code=FAILED, message=in_a_line(bug))], now, bug)
             return None
         return self._route(record, envelope, now)
 

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
 from functools import partial
 
+from contracts.dead_letter import BUG, PARKED
 from contracts.message import Reason
 from contracts.record import Received
 
@@ -80,7 +81,7 @@ class Trouble:
         if record is None:
             self._later.append(self._meters.bugs.inc)
         else:
-            reasons = [Reason(path="", code="bug", message=in_a_line(bug))]
+            reasons = [Reason(path="", code=BUG, message=in_a_line(bug))]
             kept = with_record(parked, record)
             if kept is not None:
                 self._publish(record, reasons, now, bug)
@@ -102,7 +103,7 @@ class Trouble:
         parked = Documents(self._working).get(Parked, id_)
         longer = with_record(parked, record) if parked else None
         if longer is None:
-            full = Reason(path="", code="parked", message=f"{place} is parked, and no more records are kept for it")
+            full = Reason(path="", code=PARKED, message=f"{place} is parked, and no more records are kept for it")
             self.bury(record, [full], now)
         else:
             self._working.put(longer, cause.traceparent)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from datetime import datetime
 
+from contracts.dead_letter import FROM, REASONS, SERVICE, TIME, TRACEBACK
 from contracts.message import Reason
 from contracts.reasons import CARD_NUMBER
 from contracts.record import Received, place_on_log
@@ -72,11 +73,11 @@ def dead_letter(
     why = json.dumps([reason.model_dump() for reason in reasons], ensure_ascii=False)
     letter = [
         *headers,
-        ("dead_letter_reasons", why.encode(errors="replace")),
-        ("dead_letter_from", place_on_log(record.topic, record.partition, record.offset).encode()),
-        ("dead_letter_service", service.encode()),
-        ("dead_letter_time", now.isoformat().encode()),
+        (REASONS, why.encode(errors="replace")),
+        (FROM, place_on_log(record.topic, record.partition, record.offset).encode()),
+        (SERVICE, service.encode()),
+        (TIME, now.isoformat().encode()),
     ]
     if traceback:
-        letter.append(("dead_letter_traceback", traceback[-8000:].encode(errors="replace")))
+        letter.append((TRACEBACK, traceback[-8000:].encode(errors="replace")))
     return Outgoing(BY_NAME[record.topic].dead_letter, record.partition, key, body, letter)

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from chassis.engine.outbox import FORWARDED
 from chassis.kafka.partitioner import home_of
 from contracts.reasons import Unreadable
 from contracts.record import Record
 from contracts.repair import RepairEvent
 from contracts.topics import BY_NAME, SERVICES, Topic
+from contracts.wire import FORWARDED
 from order.definition import Policy
 from order.validation import salvage
 

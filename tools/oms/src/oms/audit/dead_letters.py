@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from chassis.stuck.parking import parking_place
+from contracts.dead_letter import BUG, FAILED, FROM, PARKED, REASONS, SERVICE, TIME
 from contracts.reasons import Unreadable
 from contracts.record import Record
 from contracts.topics import BY_NAME, TOPICS
@@ -20,9 +21,7 @@ from oms.history.logged import logged
 from oms.history.repairs import Repairs
 
 TOPIC_OF_DEAD_LETTERS = {topic.dead_letter: topic.name for topic in TOPICS}
-BUG = "bug"
-"""The code of the reason that a service failed on a message, and parked what it is about."""
-OUR_OWN_FAULT = frozenset({BUG, "failed", "parked"})
+OUR_OWN_FAULT = frozenset({BUG, FAILED, PARKED})
 MOST_EXAMPLES = 3
 
 
@@ -72,7 +71,7 @@ class DeadLetters:
             partition=record.partition,
             parking_place=_parking_place(topic, record),
         )
-        name = (headers.get("dead_letter_from") or record.place, cause.service)
+        name = (headers.get(FROM) or record.place, cause.service)
         before = self._letters.get(name)
         if before is None or before.when < letter.when:
             self._letters[name] = letter
@@ -111,7 +110,7 @@ class DeadLetters:
 
 def _time(headers: Mapping[str, str], record: Record) -> datetime:
     try:
-        return datetime.fromisoformat(headers.get("dead_letter_time", "")).astimezone(UTC)
+        return datetime.fromisoformat(headers.get(TIME, "")).astimezone(UTC)
     except ValueError:
         return datetime.fromtimestamp(record.timestamp / 1000, UTC)
 
@@ -126,8 +125,8 @@ def _parking_place(topic: str, record: Record) -> str:
 
 def _cause(topic: str, headers: dict[str, str]) -> Cause:
     try:
-        first = json.loads(headers.get("dead_letter_reasons", ""))[0]
+        first = json.loads(headers.get(REASONS, ""))[0]
         reason = {name: str(first[name]) for name in ("code", "path", "message")}
     except (ValueError, LookupError, TypeError):
         reason = {"code": "unknown", "path": "", "message": "the dead letter does not say why"}
-    return Cause(topic=topic, service=headers.get("dead_letter_service", ""), **reason)
+    return Cause(topic=topic, service=headers.get(SERVICE, ""), **reason)
