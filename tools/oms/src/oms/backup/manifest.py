@@ -17,7 +17,7 @@ class Unfit(Exception):  # noqa: N818 - named for what the backup is
 
 
 class Part(BaseModel):
-    """Where one partition stood."""
+    """Where one partition stood. Only the positions are read again: its incarnation and entry are for people to see."""
 
     model_config = ConfigDict(frozen=True)
 
