@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 
 import pytest_asyncio
+from oms.stack.local import Ports
 from oms.system import Plan, System, running
 
 from tests.integration.services import QUICK
@@ -11,5 +12,5 @@ from tests.integration.services import QUICK
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def system() -> AsyncIterator[System]:
     """Kafka, MongoDB, Redis and the five services as processes of this machine."""
-    async with running(Plan.for_tests(**QUICK), lambda _: None) as started:
+    async with running(Plan(Ports.free(), http_port=0, settings=QUICK), lambda _: None) as started:
         yield started

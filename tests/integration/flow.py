@@ -10,6 +10,7 @@ from oms.bench.orders import spread, stock
 from oms.chaos.load import LINES, Load
 from oms.chaos.watch import Watch
 from oms.progress import UNHEARD
+from oms.stack.local import Ports
 from oms.stack.process import until
 from oms.system import Plan, System, running
 from order.settings import Settings
@@ -53,7 +54,7 @@ class Flow:
 @asynccontextmanager
 async def own_system() -> AsyncIterator[System]:
     """Everything, on free ports, with more on its shelves than anybody will order."""
-    async with running(Plan.for_tests(**QUICK), lambda _: None) as system:
+    async with running(Plan(Ports.free(), http_port=0, settings=QUICK), lambda _: None) as system:
         await stock(system.addresses.kafka, spread(LINES).plenty())
         yield system
 

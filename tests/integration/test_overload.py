@@ -25,6 +25,7 @@ from oms.bench.orders import spread, stock
 from oms.log import LogReader
 from oms.placing.sending import Sender, letter
 from oms.progress import UNHEARD
+from oms.stack.local import Ports
 from oms.system import Plan, System, running
 from order.settings import Settings
 
@@ -93,7 +94,7 @@ class Watch:
 
 async def test_a_burst_of_orders_waits_without_memory_or_missed_deadlines_and_orders_can_be_read_meanwhile() -> None:
     async with (
-        running(Plan.for_tests(**SETTINGS), lambda _: None) as system,
+        running(Plan(Ports.free(), http_port=0, settings=SETTINGS), lambda _: None) as system,
         LogReader(system.addresses.kafka) as log,
     ):
         await stock(system.addresses.kafka, spread(LINES).plenty())

@@ -10,6 +10,7 @@ from oms import system
 from oms.cli import app
 from oms.setup import OtherPartitions
 from oms.stack.errors import StackError
+from oms.stack.local import Ports
 from oms.stack.process import Child, ProcessId
 from oms.stack.state import RunningProcess, RunningStack
 from oms.system import Plan, start_detached
@@ -93,7 +94,7 @@ async def test_what_could_not_be_noted_does_not_run_on(
     monkeypatch.setattr(RunningStack, "save", save)
 
     with pytest.raises(OSError, match="No space left"):
-        await start_detached(Plan.for_tests(), lambda _: None)
+        await start_detached(Plan(Ports.free(), http_port=0), lambda _: None)
 
     assert (engine.alive, service.alive) == (False, False)
     assert len(saved) == fails_at

@@ -14,10 +14,10 @@ SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 class Meters:
     """Every metric of a service; each name ends in its unit."""
 
-    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+    def __init__(self) -> None:
         # When each series began would be as many lines again, and nobody reads them.
         disable_created_metrics()  # type: ignore[no-untyped-call] # the library does not say that it returns nothing
-        self.registry = registry or CollectorRegistry()
+        self.registry = CollectorRegistry()
         r = self.registry
         self.taken = Counter("throughline_messages_taken", "Messages decided on", ["type"], registry=r)
         self.published = Counter("throughline_messages_published", "Messages published", ["topic"], registry=r)

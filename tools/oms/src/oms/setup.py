@@ -13,8 +13,10 @@ from pymongo import AsyncMongoClient
 from pymongo.errors import NotPrimaryError, PyMongoError
 
 from oms.connection import Unreachable
+from oms.stack.mongo import REPLICA_SET
 
 POLL_S = 0.2
+PRIMARY_WITHIN_S = 60.0
 
 OURS = frozenset(name for topic in TOPICS for name in (topic.name, topic.dead_letter))
 """The topics of the table, and those of their dead letters, of which some are never made."""
@@ -89,7 +91,7 @@ def _new_topics(partitions: int, replicas: int) -> list[NewTopic]:
     return new
 
 
-async def initiate_replica_set(host: str, name: str = "rs0", timeout_s: float = 60.0) -> bool:
+async def initiate_replica_set(host: str) -> bool:
     """Make one mongod at `host:port` a replica set of its own, and wait until it is primary.
 
     Returns whether it had to be initiated. Raises Unreachable when there is no primary in time.
@@ -99,7 +101,7 @@ async def initiate_replica_set(host: str, name: str = "rs0", timeout_s: float = 
     )
     initiated = False
     failure: PyMongoError = NotPrimaryError("it does not become primary")
-    deadline = asyncio.get_running_loop().time() + timeout_s
+    deadline = asyncio.get_running_loop().time() + PRIMARY_WITHIN_S
     async with client:
         while asyncio.get_running_loop().time() < deadline:
             try:
@@ -108,7 +110,7 @@ async def initiate_replica_set(host: str, name: str = "rs0", timeout_s: float = 
                     return initiated
                 if "setName" not in hello:
                     members = [{"_id": 0, "host": host}]
-                    await client.admin.command("replSetInitiate", {"_id": name, "members": members})
+                    await client.admin.command("replSetInitiate", {"_id": REPLICA_SET, "members": members})
                     initiated = True
             except PyMongoError as error:
                 # It may not listen yet, or somebody else is initiating it: either way, the next hello tells.

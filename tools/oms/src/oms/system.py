@@ -38,11 +38,6 @@ class Plan:
     own_disk: bool = False
     """Whether one MongoDB node has a disk that can be made full."""
 
-    @classmethod
-    def for_tests(cls, **settings: str) -> "Plan":
-        """Everything on free ports, beside whatever else runs here."""
-        return cls(Ports.free(), http_port=0, settings=settings)
-
 
 @dataclass(frozen=True)
 class System:
