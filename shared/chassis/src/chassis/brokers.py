@@ -5,6 +5,8 @@
     sasl_ssl://user:password@host:port?mechanism=SCRAM-SHA-512
 
 The schemes are the values of Kafka's own `security.protocol`, in small letters. User and password are percent-encoded.
+That a password must be escaped, and is not shown, goes for MongoDB's address, too: `refuse_unescaped` and
+`public_address` take either.
 """
 
 import re
