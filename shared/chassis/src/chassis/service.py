@@ -1,7 +1,7 @@
 """What makes a service: its pure core and the few things of the outside world that it needs."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from contracts.message import Message, Reason
 from contracts.record import Received
 
-from chassis.decision import Call, Decision, Document, Documents, Input
+from chassis.decision import AlarmRang, Call, CallAnswered, Decision, Document, Documents, Input
 
 Copy = Any
 """What a view shows of a document. It must be small and must not hold the document: many may be waiting at once."""
@@ -28,6 +28,16 @@ class Needs(Protocol):
     """
 
     def __call__(self, message: Input, documents: Documents, /) -> Iterable[str]: ...
+
+
+def needed(needs: Needs, message: Input, known: Mapping[str, Document]) -> Documents:
+    """What deciding an input needs of all the documents that are known, and no more than that."""
+    found: dict[str, Document | None] = {}
+    if isinstance(message, AlarmRang | CallAnswered):
+        found[message.document] = known.get(message.document)
+    while missing := [key for key in needs(message, Documents(found)) if key not in found]:
+        found.update({key: known.get(key) for key in missing})
+    return Documents(found)
 
 
 class Gateway(Protocol):

@@ -6,9 +6,9 @@ from typing import Any
 
 from contracts.message import Message
 
-from chassis.decision import AlarmRang, Call, CallAnswered, D, Decision, Document, Documents, Input
+from chassis.decision import AlarmRang, Call, CallAnswered, D, Document, Documents, Input
 from chassis.ports import Count, Sort
-from chassis.service import Decide, Needs
+from chassis.service import Decide, Needs, needed
 from chassis.stuck.document import Stuck
 
 NOON = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
@@ -30,18 +30,10 @@ class Rehearsal:
         """Everything that is said in answer to the inputs, in order."""
         said: list[Message] = []
         for message in inputs:
-            decision = self._decide(message)
+            decision = self.decide(needed(self.needs, message, self.documents), message, self.now)
             self.documents.update({document.key: document for document in decision.documents})
             said.extend(decision.messages)
         return tuple(said)
-
-    def _decide(self, message: Input) -> Decision:
-        loaded: dict[str, Document | None] = {}
-        if isinstance(message, AlarmRang | CallAnswered):
-            loaded[message.document] = self.documents.get(message.document)
-        while missing := [key for key in self.needs(message, Documents(loaded)) if key not in loaded]:
-            loaded.update({key: self.documents.get(key) for key in missing})
-        return self.decide(Documents(loaded), message, self.now)
 
     def get(self, model: type[D], id: str) -> D | None:  # noqa: A002 - it is the field's name
         """The document as it is now, or None."""

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import takewhile
 
-from chassis.decision import AlarmRang, Decision, Document, Documents, Input
-from chassis.service import Decide
+from chassis.decision import AlarmRang, Decision, Document, Input
+from chassis.service import Decide, needed
 from contracts.message import Message
 from order.decide import needs
 from order.state import Order
@@ -207,12 +207,7 @@ class Search:
         return None, state.taken
 
     def _decide(self, documents: Mapping[str, Document], message: Input, now: datetime) -> Decision:
-        known: dict[str, Document | None] = {}
-        if isinstance(message, AlarmRang):
-            known[message.document] = documents.get(message.document)
-        while missing := [key for key in needs(message, Documents(known)) if key not in known]:
-            known.update({key: documents.get(key) for key in missing})
-        return self._decider(Documents(known), message, now)
+        return self._decider(needed(needs, message, documents), message, now)
 
     def _after(self, state: State, step: Transition, decision: Decision, taken: tuple[int, ...], said: int) -> State:
         documents = {**state.documents, **{document.key: document for document in decision.documents}}
