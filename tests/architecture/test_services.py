@@ -28,7 +28,6 @@ from contracts.topics import HELD_IN_DOCUMENTS, TOPICS, topics_read_by
 from contracts.topics import SERVICES as SERVICES_OF_THE_TABLE
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
-from oms.simulate.shop import SERVICES as SIMULATED
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
@@ -112,13 +111,6 @@ def test_a_service_listens_to_what_the_table_says(name: str, monkeypatch: pytest
     service, _ = described(name, monkeypatch)
     assert service.name == name
     assert service.topics == topics_read_by(name)
-
-
-@each_service
-def test_a_service_is_simulated_as_it_is_deployed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    deployed, simulated = described(name, monkeypatch).service, SIMULATED[name]
-    for part in ("name", "topics", "documents", "needs", "salvage"):
-        assert getattr(simulated, part) == getattr(deployed, part), part
 
 
 @each_service

@@ -5,22 +5,26 @@ from chassis.service import Index, Service
 from contracts.topics import topics_read_by
 
 from fulfillment.api import router
-from fulfillment.decide import decider, needs
+from fulfillment.decide import SimulatedPickers, decider, needs
 from fulfillment.settings import Settings
 from fulfillment.state import DOCUMENTS, Fulfillment
 
 
-def main() -> None:
-    settings = Settings.from_environment()
-    service = Service(
+def service(pickers: SimulatedPickers | None) -> Service:
+    """The service, wherever it runs."""
+    return Service(
         name="fulfillment",
         topics=topics_read_by("fulfillment"),
         documents=DOCUMENTS,
         needs=needs,
-        decide=decider(settings.simulated_pickers),
+        decide=decider(pickers),
         indexes=(
             Index(Fulfillment.kind, (("order_id", 1),)),
             Index(Fulfillment.kind, (("lists.state", 1), ("requested_at", 1), ("id", 1))),
         ),
     )
-    run(service, settings, router)
+
+
+def main() -> None:
+    settings = Settings.from_environment()
+    run(service(settings.simulated_pickers), settings, router)

@@ -5,24 +5,20 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import fulfillment.decide
-import fulfillment.state
+import fulfillment.main
 import inventory.decide
-import inventory.state
-import order.decide
-import order.state
-import payment.decide
-import payment.state
+import inventory.main
+import order.main
+import payment.main
 import shipping.decide
-import shipping.state
+import shipping.main
 from chassis.decision import Retry
 from chassis.limits import Limits
 from chassis.service import Service
 from contracts.inventory import GoodsLine, ReceiveStock
 from contracts.order import CancelOrder, OrderPlaced
-from contracts.topics import topics_read_by
 from order.definition import Policy
 from order.sourcing import Routes
-from order.validation import salvage
 
 RETRY = Retry(timedelta(seconds=1), timedelta(seconds=8))
 POLICY = Policy(
@@ -56,44 +52,13 @@ class Deadlines:
 
 
 def services(deadlines: Deadlines) -> dict[str, Service]:
-    """All five by their names, as they are wired, but that they call nobody outside and look nothing up."""
+    """All five by their names, as they are deployed, but that they call nobody outside and show nothing."""
     return {
-        "order": Service(
-            name="order",
-            topics=topics_read_by("order"),
-            documents=order.state.DOCUMENTS,
-            needs=order.decide.needs,
-            decide=order.decide.decider(deadlines.order),
-            salvage=salvage,
-        ),
-        "inventory": Service(
-            name="inventory",
-            topics=topics_read_by("inventory"),
-            documents=inventory.state.DOCUMENTS,
-            needs=inventory.decide.needs,
-            decide=inventory.decide.decider(inventory.decide.Policy(backorder_queue_max_orders=100)),
-        ),
-        "payment": Service(
-            name="payment",
-            topics=topics_read_by("payment"),
-            documents=payment.state.DOCUMENTS,
-            needs=payment.decide.needs,
-            decide=payment.decide.decider(deadlines.payment),
-        ),
-        "fulfillment": Service(
-            name="fulfillment",
-            topics=topics_read_by("fulfillment"),
-            documents=fulfillment.state.DOCUMENTS,
-            needs=fulfillment.decide.needs,
-            decide=fulfillment.decide.decider(deadlines.fulfillment),
-        ),
-        "shipping": Service(
-            name="shipping",
-            topics=topics_read_by("shipping"),
-            documents=shipping.state.DOCUMENTS,
-            needs=shipping.decide.needs,
-            decide=shipping.decide.decider(deadlines.shipping),
-        ),
+        "order": order.main.service(deadlines.order),
+        "inventory": inventory.main.service(inventory.decide.Policy(backorder_queue_max_orders=100)),
+        "payment": payment.main.service(deadlines.payment),
+        "fulfillment": fulfillment.main.service(deadlines.fulfillment),
+        "shipping": shipping.main.service(deadlines.shipping),
     }
 
 
