@@ -6,7 +6,8 @@ from typing import Any
 
 import httpx
 import pytest
-from chassis.decision import Call, Retry, Unknown
+from chassis.backoff import Backoff
+from chassis.decision import Call, Unknown
 from chassis.http.shell import create_app
 from chassis.telemetry import Meters
 from chassis.testing.stage import Rehearsal, Shelf
@@ -18,7 +19,7 @@ from payment.state import Accepted, Declined
 
 @pytest.fixture
 def stage() -> Rehearsal:
-    return Rehearsal(needs, decider(Retry(timedelta(seconds=1), timedelta(seconds=60))))
+    return Rehearsal(needs, decider(Backoff(timedelta(seconds=1), timedelta(seconds=60))))
 
 
 @pytest.fixture

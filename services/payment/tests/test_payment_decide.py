@@ -5,7 +5,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from chassis.decision import AlarmRang, Call, CallAnswered, Retry, Unknown
+from chassis.backoff import Backoff
+from chassis.decision import AlarmRang, Call, CallAnswered, Unknown
 from chassis.testing.stage import NOON, Rehearsal
 from contracts.message import Message, StepOutside
 from contracts.payment import (
@@ -62,7 +63,7 @@ def lose(_: Call) -> Unknown:
 
 class Stage(Rehearsal):
     def __init__(self) -> None:
-        super().__init__(needs, decider(Retry(FIRST, LONGEST)))
+        super().__init__(needs, decider(Backoff(FIRST, LONGEST)))
 
     @property
     def payment(self) -> Payment:
@@ -185,11 +186,11 @@ def test_reports_since_when_and_why_the_provider_fails(stage: Stage) -> None:
     stage.answer(lose)
     stage.advance(timedelta(minutes=5))
     stage.answer(lose)
-    trouble = stage.payment.trouble
-    assert trouble is not None
-    assert (trouble.since, trouble.times, trouble.why) == (NOON, 2, "no answer")
+    failing = stage.payment.failing
+    assert failing is not None
+    assert (failing.since, failing.times, failing.why) == (NOON, 2, "no answer")
     stage.answer(accept)
-    assert stage.payment.trouble is None
+    assert stage.payment.failing is None
 
 
 def test_repeats_the_outcome_to_whoever_asks_again(stage: Stage) -> None:
@@ -340,8 +341,8 @@ def test_a_refused_void_is_asked_again_under_a_new_key(stage: Stage) -> None:
     assert (stage.call.id, stage.call.round) == ("web:1001/1/1/void/2", 2)
     stage.answer(refuse)
     assert stage.call.id == "web:1001/1/1/void/3"
-    assert stage.payment.trouble is not None
-    assert stage.payment.trouble.why == "try_again_later: not now"
+    assert stage.payment.failing is not None
+    assert stage.payment.failing.why == "try_again_later: not now"
     assert stage.answer(accept) == (said(PaymentVoided),)
 
 
@@ -401,9 +402,9 @@ def test_asks_at_once_when_a_person_wants_that(stage: Stage) -> None:
     assert stage.take(capture()) == ()
     assert stage.call == before
     assert stage.take(at_once(capture())) == ()
-    assert stage.payment.trouble is not None
-    assert stage.call == before.model_copy(update={"not_before": stage.payment.trouble.since})
-    assert stage.payment.trouble.again_at == NOON
+    assert stage.payment.failing is not None
+    assert stage.call == before.model_copy(update={"not_before": stage.payment.failing.since})
+    assert stage.payment.failing.again_at == NOON
     before = stage.call
     assert stage.take(at_once(capture())) == ()
     assert stage.call is before  # it may be under way, and is not begun a second time
@@ -474,7 +475,7 @@ def test_a_void_before_the_next_round_of_a_refused_capture_gives_up_what_is_held
 ) -> None:
     refused_capture(stage)
     assert stage.take(command) == ()
-    assert (stage.state, stage.call.id, stage.payment.trouble) == ("voiding", "web:1001/1/1/void", None)
+    assert (stage.state, stage.call.id, stage.payment.failing) == ("voiding", "web:1001/1/1/void", None)
     *not_taken, voided = stage.answer(accept)
     assert code_of(tuple(not_taken)) == declined("voided")
     assert voided == said(PaymentVoided)

@@ -4,7 +4,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from chassis.decision import Call, CallAnswered, Retry, Unknown
+from chassis.backoff import Backoff
+from chassis.decision import Call, CallAnswered, Unknown
 from chassis.testing.stage import Rehearsal
 from contracts.message import Message
 from contracts.payment import (
@@ -47,7 +48,7 @@ def call_with(token: str, tries: int = 0) -> PaymentCall:
 
 async def lives(*commands: Message) -> tuple[list[Message], list[PaymentCall]]:
     """What is said when the simulator answers everything that it is asked, and what it was asked."""
-    stage = Rehearsal(needs, decider(Retry(timedelta(seconds=1), timedelta(seconds=60))))
+    stage = Rehearsal(needs, decider(Backoff(timedelta(seconds=1), timedelta(seconds=60))))
     said: list[Message] = []
     asked: list[PaymentCall] = []
     for command in commands:

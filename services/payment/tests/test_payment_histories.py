@@ -3,7 +3,8 @@
 from datetime import timedelta
 from typing import Any, ClassVar
 
-from chassis.decision import Call, CallAnswered, Retry, Unknown
+from chassis.backoff import Backoff
+from chassis.decision import Call, CallAnswered, Unknown
 from chassis.testing.stage import Rehearsal
 from contracts.message import Message
 from contracts.payment import (
@@ -82,7 +83,7 @@ class Histories(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stage = Rehearsal(needs, decider(Retry(timedelta(seconds=1), LONGEST)))
+        self.stage = Rehearsal(needs, decider(Backoff(timedelta(seconds=1), LONGEST)))
         self.bank = Bank()
         self.answered: list[CallAnswered] = []
         self.put_off: dict[str, PaymentCall] = {}
@@ -249,7 +250,7 @@ class Histories(RuleBasedStateMachine):
         """Without a call under way, everything that was wanted is done."""
         payment = self.payment
         if payment is not None and not payment.calls:
-            assert payment.trouble is None
+            assert payment.failing is None
             assert payment.next is None
             assert payment.voids == ()
             assert not payment.unwanted or payment.state == "voided"

@@ -7,7 +7,8 @@ from typing import Any
 import httpx
 import pypdfium2  # type: ignore[import-untyped] # it ships no types
 import pytest
-from chassis.decision import Call, Retry, Unknown
+from chassis.backoff import Backoff
+from chassis.decision import Call, Unknown
 from chassis.http.shell import create_app
 from chassis.telemetry import Meters
 from chassis.testing.stage import Rehearsal, Shelf
@@ -23,7 +24,7 @@ ANN = Recipient(name="Ann", street="High Street 1", city="Leeds", country=Countr
 
 @pytest.fixture
 def stage() -> Rehearsal:
-    return Rehearsal(needs, decider(Policy(Retry(SECOND, 60 * SECOND), 5 * SECOND, 10 * SECOND)))
+    return Rehearsal(needs, decider(Policy(Backoff(SECOND, 60 * SECOND), 5 * SECOND, 10 * SECOND)))
 
 
 @pytest.fixture

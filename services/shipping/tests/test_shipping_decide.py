@@ -4,7 +4,8 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
-from chassis.decision import AlarmRang, Call, CallAnswered, Retry, Unknown
+from chassis.backoff import Backoff
+from chassis.decision import AlarmRang, Call, CallAnswered, Unknown
 from chassis.testing.stage import NOON, Rehearsal
 from contracts.message import CountryAlpha2, Currency, Message, Reason, StepOutside
 from contracts.shipping import (
@@ -23,7 +24,7 @@ from shipping.decide import Policy, decider, needs
 from shipping.state import Booked, BookParcels, Cancelled, CancelParcels, Collected, Refused, Shipment
 
 FIRST, DISPATCH, DELIVER = timedelta(seconds=1), timedelta(seconds=5), timedelta(seconds=10)
-POLICY = Policy(Retry(FIRST, timedelta(seconds=60)), DISPATCH, DELIVER)
+POLICY = Policy(Backoff(FIRST, timedelta(seconds=60)), DISPATCH, DELIVER)
 
 ANN = Recipient(name="Ann", street="High Street 1", city="Leeds", postal_code="LS1 1AA", country=CountryAlpha2("GB"))
 NO_SUCH_PLACE = Reason(path="recipient.postal_code", code="undeliverable_address", message="no such place")
@@ -145,11 +146,11 @@ def test_asks_again_with_the_same_key_when_the_outcome_is_unknown(stage: Stage) 
     before = stage.call
     assert stage.answer(lose) == ()
     assert stage.call == before.model_copy(update={"tries": 1, "not_before": NOON + FIRST})
-    trouble = stage.shipment.trouble
-    assert trouble is not None
-    assert (trouble.since, trouble.times, trouble.why, trouble.call) == (NOON, 1, "no answer", "web:1001/1/1/book")
+    failing = stage.shipment.failing
+    assert failing is not None
+    assert (failing.since, failing.times, failing.why, failing.call) == (NOON, 1, "no answer", "web:1001/1/1/book")
     assert stage.answer(carry) == (CREATED,)
-    assert stage.shipment.trouble is None
+    assert stage.shipment.failing is None
 
 
 @pytest.mark.parametrize("answer", [Booked(parcels=PARCELS[:1]), Cancelled(), "yes", None])
@@ -176,8 +177,8 @@ def test_asks_for_a_booking_at_once_when_a_person_wants_that(stage: Stage, comma
     assert stage.call.not_before == NOON + FIRST
     assert stage.take(command.model_copy(update={"at_once": True})) == ()
     assert (stage.call.not_before, stage.call.tries) == (NOON, 1)
-    assert stage.shipment.trouble is not None
-    assert stage.shipment.trouble.again_at == NOON
+    assert stage.shipment.failing is not None
+    assert stage.shipment.failing.again_at == NOON
 
 
 def test_calls_off_at_once_when_a_person_wants_that(stage: Stage) -> None:
@@ -256,8 +257,8 @@ def test_a_refused_cancel_is_asked_again_under_a_new_key(stage: Stage) -> None:
     stage.booked().take(cancel())
     assert stage.answer(refuse) == ()
     assert stage.call.id == "web:1001/1/1/cancel/2"
-    assert stage.shipment.trouble is not None
-    assert stage.shipment.trouble.why == "undeliverable_address: no such place"
+    assert stage.shipment.failing is not None
+    assert stage.shipment.failing.why == "undeliverable_address: no such place"
     assert stage.answer(lose) == ()
     assert stage.call.id == "web:1001/1/1/cancel/2"
     assert stage.answer(carry) == (CANCELLED,)
@@ -286,7 +287,7 @@ def test_what_the_carrier_has_already_is_on_its_way_though_it_was_called_off(
     stage.take(cancel())
     dispatched = ShipmentDispatched(**names(), dispatched_at=NOON)
     assert stage.answer(collect) == (CREATED, dispatched)
-    assert (stage.state, stage.shipment.cancel_wanted, stage.shipment.trouble) == ("dispatched", False, None)
+    assert (stage.state, stage.shipment.cancel_wanted, stage.shipment.failing) == ("dispatched", False, None)
     assert stage.take(cancel()) == (dispatched,)
     assert stage.take(create()) == (CREATED,)
     assert stage.advance(DELIVER) == (ShipmentDelivered(**names(), delivered_at=NOON + DELIVER),)

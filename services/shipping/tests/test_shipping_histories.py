@@ -3,7 +3,8 @@
 from datetime import date, timedelta
 from typing import Any, ClassVar
 
-from chassis.decision import AlarmRang, CallAnswered, Retry, Unknown
+from chassis.backoff import Backoff
+from chassis.decision import AlarmRang, CallAnswered, Unknown
 from chassis.testing.stage import Rehearsal
 from contracts.message import CountryAlpha2, Currency, Message, Reason
 from contracts.shipping import (
@@ -72,7 +73,7 @@ class Histories(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         seconds = timedelta(seconds=1)
-        self.stage = Rehearsal(needs, decider(Policy(Retry(seconds, 60 * seconds), 5 * seconds, 10 * seconds)))
+        self.stage = Rehearsal(needs, decider(Policy(Backoff(seconds, 60 * seconds), 5 * seconds, 10 * seconds)))
         self.carrier = Carrier()
         self.answered: list[CallAnswered] = []
         self.create_waits = self.cancel_waits = self.cancelled = self.left = False
@@ -191,7 +192,7 @@ class Histories(RuleBasedStateMachine):
         if shipment is None or shipment.calls:
             return
         assert Shipment.model_validate_json(shipment.model_dump_json()) == shipment
-        assert shipment.trouble is None
+        assert shipment.failing is None
         assert not self.create_waits
         assert not self.cancel_waits
         assert {parcel.tracking_number for parcel in shipment.parcels} == self.carrier.booked or self.cancelled

@@ -3,15 +3,16 @@
 from datetime import datetime
 
 import payment.main
-from chassis.decision import Decision, Documents, Input, Retry
+from chassis.backoff import Backoff
+from chassis.decision import Decision, Documents, Input
 from chassis.service import Decide
 from contracts.payment import CapturePayment
 
 good = payment.main.decider
 
 
-def decider(retry: Retry) -> Decide:
-    decide = good(retry)
+def decider(backoff: Backoff) -> Decide:
+    decide = good(backoff)
 
     def failing(documents: Documents, message: Input, now: datetime) -> Decision:
         if isinstance(message, CapturePayment):

@@ -34,7 +34,7 @@ NOBODY_PICKS = "[simulate: nobody picks]"
 """In the special instructions: the simulated pickers never come."""
 
 Report = ReportPicked | ReportShort | ReportPacked | ReportPutBack
-Step = tuple[Fulfillment, tuple[Message, ...]]
+Result = tuple[Fulfillment, tuple[Message, ...]]
 """The fulfillment as it is now, and what is said about it."""
 
 MOST_TOLD = 3
@@ -105,7 +105,9 @@ def _id(message: SagaStep | PickReport) -> str:
     return fulfillment_id(**names_of(message))
 
 
-def _fulfill(known: Fulfillment | None, command: FulfillOrder, now: datetime, pickers: SimulatedPickers | None) -> Step:
+def _fulfill(
+    known: Fulfillment | None, command: FulfillOrder, now: datetime, pickers: SimulatedPickers | None
+) -> Result:
     if known is not None:
         return known, _outcome(known)
     begun = Fulfillment.begin(command, "picking", now).but(
@@ -132,7 +134,7 @@ def _outcome(known: Fulfillment) -> tuple[Message, ...]:
 
 def _cancel(
     known: Fulfillment | None, command: CancelFulfillment, now: datetime, pickers: SimulatedPickers | None
-) -> Step:
+) -> Result:
     if known is None:
         known = Fulfillment.begin(command, "tombstone", now)
     elif command.done and known.at_work:
@@ -237,7 +239,7 @@ def _refusal(report: Report, reasons: tuple[Reason, ...]) -> ReportRefused:
     return ReportRefused(**names_of(report), location=report.location, report=what, reasons=reasons)
 
 
-def _work(known: Fulfillment, now: datetime, pickers: SimulatedPickers | None) -> Step:
+def _work(known: Fulfillment, now: datetime, pickers: SimulatedPickers | None) -> Result:
     """All that simulated pickers have done by now; those who take no time do everything at once."""
     said: tuple[Message, ...] = ()
     while known.alarm is not None and known.alarm <= now:
@@ -246,7 +248,7 @@ def _work(known: Fulfillment, now: datetime, pickers: SimulatedPickers | None) -
     return known, said
 
 
-def _simulate(known: Fulfillment, now: datetime, pickers: SimulatedPickers | None) -> Step:
+def _simulate(known: Fulfillment, now: datetime, pickers: SimulatedPickers | None) -> Result:
     """A simulated picker has something to tell, unless people have taken over since."""
     if pickers is None:
         return known.but(alarm=None), ()
@@ -262,7 +264,7 @@ def _simulate(known: Fulfillment, now: datetime, pickers: SimulatedPickers | Non
 
 def _short(
     known: Fulfillment, pick_list: PickList, found: Mapping[tuple[str, str], int], pickers: SimulatedPickers | None
-) -> Step:
+) -> Result:
     """Fail, naming all that is short of what was found, by item and bin."""
     short = [(line, found[line.sku, line.bin]) for line in pick_list.lines if (line.sku, line.bin) in found]
     told = [_shortage(pick_list.location, line, there) for line, there in short]
@@ -285,7 +287,7 @@ def _shortage(location: str, line: PickLine, found: int) -> str:
     return f"{place}: {found} of {line.quantity} {line.sku} were there"
 
 
-def _with(known: Fulfillment, before: PickList, after: PickList) -> Step:
+def _with(known: Fulfillment, before: PickList, after: PickList) -> Result:
     """The fulfillment with one of its lists gone on, if it has."""
     if after == before:
         return known, ()
@@ -293,7 +295,7 @@ def _with(known: Fulfillment, before: PickList, after: PickList) -> Step:
     return _progress(known, lists) if known.at_work else (known.but(lists=lists), ())
 
 
-def _progress(known: Fulfillment, lists: tuple[PickList, ...]) -> Step:
+def _progress(known: Fulfillment, lists: tuple[PickList, ...]) -> Result:
     """The fulfillment is as far as its last list is."""
     states = {pick_list.state for pick_list in lists}
     if "picking" in states:

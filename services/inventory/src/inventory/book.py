@@ -26,8 +26,8 @@ from inventory.state import (
     ReservedLine,
     Stock,
     What,
+    names_of_reservation,
     servings,
-    step_of,
 )
 
 SOON = timedelta(milliseconds=1)
@@ -145,18 +145,18 @@ class OpenBook:
 
 def outcome(reservation: Reservation) -> Message:
     """What became of a reservation, as the order is told."""
-    step = step_of(reservation)
+    names = names_of_reservation(reservation)
     match reservation.state:
         case "held":
-            return StockReserved(**step, lines=_with_bins(reservation.lines), missing=_missing(reservation))
+            return StockReserved(**names, lines=_with_bins(reservation.lines), missing=_missing(reservation))
         case "waiting":
-            return StockBackordered(**step, lines=_held(reservation), missing=_missing(reservation))
+            return StockBackordered(**names, lines=_held(reservation), missing=_missing(reservation))
         case "rejected":
-            return StockRejected(**step, shortages=reservation.shortages)
+            return StockRejected(**names, shortages=reservation.shortages)
         case "released":
-            return StockReleased(**step, lines=_held(reservation), written_off=_written_off(reservation))
+            return StockReleased(**names, lines=_held(reservation), written_off=_written_off(reservation))
         case "issued":
-            return StockIssued(**step, lines=_held(reservation))
+            return StockIssued(**names, lines=_held(reservation))
 
 
 def _level(stock: Stock) -> StockLevel:

@@ -32,8 +32,8 @@ from inventory.state import (
     ReservedLine,
     Stock,
     backorders_within_reach,
+    names_of_reservation,
     servings,
-    step_of,
 )
 
 MOST_OFFERS = 100
@@ -248,7 +248,7 @@ def _issue(book: OpenBook, command: IssueStock, known: Reservation | None) -> No
 
 
 def _nothing_reserved(command: Command) -> StockRejected:
-    return StockRejected(**step_of(command), shortages=())
+    return StockRejected(**names_of_reservation(command), shortages=())
 
 
 def _configure(documents: Documents, message: ConfigureItem, now: datetime) -> Decision:

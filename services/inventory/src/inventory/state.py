@@ -181,13 +181,13 @@ class ReservedLine:
         return self.requested - self.held
 
 
-class Step(SagaNames):
+class ReservationNames(SagaNames):
     """The fields that name a reservation, in commands and in answers."""
 
     location: str
 
 
-def step_of(command: "Command | Reservation") -> Step:
+def names_of_reservation(command: "Command | Reservation") -> ReservationNames:
     return {**names_of(command), "location": command.location}
 
 
@@ -214,11 +214,18 @@ class Reservation(Document):
 
     @classmethod
     def begin(cls, command: ReserveStock | ReleaseStock, state: ReservationState, number: int, now: datetime) -> Self:
-        return cls(id=cls.place(command), state=state, number=number, asked_at=now, changed_at=now, **step_of(command))
+        return cls(
+            id=cls.place(command),
+            state=state,
+            number=number,
+            asked_at=now,
+            changed_at=now,
+            **names_of_reservation(command),
+        )
 
     @staticmethod
     def place(command: Command) -> str:
-        return Reservation.named(**step_of(command))
+        return Reservation.named(**names_of_reservation(command))
 
     @staticmethod
     def named(location: str, order_id: str, revision: int, attempt: int) -> str:

@@ -35,7 +35,7 @@ def router(reader: Reader, _: Publisher) -> APIRouter:
         if state is not None:
             where["state"] = state
         if failing:
-            where["trouble.times"] = {"$gte": 1}
+            where["failing.times"] = {"$gte": 1}
         found, after = await paging.page(reader, Payment, where)
         return PaymentPage(payments=[PaymentShown.model_validate(payment) for payment in found], next=after)
 

@@ -5,7 +5,8 @@ the other, one call at a time.
 from collections.abc import Iterable
 from datetime import datetime
 
-from chassis.decision import CallAnswered, Decision, Documents, Input, Retry, Unknown, at_once, id_of
+from chassis.backoff import Backoff, at_once
+from chassis.decision import CallAnswered, Decision, Documents, Input, Unknown, id_of
 from chassis.service import Decide
 from contracts.message import Currency, Message
 from contracts.payment import (
@@ -32,7 +33,7 @@ from payment.state import (
 )
 
 Command = AuthorizePayment | CapturePayment | VoidPayment
-Step = tuple[Payment, tuple[Message, ...]]
+Result = tuple[Payment, tuple[Message, ...]]
 """The payment as it is now, and what is said about it."""
 
 UNDER_WAY: dict[Operation, State] = {
@@ -61,7 +62,7 @@ def needs(message: Input, _: Documents) -> Iterable[str]:
             return ()
 
 
-def decider(retry: Retry) -> Decide:
+def decider(backoff: Backoff) -> Decide:
     """`decide` with this way to ask the provider again."""
 
     def decide(documents: Documents, message: Input, now: datetime) -> Decision:
@@ -70,14 +71,14 @@ def decider(retry: Retry) -> Decide:
                 before = documents.get(Payment, id_of(key))
                 if before is None:
                     return Decision()
-                payment, said = _hear(before, message, retry, now)
+                payment, said = _hear(before, message, backoff, now)
             case AuthorizePayment() | CapturePayment() | VoidPayment():
                 known = documents.get(Payment, payment_id(message.order_id, message.revision))
                 before = known or Payment.blank(message, now)
                 payment, said = _obey(before, message, now)
                 if message.at_once and not said:
-                    calls, trouble = at_once(payment.calls, payment.trouble, now)
-                    payment = payment.but(calls=calls, trouble=trouble)
+                    calls, failing = at_once(payment.calls, payment.failing, now)
+                    payment = payment.but(calls=calls, failing=failing)
             case _:
                 return Decision()
         payment, more = _proceed(payment)
@@ -91,7 +92,7 @@ def decider(retry: Retry) -> Decide:
 # What is wanted.
 
 
-def _obey(payment: Payment, command: Command, now: datetime) -> Step:
+def _obey(payment: Payment, command: Command, now: datetime) -> Result:
     match command:
         case AuthorizePayment():
             return _authorize(payment, command)
@@ -101,7 +102,7 @@ def _obey(payment: Payment, command: Command, now: datetime) -> Step:
             return _void(payment, command, now)
 
 
-def _authorize(payment: Payment, command: AuthorizePayment) -> Step:
+def _authorize(payment: Payment, command: AuthorizePayment) -> Result:
     if command.attempt <= payment.voided:
         return payment, _declined(payment, command.attempt, VOIDED)
     if command.attempt == payment.attempt:
@@ -122,7 +123,7 @@ def _outcome(payment: Payment) -> tuple[Message, ...]:
     return _authorized(payment) if payment.authorization_id else ()
 
 
-def _capture(payment: Payment, command: CapturePayment) -> Step:
+def _capture(payment: Payment, command: CapturePayment) -> Result:
     """One authorization is captured once, however often and under how many attempts that is asked for."""
     capture = payment.capture
     if payment.unwanted:
@@ -139,7 +140,7 @@ def _capture(payment: Payment, command: CapturePayment) -> Step:
     return payment.but(capture=capture.model_copy(update={"waiting": waiting})), ()
 
 
-def _void(payment: Payment, command: VoidPayment, now: datetime) -> Step:
+def _void(payment: Payment, command: VoidPayment, now: datetime) -> Result:
     """Undo this attempt and any before it; it is answered when nothing is held, which for an old one is so already."""
     if command.attempt < payment.attempt:
         return payment, (PaymentVoided(**payment.names(command.attempt)),)
@@ -157,31 +158,31 @@ def _void_first(payment: Payment, now: datetime) -> Payment:
     """
     for call in payment.calls:
         if call.operation == "capture" and call.tries == 0 and call.not_before is not None and call.not_before > now:
-            return payment.but(state="authorized", calls=(), trouble=None, put_off=call)
+            return payment.but(state="authorized", calls=(), failing=None, put_off=call)
     return payment
 
 
 # What is true.
 
 
-def _hear(payment: Payment, answered: CallAnswered, retry: Retry, now: datetime) -> Step:
+def _hear(payment: Payment, answered: CallAnswered, backoff: Backoff, now: datetime) -> Result:
     call = next((call for call in payment.calls if call.id == answered.call.id), None)
     if call is None:
         return payment, ()
     match answered.answer:
         case Accepted(reference=reference):
-            return _accepted(payment.but(calls=(), trouble=None), call, reference)
+            return _accepted(payment.but(calls=(), failing=None), call, reference)
         case Declined() as declined if call.operation == "authorize":
-            done = payment.but(calls=(), trouble=None, state="declined", declined=declined)
+            done = payment.but(calls=(), failing=None, state="declined", declined=declined)
             return done, () if payment.unwanted else _declined(payment, payment.attempt, declined)
         case Declined() if call.operation == "capture" and payment.unwanted:
             # It was refused, so the money is still held, and voiding it is cheaper than taking it and giving it back.
-            return payment.but(calls=(), trouble=None, state="authorized"), ()
+            return payment.but(calls=(), failing=None, state="authorized"), ()
         case Declined(code=code, message=message):
-            return _later(*_next_round(payment, call), f"{code}: {message}", retry, now), ()
+            return _later(*_next_round(payment, call), f"{code}: {message}", backoff, now), ()
         case unknown:
             why = unknown.reason if isinstance(unknown, Unknown) else f"no answer is made of {type(unknown).__name__}"
-            return _later(payment, call.same_again, why, retry, now), ()
+            return _later(payment, call.same_again, why, backoff, now), ()
 
 
 def _next_round(payment: Payment, call: PaymentCall) -> tuple[Payment, PaymentCall]:
@@ -191,13 +192,13 @@ def _next_round(payment: Payment, call: PaymentCall) -> tuple[Payment, PaymentCa
     return payment.but(state="capturing", put_off=None), payment.put_off.same_again
 
 
-def _later(payment: Payment, call: PaymentCall, why: str, retry: Retry, now: datetime) -> Payment:
+def _later(payment: Payment, call: PaymentCall, why: str, backoff: Backoff, now: datetime) -> Payment:
     """Ask again after a while. There is no last time: money is neither forgotten nor kept."""
-    waiting, trouble = retry.later(call, payment.trouble, why, now)
-    return payment.but(calls=(waiting,), trouble=trouble)
+    waiting, failing = backoff.later(call, payment.failing, why, now)
+    return payment.but(calls=(waiting,), failing=failing)
 
 
-def _accepted(payment: Payment, call: PaymentCall, reference: str) -> Step:
+def _accepted(payment: Payment, call: PaymentCall, reference: str) -> Result:
     match call.operation:
         case "authorize":
             held = payment.but(state="authorized", authorization_id=reference, held=call.amount)
@@ -219,7 +220,7 @@ def _accepted(payment: Payment, call: PaymentCall, reference: str) -> Step:
 # From what is true to what is wanted.
 
 
-def _proceed(payment: Payment) -> Step:
+def _proceed(payment: Payment) -> Result:
     """Take every step that needs no call, then make the call that comes next, if any."""
     said: tuple[Message, ...] = ()
     while not payment.calls:
@@ -227,11 +228,11 @@ def _proceed(payment: Payment) -> Step:
         owed = payment.captured - payment.refunded
         takes_nothing = payment.capture is not None and payment.capture.amount == 0
         if payment.state == "authorized" and (payment.unwanted or takes_nothing):
-            payment, more = _ask(payment, "void", f"{payment.step}/void", payment.held)
+            payment, more = _ask(payment, "void", f"{payment.call_prefix}/void", payment.held)
         elif payment.state == "authorized" and payment.capture is not None:
-            payment, more = _ask(payment, "capture", f"{payment.step}/capture", payment.capture.amount)
+            payment, more = _ask(payment, "capture", f"{payment.call_prefix}/capture", payment.capture.amount)
         elif payment.unwanted and owed:
-            payment, more = _ask(payment, "refund", f"{payment.step}/undo", owed)
+            payment, more = _ask(payment, "refund", f"{payment.call_prefix}/undo", owed)
         elif payment.voids:
             more = tuple(PaymentVoided(**payment.names(attempt)) for attempt in payment.voids)
             payment = payment.but(state="voided", voids=())
@@ -243,7 +244,7 @@ def _proceed(payment: Payment) -> Step:
     return payment, said
 
 
-def _begin(payment: Payment, wanted: Wanted) -> Step:
+def _begin(payment: Payment, wanted: Wanted) -> Result:
     begun = payment.but(
         attempt=wanted.attempt,
         amount=wanted.amount,
@@ -253,10 +254,10 @@ def _begin(payment: Payment, wanted: Wanted) -> Step:
         capture=None,
         next=None,
     )
-    return _ask(begun, "authorize", f"{begun.step}/authorize", begun.amount, payment_token=wanted.payment_token)
+    return _ask(begun, "authorize", f"{begun.call_prefix}/authorize", begun.amount, payment_token=wanted.payment_token)
 
 
-def _ask(payment: Payment, operation: Operation, id_: str, amount: int, payment_token: str = "") -> Step:
+def _ask(payment: Payment, operation: Operation, id_: str, amount: int, payment_token: str = "") -> Result:
     """Call the provider, unless it is about no money: providers refuse an amount of zero, and nothing is to be done."""
     call = PaymentCall(
         id=id_,

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated
 
-from chassis.decision import Trouble
+from chassis.backoff import Failing
 from chassis.http.paging import Page
 from chassis.http.shown import Shown
 from pydantic import BeforeValidator, Field
@@ -42,7 +42,7 @@ class PaymentShown(Shown):
     """Why the provider does not hold the money."""
     to_be_undone: Annotated[bool, BeforeValidator(bool)] = Field(validation_alias="voids")
     """Whether what is left of it is being voided or given back."""
-    failing: Trouble | None = Field(validation_alias="trouble")
+    failing: Failing | None
     """What the provider has not done yet, although it must; it is asked again and again."""
 
 

@@ -3,7 +3,8 @@
 from datetime import datetime
 from typing import ClassVar, Literal, Self
 
-from chassis.decision import Call, Document, Trouble
+from chassis.backoff import Failing
+from chassis.decision import Call, Document
 from contracts.message import Reference, SagaNames, SagaStep, Text, Value
 from contracts.payment import AuthorizePayment
 
@@ -121,7 +122,7 @@ class Payment(Document):
     voids: tuple[int, ...] = ()
     """The attempts of the VoidPayments that are still to be answered."""
     next: Wanted | None = None
-    trouble: Trouble | None = None
+    failing: Failing | None = None
 
     @classmethod
     def blank(cls, command: SagaStep, now: datetime) -> Self:
@@ -147,8 +148,8 @@ class Payment(Document):
         return self.capture.waiting if self.capture is not None else ()
 
     @property
-    def step(self) -> str:
-        """Names the attempt in the ids of its calls."""
+    def call_prefix(self) -> str:
+        """Names the attempt, before the operation, in the ids of its calls."""
         return f"{self.id}/{self.attempt}"
 
 

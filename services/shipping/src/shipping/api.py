@@ -49,7 +49,7 @@ def router(reader: Reader, _: Publisher) -> APIRouter:
         if state is not None:
             where["state"] = state
         if failing:
-            where["trouble.times"] = {"$gte": 1}
+            where["failing.times"] = {"$gte": 1}
         found, after = await paging.page(reader, Shipment, where)
         return ShipmentPage(shipments=[ShipmentShown.of(shipment) for shipment in found], next=after)
 

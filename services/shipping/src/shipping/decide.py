@@ -4,18 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from chassis.decision import (
-    AlarmRang,
-    Call,
-    CallAnswered,
-    Decision,
-    Documents,
-    Input,
-    Retry,
-    Unknown,
-    at_once,
-    id_of,
-)
+from chassis.backoff import Backoff, at_once
+from chassis.decision import AlarmRang, Call, CallAnswered, Decision, Documents, Input, Unknown, id_of
 from chassis.service import Decide
 from contracts.message import Message, Reason, names_of
 from contracts.shipping import (
@@ -31,7 +21,7 @@ from contracts.shipping import (
 
 from shipping.state import Booked, BookParcels, Cancelled, CancelParcels, Collected, Refused, Shipment, shipment_id
 
-Step = tuple[Shipment, tuple[Message, ...]]
+Result = tuple[Shipment, tuple[Message, ...]]
 """The shipment as it is now, and what is said about it."""
 
 CANCELLED = Reason(path="", code="cancelled", message="the shipment was cancelled")
@@ -41,7 +31,7 @@ CANCELLED = Reason(path="", code="cancelled", message="the shipment was cancelle
 class Policy:
     """How the carrier is asked again, and how long its simulated vans take."""
 
-    retry: Retry
+    backoff: Backoff
     dispatch_after: timedelta
     """From the booking until the van leaves; until then it can be called off."""
     deliver_after: timedelta
@@ -90,14 +80,14 @@ def _begin(message: Input, now: datetime) -> Decision:
             return Decision()
 
 
-def _take(known: Shipment, message: Input, policy: Policy, now: datetime) -> Step:
+def _take(known: Shipment, message: Input, policy: Policy, now: datetime) -> Result:
     match message:
         case CreateShipment() | CancelShipment():
             after, said = (known, _outcome(known)) if isinstance(message, CreateShipment) else _cancel(known)
             if said or not message.at_once:
                 return after, said
-            calls, trouble = at_once(after.calls, after.trouble, now)
-            return after.but(calls=calls, trouble=trouble), ()
+            calls, failing = at_once(after.calls, after.failing, now)
+            return after.but(calls=calls, failing=failing), ()
         case CallAnswered():
             return _hear(known, message, policy, now)
         case _:
@@ -113,7 +103,7 @@ def _outcome(known: Shipment) -> tuple[Message, ...]:
     return (ShipmentCreated(**names_of(known), parcels=known.parcels),) if known.parcels else ()
 
 
-def _cancel(known: Shipment) -> Step:
+def _cancel(known: Shipment) -> Result:
     match known.state:
         case "booking":
             return known.but(cancel_wanted=True), ()
@@ -136,11 +126,11 @@ def _whereabouts(known: Shipment) -> tuple[Message, ...]:
     return ()
 
 
-def _hear(known: Shipment, answered: CallAnswered, policy: Policy, now: datetime) -> Step:
+def _hear(known: Shipment, answered: CallAnswered, policy: Policy, now: datetime) -> Result:
     call = next((call for call in known.calls if call.id == answered.call.id), None)
     if call is None:
         return known, ()
-    done = known.but(calls=(), trouble=None)
+    done = known.but(calls=(), failing=None)
     again: Call
     match call, answered.answer:
         case BookParcels(), Booked(parcels=parcels) if len(parcels) == len(call.parcels):
@@ -159,20 +149,20 @@ def _hear(known: Shipment, answered: CallAnswered, policy: Policy, now: datetime
     return _later(known, again, why, policy, now), ()
 
 
-def _booked(known: Shipment, parcels: tuple[TrackedParcel, ...], policy: Policy, now: datetime) -> Step:
+def _booked(known: Shipment, parcels: tuple[TrackedParcel, ...], policy: Policy, now: datetime) -> Result:
     booked = known.but(state="booked", parcels=parcels)
     if known.cancel_wanted:
         return booked.cancel(), ()
     return booked.but(alarm=now + policy.dispatch_after), (ShipmentCreated(**names_of(known), parcels=parcels),)
 
 
-def _refused(known: Shipment, reason: Reason) -> Step:
+def _refused(known: Shipment, reason: Reason) -> Result:
     if known.cancel_wanted:
         return known.but(state="cancelled"), (ShipmentCancelled(**names_of(known)),)
     return known.but(state="refused", refusal=reason), (ShipmentRefused(**names_of(known), reason=reason),)
 
 
-def _collected(known: Shipment, policy: Policy, now: datetime) -> Step:
+def _collected(known: Shipment, policy: Policy, now: datetime) -> Result:
     """What was to be called off goes its way; if that was wanted before the booking, nobody knows its parcels yet."""
     gone, said = _leave(known.but(cancel_wanted=False), policy, now)
     return gone, (ShipmentCreated(**names_of(known), parcels=known.parcels), *said)
@@ -180,11 +170,11 @@ def _collected(known: Shipment, policy: Policy, now: datetime) -> Step:
 
 def _later(known: Shipment, call: Call, why: str, policy: Policy, now: datetime) -> Shipment:
     """Ask again after a while. There is no last time: a parcel is neither forgotten nor booked twice."""
-    waiting, trouble = policy.retry.later(call, known.trouble, why, now)
-    return known.but(calls=(waiting,), trouble=trouble)
+    waiting, failing = policy.backoff.later(call, known.failing, why, now)
+    return known.but(calls=(waiting,), failing=failing)
 
 
-def _go_on(known: Shipment, policy: Policy, now: datetime) -> Step:
+def _go_on(known: Shipment, policy: Policy, now: datetime) -> Result:
     """The simulated van leaves, and later has handed over the last parcel."""
     if known.alarm is None or now < known.alarm:
         return known, ()
@@ -194,6 +184,6 @@ def _go_on(known: Shipment, policy: Policy, now: datetime) -> Step:
     return after, _whereabouts(after)
 
 
-def _leave(known: Shipment, policy: Policy, now: datetime) -> Step:
+def _leave(known: Shipment, policy: Policy, now: datetime) -> Result:
     after = known.but(state="dispatched", dispatched_at=now, alarm=now + policy.deliver_after)
     return after, _whereabouts(after)

@@ -23,7 +23,7 @@ def service(policy: Policy) -> Service:
         indexes=(
             Index(Shipment.kind, (("order_id", 1), ("revision", 1), ("attempt", 1))),
             Index(Shipment.kind, (("state", 1), ("id", 1))),
-            Index(Shipment.kind, (("trouble.times", 1),)),
+            Index(Shipment.kind, (("failing.times", 1),)),
         ),
     )
 

@@ -27,7 +27,7 @@ class Settings(CallingSettings):
 
     @property
     def policy(self) -> Policy:
-        return Policy(self.retry, timedelta(seconds=self.dispatch_after_s), timedelta(seconds=self.deliver_after_s))
+        return Policy(self.backoff, timedelta(seconds=self.dispatch_after_s), timedelta(seconds=self.deliver_after_s))
 
     @property
     def simulator(self) -> Simulator:

@@ -4,12 +4,11 @@ from datetime import datetime
 from typing import Self
 from urllib.parse import quote
 
-from chassis.decision import Trouble
+from chassis.backoff import Failing
 from chassis.http.paging import Page
 from chassis.http.shown import Shown
 from contracts.message import Reason
 from contracts.shipping import Recipient, ShippingMethod, TrackedParcel
-from pydantic import Field
 
 from shipping.state import CARRIED, Shipment, State
 
@@ -43,7 +42,7 @@ class ShipmentShown(Shown):
     """Whether it is undone, or to be undone once the carrier has answered."""
     dispatched_at: datetime | None
     delivered_at: datetime | None
-    failing: Trouble | None = Field(validation_alias="trouble")
+    failing: Failing | None
     """What the carrier has not done yet, although it must; it is asked again and again."""
 
     @classmethod

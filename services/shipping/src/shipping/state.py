@@ -3,7 +3,8 @@
 from datetime import date, datetime
 from typing import Annotated, ClassVar, Literal, Self
 
-from chassis.decision import Call, Document, Trouble
+from chassis.backoff import Failing
+from chassis.decision import Call, Document
 from contracts.message import Reason, SagaStep, Value, names_of
 from contracts.shipping import CreateShipment, Parcel, Recipient, ShippingMethod, TrackedParcel
 from pydantic import Field
@@ -91,7 +92,7 @@ class Shipment(Document):
     """Whether it is undone, or to be undone once the carrier has answered."""
     dispatched_at: datetime | None = None
     delivered_at: datetime | None = None
-    trouble: Trouble | None = None
+    failing: Failing | None = None
 
     @classmethod
     def begin(cls, command: SagaStep, state: State, now: datetime) -> Self:

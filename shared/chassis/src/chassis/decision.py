@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import ClassVar, Self, TypeVar
 
 from contracts.message import Message
@@ -46,47 +46,6 @@ class Call(BaseModel):
 
 
 C = TypeVar("C", bound=Call)
-
-
-class Trouble(BaseModel):
-    """The outside world has not done what it must do, and is asked again and again: what waits for it is failing."""
-
-    model_config = CONFIG | ConfigDict(use_attribute_docstrings=True)
-
-    call: str
-    """The id of the call, which the other side knows as the idempotency key."""
-    since: datetime
-    """When it first failed."""
-    times: int
-    """How often it failed since then."""
-    why: str
-    """What went wrong last."""
-    again_at: datetime
-    """When it will be asked again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Retry:
-    """When the outside world is asked again: after `first`, then twice as long each time, up to `longest`."""
-
-    first: timedelta
-    longest: timedelta
-
-    def later(self, call: C, trouble: Trouble | None, why: str, now: datetime) -> tuple[C, Trouble]:
-        """The call, waiting for its time, and the trouble that it has been so far with this failure added."""
-        since, times = (trouble.since, trouble.times + 1) if trouble is not None else (now, 1)
-        again_at = now + min(self.first * (1 << min(times - 1, 30)), self.longest)
-        waiting = call.model_copy(update={"not_before": again_at})
-        return waiting, Trouble(call=call.id, since=since, times=times, why=why[:300], again_at=again_at)
-
-
-def at_once(calls: tuple[C, ...], trouble: Trouble | None, now: datetime) -> tuple[tuple[C, ...], Trouble | None]:
-    """The calls, and the trouble that they are: what waits for its time waits no longer, for somebody asks again."""
-    if trouble is None or trouble.again_at <= now:
-        return calls, trouble
-    # It has waited since it first failed, and goes before what is wanted since then.
-    waiting = tuple(call.model_copy(update={"not_before": trouble.since}) for call in calls)
-    return waiting, trouble.model_copy(update={"again_at": now})
 
 
 def id_in_partition(partition: int, name: str) -> str:

@@ -13,8 +13,8 @@ from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 from pymongo.uri_parser import parse_uri
 
+from chassis.backoff import Backoff
 from chassis.brokers import client_options, refuse_unescaped
-from chassis.decision import Retry
 
 SHORTEST_S = 0.001
 """A shorter span may be rounded to nothing, and an alarm set with no span at all rings at once, and for ever."""
@@ -119,5 +119,5 @@ class CallingSettings(ChassisSettings):
     """The longest time between two such requests."""
 
     @property
-    def retry(self) -> Retry:
-        return Retry(timedelta(seconds=self.retry_first_s), timedelta(seconds=self.retry_longest_s))
+    def backoff(self) -> Backoff:
+        return Backoff(timedelta(seconds=self.retry_first_s), timedelta(seconds=self.retry_longest_s))

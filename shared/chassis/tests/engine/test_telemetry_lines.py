@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 import structlog
+from chassis.backoff import Failing
 from chassis.cause import Cause
-from chassis.decision import Call, Document, Trouble
+from chassis.decision import Call, Document
 from chassis.engine.trouble import about
 from chassis.telemetry import configure_logging, is_telling, logger
 from chassis.testing.world import World
@@ -68,7 +69,7 @@ def test_what_is_below_the_level_is_not_written(capsys: pytest.CaptureFixture[st
     assert read(capsys) == []
 
 
-@pytest.mark.parametrize("model", [Call, Document, Trouble])
+@pytest.mark.parametrize("model", [Call, Document, Failing])
 def test_an_error_in_what_is_remembered_does_not_repeat_what_was_to_be(model: type[BaseModel]) -> None:
     with pytest.raises(ValidationError) as wrong:
         model(id=["Ada"], call=["Ada"])

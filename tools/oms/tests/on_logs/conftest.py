@@ -11,7 +11,8 @@ from typing import Any
 import chassis.testing.world
 import pytest
 import shipping.decide
-from chassis.decision import Decision, Document, Documents, Input, Retry
+from chassis.backoff import Backoff
+from chassis.decision import Decision, Document, Documents, Input
 from chassis.entry import Outgoing
 from chassis.kafka.partitioner import home_of
 from chassis.service import Service
@@ -53,7 +54,7 @@ LIMITS = replace(
 )
 QUIET_S = 150.0
 """When nothing has been written for so long, nothing is under way but what waits for hours."""
-RETRY = Retry(timedelta(seconds=1), timedelta(minutes=1))
+BACKOFF = Backoff(timedelta(seconds=1), timedelta(minutes=1))
 NO_TIME = timedelta(0)
 EVERYTHING: Sequence[dict[str, Any]] = (
     {},
@@ -75,9 +76,9 @@ EVERYTHING: Sequence[dict[str, Any]] = (
 WIRED = services(
     Deadlines(
         order=POLICY,
-        payment=RETRY,
+        payment=BACKOFF,
         fulfillment=SimulatedPickers(timedelta(seconds=20), timedelta(seconds=10)),
-        shipping=shipping.decide.Policy(RETRY, timedelta(minutes=1), timedelta(minutes=1)),
+        shipping=shipping.decide.Policy(BACKOFF, timedelta(minutes=1), timedelta(minutes=1)),
     )
 )
 BY_NAME = WIRED | {

@@ -26,7 +26,7 @@ SAVED_AT_ONCE = 500
 a checkpoint in one go would run out of time, and the next one would have more to write."""
 
 
-class Step(NamedTuple):
+class Journaled(NamedTuple):
     """What is kept of an entry until a checkpoint covers it."""
 
     number: int
@@ -58,12 +58,12 @@ class Tail:
         """What the next checkpoint says: as of the last entry that is published, and of what was taken since."""
         self._unpublished = [*recovered.entries]
         """Journaled and not known to be published, the oldest first: what was recovered, and then at most one."""
-        self._steps: deque[Step] = deque()
+        self._since_checkpoint: deque[Journaled] = deque()
         """Of each entry that is journaled since the checkpoint, the oldest first."""
         for entry in recovered.entries:
             self.progress.update(entry.progress)
             self.head = entry.number
-            self._steps.append(Step(entry.number, weight_of_entry(entry.changes, entry.outbox)))
+            self._since_checkpoint.append(Journaled(entry.number, weight_of_entry(entry.changes, entry.outbox)))
         self.past = self._base.past
         """What is still to be lived a second time, if it was restored. Once that is over it stays over, even if a topic
         is made anew and read from its beginning."""
@@ -97,14 +97,14 @@ class Tail:
         self.head = entry.number
         self.progress = self.journaled = progress
         self._unpublished.append(entry)
-        self._steps.append(Step(entry.number, weight))
+        self._since_checkpoint.append(Journaled(entry.number, weight))
 
     def _needs_checkpoint(self, entry: Entry) -> bool:
         """Whether there is no place for the entry, or too much is held in memory or would have to be by a new owner,
         until a checkpoint is written.
         """
         is_full = replaced_by(entry.number) > self._base.number
-        to_recover = sum([step.bytes for step in self._steps])
+        to_recover = sum([one.bytes for one in self._since_checkpoint])
         return is_full or self._memory.unsaved_bytes >= MOST_UNSAVED_BYTES or to_recover >= MOST_TO_RECOVER_BYTES
 
     def complete(self) -> None:
@@ -169,8 +169,8 @@ class Tail:
         await self._store.checkpoint(checkpoint, changes)
         self._base = checkpoint
         self._memory.saved(changes)
-        while self._steps and self._steps[0].number <= checkpoint.number:
-            self._steps.popleft()
+        while self._since_checkpoint and self._since_checkpoint[0].number <= checkpoint.number:
+            self._since_checkpoint.popleft()
         self._room.set()
         self._feed.commit(checkpoint.progress.positions)
         self._meters.checkpoint_s.observe(perf_counter() - begun)

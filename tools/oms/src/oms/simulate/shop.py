@@ -12,7 +12,7 @@ import order.main
 import payment.main
 import shipping.decide
 import shipping.main
-from chassis.decision import Retry
+from chassis.backoff import Backoff
 from chassis.limits import Limits
 from chassis.service import Service
 from contracts.inventory import GoodsLine, ReceiveStock
@@ -20,7 +20,7 @@ from contracts.order import CancelOrder, OrderPlaced
 from order.definition import Policy
 from order.sourcing import Routes
 
-RETRY = Retry(timedelta(seconds=1), timedelta(seconds=8))
+BACKOFF = Backoff(timedelta(seconds=1), timedelta(seconds=8))
 POLICY = Policy(
     definition=1,
     routes=Routes(default=("LON", "MAN"), by_country={}),
@@ -46,7 +46,7 @@ class Deadlines:
     """What is decided by the clock in each service."""
 
     order: Policy
-    payment: Retry
+    payment: Backoff
     fulfillment: fulfillment.decide.SimulatedPickers
     shipping: shipping.decide.Policy
 
@@ -65,9 +65,9 @@ def services(deadlines: Deadlines) -> dict[str, Service]:
 SERVICES = services(
     Deadlines(
         order=POLICY,
-        payment=RETRY,
+        payment=BACKOFF,
         fulfillment=fulfillment.decide.SimulatedPickers(timedelta(seconds=2), timedelta(seconds=1)),
-        shipping=shipping.decide.Policy(RETRY, timedelta(seconds=3), timedelta(seconds=5)),
+        shipping=shipping.decide.Policy(BACKOFF, timedelta(seconds=3), timedelta(seconds=5)),
     )
 )
 ORDERS: tuple[dict[str, object], ...] = (
