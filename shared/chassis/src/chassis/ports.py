@@ -108,8 +108,8 @@ class Damaged(Unread):
 class Feed(Protocol):
     """Where the records of one partition come from."""
 
-    async def ask(self, topics: Collection[str], /) -> None:
-        """Have Kafka answer about these topics. Raises when it does not."""
+    async def ends(self, topics: Collection[str], /) -> Mapping[str, int]:
+        """By topic, the offset after its last record. Raises when Kafka does not answer."""
 
     async def start_at(self, positions: Mapping[str, int], topics: Collection[str], /) -> Mapping[str, tuple[int, int]]:
         """Deliver these topics, from these offsets on, from the earliest where there is none; say where each one

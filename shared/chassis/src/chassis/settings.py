@@ -68,7 +68,7 @@ class ChassisSettings(BaseSettings):
     """The port that the HTTP API listens on; 0 takes a free one."""
     log_level: Annotated[str, Field(pattern="(?i)^(debug|info|warning|error)$"), AfterValidator(str.lower)] = "info"
     """How much is logged: debug, info, warning or error."""
-    batch_max_messages: Annotated[int, Field(ge=1, le=10_000)] = 200
+    batch_max_messages: Annotated[int, Field(ge=2, le=10_000)] = 200
     """How many inputs a partition decides and journals at once, at most."""
     inbox_max_messages: Annotated[int, Field(ge=1, le=100_000)] = 500
     """How many records wait in memory for a partition before its topics are paused."""

@@ -19,7 +19,7 @@ class PausedFeed:
     def __init__(self) -> None:
         self.paused: set[str] = set()
 
-    async def ask(self, topics: Collection[str]) -> None:
+    async def ends(self, topics: Collection[str]) -> Mapping[str, int]:
         raise NotImplementedError
 
     async def start_at(self, positions: Mapping[str, int]) -> Mapping[str, int]:

@@ -9,7 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 from chassis.decision import AlarmRang, Call, CallAnswered, Decision, Documents, Input
-from chassis.testing.virtual_time import EPOCH
+from chassis.engine.unheard import HELD_UP_S
+from chassis.testing.virtual_time import EPOCH, VirtualTimeLoop
 from chassis.testing.world import CALLS_AT_ONCE, LIMITS, World
 from contracts.payment import PaymentVoided
 
@@ -412,6 +413,43 @@ async def test_an_alarm_that_came_due_while_nothing_could_be_written_rings_after
     assert process.partition.state == "running"
     heard = world.read(toys.counter, toys.Tally, order_id).heard
     assert heard == ("alarm 60", *(f"voided {number + 1}" for number in range(answers)), "rang")
+
+
+async def test_an_alarm_that_came_due_while_the_process_was_frozen_rings_after_the_answer_that_came_meanwhile(
+    toys: SimpleNamespace, world: World, order_id: str
+) -> None:
+    process = world.start(toys.counter)
+    world.send(toys.ask(order_id, "alarm 60"))
+    await asyncio.sleep(3)
+    process.feed._delay_s = lambda: 0.01  # it wakes up before its first fetch brings anything
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualTimeLoop)
+    loop.stand_still(20)
+    world.send(PaymentVoided(order_id=order_id, revision=1, attempt=1), source="payment/0@a", sequence=1)
+    loop.stand_still(100)
+    await asyncio.sleep(20)
+    assert world.read(toys.counter, toys.Tally, order_id).heard == ("alarm 60", "voided 1", "rang")
+    assert process.steps.count("claim") == 1
+
+
+@pytest.mark.parametrize("step", ["append", "load"])
+async def test_calls_are_answered_though_every_batch_is_held_up(toys: SimpleNamespace, world: World, step: str) -> None:
+    bank = Bank(yes)
+    process = world.start(toys.counter_with(gateway=bank))
+
+    async def slowly(name: str) -> None:
+        if name == step:
+            await asyncio.sleep(HELD_UP_S + 1)
+
+    process.before = slowly
+    order_id, *others = toys.orders_on(world, 0, 100)
+    world.send(toys.ask(order_id, "call bank"))
+    for other in others:
+        await asyncio.sleep(5)
+        world.send(toys.ask(other, "first"))
+    await asyncio.sleep(5 * HELD_UP_S)
+    assert world.read(toys.counter, toys.Tally, order_id).heard == ("call bank", "answered yes")
+    assert len(bank.asked) == 1
 
 
 async def test_a_call_under_way_is_not_made_again_because_its_document_changes(

@@ -110,7 +110,7 @@ async def test_deciding_waits_while_too_much_is_not_in_the_store(toys: SimpleNam
     process.before = no_saving
     for order_id in orders:
         world.send(toys.ask(order_id, "heavy 2"))
-    await asyncio.sleep(20)
+    await asyncio.sleep(60)
     assert process.partition._held.memory.unsaved_bytes <= MOST_UNSAVED_BYTES + MOST_ENTRY_BYTES
     assert sum(len(entry.changes) for entry in world.store(toys.counter).journal(0)) < len(orders)
     blocked = False
@@ -133,7 +133,7 @@ async def test_deciding_waits_while_too_much_would_have_to_be_recovered(toys: Si
     process.before = no_saving
     for _ in range(sent):
         world.topics.write([Outgoing("order.intake", 0, b"k", body, [])])
-    await asyncio.sleep(20)
+    await asyncio.sleep(60)
     journaled = [record for entry in world.store(toys.counter).journal(0) for record in entry.outbox]
     assert 0 < len(journaled) * len(body) <= MOST_TO_RECOVER_BYTES + MOST_ENTRY_BYTES
     blocked = False
@@ -212,7 +212,7 @@ async def test_deciding_waits_for_a_log_that_does_not_take_what_was_decided(
     down = False
     await asyncio.sleep(10)
     assert process.partition.stalled_s() == 0
-    assert process.steps.count("claim") == 2  # for it was held up so long that it looked for what it had not heard
+    assert process.steps.count("claim") == 1
     assert [link_of(record)[1] for record in world.topics.all("payment.commands")] == [*range(1, 31)]
 
 

@@ -1,7 +1,7 @@
 """What an owner passes over before it knows of the last entry of the owner before it, it hears again."""
 
 import asyncio
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from types import SimpleNamespace
@@ -101,11 +101,11 @@ async def test_an_owner_that_is_cut_off_from_kafka_leaves_the_partition_to_its_s
     world.send(toys.ask(order_id, "not saved yet"))
     await asyncio.sleep(0.1)
 
-    async def cut_off(_: Collection[str]) -> None:
+    async def cut_off(_: Collection[str]) -> Mapping[str, int]:
         await asyncio.sleep(40)
         raise ConnectionError("Kafka does not answer")
 
-    zombie.feed.ask = cut_off  # type: ignore[method-assign] # in memory, nobody is ever cut off
+    zombie.feed.ends = cut_off  # type: ignore[method-assign] # in memory, nobody is ever cut off
     zombie.feed.close()
     owner = world.start(toys.counter)
     for number in range(60):

@@ -11,7 +11,7 @@ from time import perf_counter
 from typing import TypeVar
 
 from contracts.record import Received
-from contracts.topics import BY_NAME, REPAIRS
+from contracts.topics import REPAIRS
 
 from chassis.decision import AlarmRang
 from chassis.engine.chronicle import Chronicle
@@ -20,6 +20,7 @@ from chassis.engine.held import Held
 from chassis.engine.inbox import Inbox, Taken
 from chassis.engine.reliving import Reliving
 from chassis.engine.time import Time
+from chassis.engine.unheard import Unheard
 from chassis.entry import Fenced
 from chassis.limits import MOST_SLEEP_S, Limits
 from chassis.ports import Clock, Feed, Log, PositionLost, RecordDamaged, Store
@@ -31,10 +32,6 @@ RETRY_S = 1.0
 FAILED_S = 10.0
 """How long a failure is reported after it happened, in seconds, so that a partition which fails again after each
 recovery never looks healthy."""
-HELD_UP_S = 30.0
-"""How long deciding on a batch, journaling and publishing it may take, in seconds; then the partition begins anew. Only
-a recovery finds out which answers are there by now, and deadlines that came due meanwhile must not ring before them. An
-election in MongoDB or Kafka, which takes some ten seconds, is not worth one."""
 FAILED = "failed; recovering from the journal"
 LOST = "messages were lost: the partition stands still"
 """What the log says then; whoever listens to it, as the simulator does, knows them by this."""
@@ -81,8 +78,7 @@ class Partition:
         self._gap: Gap | None = None
         """The last gap, if the partition is not known to be past it."""
         self._positions: Mapping[str, int] = {}
-        self._missed: Mapping[str, int] = {}
-        """By topic, up to where our own services had written before the partition was ours, until that is read."""
+        self._unheard = Unheard(feed, service.topics, number)
 
     # What the edge says and asks.
 
@@ -170,7 +166,7 @@ class Partition:
         self._intake = self._inbox
         topics = (REPAIRS.name,) if gap is not None else self._service.topics
         # First of all: a process cut off from Kafka that thinks the partition its own must not fence its owner.
-        await self._feed.ask(topics)
+        await self._feed.ends(topics)
         recovered = await self._store.recover(self.number, self._writer)
         self._held = held = Held(
             recovered,
@@ -198,7 +194,7 @@ class Partition:
         for topic, (begin, _) in spans.items():
             # From now on it is known what must be there, though nothing of it was taken yet.
             held.tail.progress.positions.setdefault(topic, begin)
-        self._missed = {topic: end for topic, (_, end) in spans.items() if not BY_NAME[topic].open}
+        self._unheard.note({topic: end for topic, (_, end) in spans.items()})
         self._inbox.open(topics)
         state = "running" if gap is None else "gap"
         if gap is None and past is not None:
@@ -245,7 +241,8 @@ class Partition:
         most = size = self._limits.batch_max_messages
         begun = asyncio.get_running_loop().time()
         await self._note_gap()
-        while not self._stopping.is_set() and not self._is_in_doubt and not self._is_held_up(begun):
+        while not self._stopping.is_set() and not self._is_in_doubt:
+            await self._look_up_after(begun)
             taken = await (self._intake.take(size) if isinstance(self._intake, Reliving) else self._take(size))
             begun = asyncio.get_running_loop().time()
             if not taken:
@@ -274,16 +271,6 @@ class Partition:
             if folded.has_released or self._is_past_gap() or self._has_relived:
                 return None  # what rang, was answered or came meanwhile was not heard: it comes again
         return None
-
-    def _is_held_up(self, since: float) -> bool:
-        """Whether what was begun then, by the event loop's clock, took so long that the answers to what came due
-        meanwhile may be there unheard. Where the partition stands still or relives, no deadline rings by the clock.
-        """
-        took_s = asyncio.get_running_loop().time() - since
-        if self.state != "running" or took_s < HELD_UP_S:
-            return False
-        self._logger.warning("held up; recovering from the journal", seconds=round(took_s))
-        return True
 
     async def _commit(self, folded: Folded) -> None:
         if folded.entry is not None:
@@ -324,26 +311,30 @@ class Partition:
         alarms, under_way = self._held.alarms, self._held.under_way
         while not self._stopping.is_set() and not self._is_in_doubt:
             now = self._time.now()
-            most_rung = max(1, most // 2) if self._inbox.has_ongoing else most
+            most_rung = most // 2 if self._inbox.has_ongoing else most
             rung = [AlarmRang(key) for key in alarms.due(now, most_rung)] if self._has_caught_up() else []
             self._meters.alarms.inc(len(rung))
             if taken := self._inbox.take(rung, most, under_way.room(now)):
                 return taken
             alarm = alarms.next() if self._has_caught_up() else None
             moments = [when for when in (alarm, under_way.next_room()) if when is not None]
-            wait_s = (min(moments) - now).total_seconds() if moments else None
-            await self._inbox.wait(None if wait_s is None else min(MOST_SLEEP_S, max(0.0, wait_s)))
+            if not moments:
+                await self._inbox.wait(None)
+                continue
+            wait_s = min(MOST_SLEEP_S, max(0.0, (min(moments) - now).total_seconds()))
+            until = asyncio.get_running_loop().time() + wait_s
+            await self._inbox.wait(wait_s)
+            await self._look_up_after(until)
         return []
 
     def _has_caught_up(self) -> bool:
-        """Whether all that was said before we came is heard: until then no deadline counts, for the answer to what is
-        overdue may be there already, or may be what is missing.
-        """
-        if self.state == "gap":
-            return False
-        if self._missed:
-            self._missed = {topic: end for topic, end in self._missed.items() if self._positions.get(topic, 0) < end}
-        return not self._missed
+        """Whether a deadline counts."""
+        return self.state != "gap" and self._unheard.is_over(self._positions)
+
+    async def _look_up_after(self, since: float) -> None:
+        """Nothing was taken since then. Where the partition stands still or relives, no deadline rings by the clock."""
+        if self.state == "running":
+            await self._unheard.look_after(since, self._positions)
 
     async def _fold(self, taken: Sequence[Taken], unfit: Unfit | None = None) -> Folded:
         begun = perf_counter()

@@ -39,8 +39,9 @@ class KafkaFeed:
         """The offset that the next record of each that is delivered should have, if nothing is missing before it."""
         self._commit: asyncio.Task[None] | None = None
 
-    async def ask(self, topics: Collection[str]) -> None:
-        await self._consumer.end_offsets(self._of(topics))
+    async def ends(self, topics: Collection[str]) -> Mapping[str, int]:
+        ends: Mapping[TopicPartition, int] = await self._consumer.end_offsets(self._of(topics))
+        return {where.topic: end for where, end in ends.items()}
 
     async def start_at(self, positions: Mapping[str, int], topics: Collection[str]) -> Mapping[str, tuple[int, int]]:
         partitions = self._of(topics)

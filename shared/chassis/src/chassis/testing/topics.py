@@ -114,8 +114,8 @@ class MemoryFeed:
         for name in names:
             topics.join(self, name, number)
 
-    async def ask(self, topics: Collection[str]) -> None:
-        """It is always there."""
+    async def ends(self, topics: Collection[str]) -> Mapping[str, int]:
+        return {name: self._topics.end(name, self._number) for name in topics}
 
     async def start_at(self, positions: Mapping[str, int], topics: Collection[str]) -> Mapping[str, tuple[int, int]]:
         for name in topics:

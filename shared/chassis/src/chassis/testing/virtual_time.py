@@ -42,6 +42,10 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         """Seconds since the loop was made, of virtual time."""
         return self._skipping.passed_s
 
+    def stand_still(self, seconds: float) -> None:
+        """Let time pass in which nothing is done that runs in it, as where a process is frozen."""
+        self._skipping.passed_s += seconds
+
 
 class VirtualClock:
     """Tells the time of the loop it is asked in; `skew` sets it wrong, as clocks are."""
