@@ -25,7 +25,7 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let tests that are marked `alone` come first, while no worker has engines that run."""
+    """Let tests that are marked `alone` come first, when most workers have no engines yet."""
     items.sort(key=lambda item: not _is_alone(item))
 
 

@@ -74,9 +74,21 @@ def oms(monkeypatch: pytest.MonkeyPatch) -> Callable[[OrderService, Sequence[str
             1,
             "refused web:1: the carrier has the parcels already",
         ),
+        (
+            [looks("shipping"), looks("undoing"), looks("completing", refusal(by="Ben"))],
+            1,
+            "refused web:1: the carrier has the parcels already",
+        ),
         ([looks("cancelled")], 0, "done web:1: it is cancelled"),
     ],
-    ids=["undone", "undone anyway", "too late", "too late for two requests", "the same again"],
+    ids=[
+        "undone",
+        "undone anyway",
+        "too late",
+        "too late for two requests",
+        "too late for two people",
+        "the same again",
+    ],
 )
 def test_tells_what_came_of_a_cancellation(oms: Cancel, shown: Looks, status: int, said: str) -> None:
     service = OrderService(shown, TAKEN)
@@ -141,6 +153,19 @@ def test_nobody_is_asked_about_an_order_that_is_not_known(oms: Cancel) -> None:
     assert "not asked web:1: Unknown order" in done.stdout
 
 
+def test_a_service_that_is_silent_is_asked_once(oms: Cancel) -> None:
+    asked: list[str] = []
+
+    def silent(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.path)
+        raise httpx.ConnectError("nobody is there")
+
+    done = oms(silent, ["web:1", "web:2", *WHY])
+
+    assert (done.exit_code, asked) == (2, ["/orders/web:1"])
+    assert done.stdout.count("not asked") == 2
+
+
 @pytest.mark.parametrize(
     ("command", "named"),
     [
@@ -150,6 +175,9 @@ def test_nobody_is_asked_about_an_order_that_is_not_known(oms: Cancel) -> None:
         (["web:1", "web:2/../web:3", *WHY], "ID"),
         (["web:1"], "--reason"),
         (["--file", "-", *WHY], "--file"),
+        (["web:1", *WHY, "--rate", "5"], "--rate"),
+        (["web:1", *WHY, "--brokers", "kafka:9092"], "--brokers"),
+        (["--file", "-", "--url", "order=http://order"], "--url"),
     ],
 )
 def test_says_what_is_to_be_named(oms: Cancel, command: Sequence[str], named: str) -> None:

@@ -64,10 +64,15 @@ def cancel(
     if bool(order_ids) == (file is not None):
         raise typer.BadParameter("name orders, or a --file that lists them", param_hint="ID")
     if file is None:
+        for option, value in (("--rate", rate), ("--brokers", brokers)):
+            if value is not None:
+                raise typer.BadParameter("it is for a --file, which is sent by Kafka", param_hint=option)
         _cancel(order_ids or (), by, reason, wait, urls, as_json=as_json)
         return
     if by is not None or reason is not None:
         raise typer.BadParameter("each line says for itself who asks and why", param_hint="--file")
+    if urls:
+        raise typer.BadParameter("a --file is sent by Kafka, and no service is asked", param_hint="--url")
     sent = Sent()
     with said_plainly(Unreachable, NoLog, OSError):
         asyncio.run(_send(file, connection.brokers(brokers), rate, sent))
@@ -102,7 +107,13 @@ def _cancel(
 ) -> None:
     why, asking = why_asked(reason), who_asks(by)
     with desk_of(urls) as desk, NOTES.status(f"waiting for what comes of {len(order_ids):,} cancellations"):
-        before = {order_id: _ask(desk, order_id, asking, why) for order_id in order_ids}
+        before: dict[str, Shown | Result] = {}
+        silent: Result | None = None
+        for order_id in order_ids:
+            try:
+                before[order_id] = silent or _ask(desk, order_id, asking, why)
+            except Unreachable as failure:  # each of the others would be waited for as long
+                before[order_id] = silent = ("not asked", str(failure))
         until = monotonic() + wait_s
         came_to = {
             order_id: known if isinstance(known, tuple) else _outcome(desk, known, asking, until)
@@ -120,14 +131,12 @@ def _cancel(
 
 
 def _ask(desk: Desk, order_id: str, by: str, reason: str) -> Shown | Result:
-    """The order as it was before it was asked for, or what came of that where it is known at once."""
+    """The order as it was before it was asked for, or what came of that if it is known at once. Raises Unreachable."""
     try:
         known = desk.get(ORDER, f"/orders/{order_id}")
         desk.post(ORDER, f"/orders/{order_id}/cancel", {"reason": reason, "requested_by": by})
     except Declined as declined:
         return "refused" if declined.is_refusal else "not asked", str(declined)
-    except Unreachable as silent:
-        return "not asked", str(silent)
     return known
 
 
@@ -152,11 +161,10 @@ def _decided(before: Shown, order: Shown, by: str) -> Result | None:
     if (
         refused is not None
         and refused != before["refused"]
-        and (refused["request"], refused["by"])
-        in (
-            (CancelOrder.__name__, by),
-            (CompensateOrder.__name__, by),  # who has also turned the order back is told once, of that
-        )
+        # Who has also turned the order back is told once, of that.
+        and refused["request"] in {CancelOrder.__name__, CompensateOrder.__name__}
+        # Of several who ask the last one is shown, and where it only goes forward they are all refused.
+        and (refused["by"] == by or order["status"] in {"completing", "completed"})
     ):
         return "refused", refused["reason"]["message"]
     if order["status"] == "cancelled":
