@@ -295,11 +295,11 @@ def test_a_split_order_that_may_wait_keeps_what_was_found_and_waits_for_the_rest
 def test_asks_the_next_location_when_one_does_not_answer_and_undoes_what_that_may_have_done(scene: Scene) -> None:
     scene.place()
     scene.hear(PaymentAuthorized)
-    asked, undo = scene.after(minutes=1)
-    assert asked == step(ReserveStock, attempt=2, location="MAN", lines=(MUGS, TEA))
+    undo, asked = scene.after(minutes=1)
     assert undo == step(ReleaseStock, location="LON")
+    assert asked == step(ReserveStock, attempt=2, location="MAN", lines=(MUGS, TEA))
     happening = scene.order.timeline[-1]
-    assert (happening.heard, happening.said) == ("Deadline", ("ReserveStock", "ReleaseStock"))
+    assert (happening.heard, happening.said) == ("Deadline", ("ReleaseStock", "ReserveStock"))
     assert happening.detail == "LON: nobody answered the step 'reserve' in time, so others are asked"
     confirmed, _ = scene.hear(StockReserved, attempt=2, location="MAN")
     assert isinstance(confirmed, OrderConfirmed)
@@ -311,6 +311,15 @@ def test_asks_the_next_location_when_one_does_not_answer_and_undoes_what_that_ma
     assert scene.order.unanswered("reserve") != ()
     assert scene.hear(StockReleased) == ()
     assert (scene.order.status, scene.order.alarm) == ("completed", None)
+
+
+def test_a_silent_location_that_is_asked_again_lets_go_first_of_what_it_may_hold_for_the_order(scene: Scene) -> None:
+    scene.place(allow_backorder=True)
+    scene.hear(StockRejected)
+    scene.hear(StockRejected, attempt=2, location="MAN")
+    undo, asked = scene.after(minutes=1)
+    assert undo == step(ReleaseStock, attempt=3, location="ROT")
+    assert asked == step(ReserveStock, attempt=4, location="ROT", lines=(MUGS, TEA), when_short="backorder")
 
 
 def test_a_late_yes_of_a_location_that_was_given_up_is_not_taken_for_one(scene: Scene) -> None:
@@ -474,7 +483,7 @@ def test_no_deadline_rings_once_the_order_is_being_undone(scene: Scene) -> None:
 def test_deadlines_that_passed_while_nobody_looked_turn_the_order_back_once(stage: Rehearsal, scene: Scene) -> None:
     scene.place()
     stage.now += timedelta(hours=1)
-    assert kinds(stage.take(AlarmRang(scene.order.key))) == [ReserveStock, ReleaseStock, VoidPayment]
+    assert kinds(stage.take(AlarmRang(scene.order.key))) == [ReleaseStock, ReserveStock, VoidPayment]
     ending = scene.order.ending
     assert ending is not None
     assert ending.by == "authorize"

@@ -86,8 +86,10 @@ class Turn:
                 self.order = self.order.but(forward_tries=self.order.forward_tries + 1)
             elif step.waits is not None and task.state == "waiting":
                 self.turn_back(Ending(status="cancelled", reasons=(step.waits.expired,), by=step.name))
-            elif self._ask_others(step):
+            elif others := self._others(step):
+                # Whoever is asked again must not find itself short of what it holds for this very order.
                 self._undo(step, task)
+                self._ask(*others)
                 self.remark = f"{task.location}: {_no_answer(step).message}, so others are asked"
             else:
                 self.turn_back(Ending(status=self._stage.failed, reasons=(_no_answer(step),), by=step.name))
@@ -197,15 +199,16 @@ class Turn:
 
     def _otherwise(self, step: Step, refused: Refused, answer: SagaStep) -> None:
         """Ask somebody else, or give up."""
-        if not self._ask_others(step):
+        if others := self._others(step):
+            self._ask(*others)
+        else:
             reasons = refused.why(self.order, answer)
             self.turn_back(Ending(status=self._stage.failed, reasons=reasons, by=step.name))
 
-    def _ask_others(self, step: Step) -> bool:
-        """Ask who else may do the step; whether there is anybody."""
+    def _others(self, step: Step) -> tuple[tuple[Step, SagaStep], ...]:
+        """What is asked of who else may do the step; nothing if there is nobody."""
         commands = step.refused.otherwise(self.order) if step.refused is not None else ()
-        self._ask(*((step, command) for command in commands))
-        return bool(commands)
+        return tuple((step, command) for command in commands)
 
     # Going back.
 
