@@ -345,6 +345,43 @@ def test_an_order_is_rejected_when_no_location_answers_and_ends_when_each_has_un
     assert [reason.code for reason in rejected.reasons] == ["no_answer"]
 
 
+def test_a_rejection_names_who_did_not_answer_beside_who_was_short(scene: Scene) -> None:
+    scene.place()
+    scene.after(minutes=1)
+    scene.hear(StockRejected, attempt=2, location="MAN")
+    scene.hear(StockRejected, attempt=3, location="ROT")
+    scene.hear(StockReleased)
+    (rejected,) = scene.hear(PaymentVoided)
+    assert isinstance(rejected, OrderRejected)
+    assert [(reason.code, reason.message) for reason in rejected.reasons] == [
+        ("out_of_stock", "2 MUG wanted, available are 1 at MAN, 1 at ROT"),
+        ("no_answer", "LON did not answer in time"),
+    ]
+
+
+def test_no_location_is_said_to_have_nothing_that_did_not_answer(scene: Scene) -> None:
+    scene.place()
+    scene.after(minutes=1)
+    for attempt, location in ((2, "MAN"), (3, "ROT")):
+        scene.hear(StockRejected, attempt=attempt, location=location, shortages=())
+    scene.hear(StockReleased)
+    (rejected,) = scene.hear(PaymentVoided)
+    assert isinstance(rejected, OrderRejected)
+    assert [reason.code for reason in rejected.reasons] == ["no_answer"]
+
+
+def test_who_was_silent_at_first_and_was_short_in_the_end_did_answer(scene: Scene) -> None:
+    scene.place(allow_backorder=True)
+    scene.hear(StockRejected)
+    scene.hear(StockRejected, attempt=2, location="MAN")
+    scene.after(minutes=1)
+    scene.hear(StockRejected, attempt=4, location="ROT")
+    scene.hear(StockReleased, attempt=3, location="ROT")
+    (rejected,) = scene.hear(PaymentVoided)
+    assert isinstance(rejected, OrderRejected)
+    assert [reason.code for reason in rejected.reasons] == ["out_of_stock"]
+
+
 def test_an_order_is_undone_although_a_location_that_was_given_up_does_not_answer(scene: Scene) -> None:
     scene.place()
     scene.after(minutes=1)

@@ -6,7 +6,7 @@
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from typing import Literal, NamedTuple
@@ -88,7 +88,7 @@ def _units(lines: Iterable[BinQuantity | SkuQuantity | OrderLine]) -> Counter[st
 
 
 def shortages(order: Order, _: object) -> tuple[Reason, ...]:
-    """Every item that was short somewhere, each with the path of its first line."""
+    """Every item that was short somewhere, each with the path of its first line, and every location that was silent."""
     available: dict[str, list[str]] = {}
     for short_at in order.short:
         for shortage in short_at.shortages:
@@ -99,7 +99,17 @@ def shortages(order: Order, _: object) -> tuple[Reason, ...]:
         if where := available.pop(line.sku, None):
             message = f"{wanted[line.sku]} {line.sku} wanted, available are {', '.join(where)}"
             reasons.append(Reason(path=f"lines[{place}].quantity", code="out_of_stock", message=message[:1000]))
+    reasons.extend(_silent(order))
     return tuple(reasons) or (Reason(path="lines", code="out_of_stock", message="no location has it in stock"),)
+
+
+def _silent(order: Order) -> Iterator[Reason]:
+    """Every location that was given up: all that was asked of it is called off, and what it has is not known."""
+    asked, short = order.tasks_of(RESERVE), {short_at.location for short_at in order.short}
+    for location in order.route:
+        states = {task.state for task in asked if task.location == location}
+        if location not in short and states and states <= {"undoing", "undone"}:
+            yield Reason(path="", code="no_answer", message=f"{location} did not answer in time")
 
 
 def substitutes(order: Order) -> tuple[Substitutes, ...]:
