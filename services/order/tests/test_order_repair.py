@@ -156,6 +156,24 @@ def test_a_retried_step_has_its_whole_time_again(scene: Scene) -> None:
     assert kinds(scene.after(minutes=1)) == [CancelShipment]
 
 
+@pytest.mark.parametrize(("status", "named", "pause"), [("completing", "capture", 45), ("fulfilling", "fulfill", 30)])
+def test_what_was_stuck_for_hours_is_asked_for_again_soon_after_a_retry(
+    scene: Scene, status: str, named: str, pause: int
+) -> None:
+    scene.go_to(status)
+    if status == "fulfilling":
+        scene.cancel()
+    else:
+        scene.hear(StockIssued)
+    scene.after(hours=5)
+    since = scene.order.unanswered_since_ms
+    scene.take(retry(named))
+    assert scene.after(seconds=pause - 1) == ()
+    assert len(scene.after(seconds=1)) == 1
+    assert scene.after(minutes=59) == ()
+    assert scene.order.unanswered_since_ms == since
+
+
 def test_what_is_answered_is_not_retried(scene: Scene) -> None:
     scene.go_to("completing")
     assert refusal(scene.take(retry("ship", "r-1"))) == "nothing_waits"

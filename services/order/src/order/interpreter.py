@@ -97,28 +97,31 @@ class Turn:
     # What a person may have done about what nobody answers.
 
     def hurry(self, task: Task) -> None:
-        """Ask for what is not answered, or for its undo, once more, and have the outside world asked at once."""
+        """Ask for what is not answered, or for its undo, once more, and have the outside world asked at once.
+
+        What kept the answer away may be gone: it is asked for again as soon as if this were the first time.
+        """
         before = len(self.said)
-        self.ask_again(task)
+        self.ask_again(task, longest_pause=timedelta())
         self.said[before:] = [
             command.model_copy(update={"at_once": True}) if isinstance(command, StepOutside) else command
             for command in self.said[before:]
         ]
 
-    def ask_again(self, task: Task) -> None:
+    def ask_again(self, task: Task, longest_pause: timedelta = LONGEST_PAUSE) -> None:
         """Ask for what is not answered, or for its undo, once more, just as the first time.
 
         What was told to wait has the deadline that was announced, and keeps it.
         """
         step = self._definition.steps[task.step]
         if task.state == "undoing":
-            self._undo(step, task)
+            self._undo(step, task, longest_pause)
             return
         # A command may be made of those that were given before it, as each question to a location is.
         before = self.order.but(tasks=self.order.tasks[: self.order.tasks.index(task)])
         if task.state == "pending":
             within = step.do.within(self._policy)
-            deadline = self._now + within if step.undo else self._again_at(task, "pending", within)
+            deadline = self._now + within if step.undo else self._again_at(task, "pending", within, longest_pause)
             self._put(task, "pending", deadline)
         for command in step.do.commands(before):
             if (command.attempt, _location_of(command)) == (task.attempt, task.location):
@@ -227,10 +230,11 @@ class Turn:
         self.said.append(order_undone(order, order.ending))
         self.order = order.but(status=order.ending.status)
 
-    def _undo(self, step: Step, task: Task) -> None:
+    def _undo(self, step: Step, task: Task, longest_pause: timedelta = LONGEST_PAUSE) -> None:
         if step.undo is None:
             return
-        self._put(task, "undoing", self._again_at(task, "undoing", self._policy.undo_again_after))
+        deadline = self._again_at(task, "undoing", self._policy.undo_again_after, longest_pause)
+        self._put(task, "undoing", deadline)
         self._call_off(step.undo.command, task, step.undo.told(self.order, task))
 
     def _call_off(self, command: Callable[..., SagaStep], task: Task, told: Mapping[str, object] = NOTHING) -> None:
@@ -344,13 +348,13 @@ class Turn:
             tasks=tuple(now if other is task else other for other in tasks) if known else (*tasks, now)
         )
 
-    def _again_at(self, task: Task, state: TaskState, first: timedelta) -> datetime:
+    def _again_at(self, task: Task, state: TaskState, first: timedelta, longest: timedelta) -> datetime:
         """When what has to be done is asked for next: after twice as long each time.
 
         Each time changes the order, and what was changed takes room: many would leave none to others.
         """
         waited = self._now - (self._asked_at(task, state) or self._now)
-        return self._now + max(first, min(waited, LONGEST_PAUSE))
+        return self._now + max(first, min(waited, longest))
 
     def _asked_at(self, task: Task, state: TaskState) -> datetime | None:
         if state not in {"pending", "undoing"}:
