@@ -302,7 +302,7 @@ class StockLow(Message):
 
 
 class StockLevel(Message):
-    """How much of an item a location holds now; of a key, the one with the highest version is the state."""
+    """How much of an item a location holds now; of those of a key that are read, the highest version is the state."""
 
     location: Location
     """Where."""
@@ -319,4 +319,5 @@ class StockLevel(Message):
     always available + reserved + shipped."""
     version: Count = 0
     """The number in the location's ledger of what it follows from; a lower one is older, even if it comes later. Of
-    two with the same one the later counts, as where a database was restored; 0 is said by those who do not count."""
+    two with the same one the later counts, as where a database was restored; 0 is said by those who do not count.
+    The compacted topic keeps the last, even an older one: until the item changes again, `GET /stock` has the state."""
