@@ -94,7 +94,7 @@ def _asking(routes: APIRouter, reader: Reader, publisher: Publisher) -> None:
         "/sagas/{order_id}/retry", status_code=status.HTTP_202_ACCEPTED, tags=["repairs"], responses=taken(404)
     )
     async def retry(order_id: OrderId, wish: Annotated[Retrying, AsJson], response: Response) -> Asked:
-        """Ask again, now, for what nobody has answered."""
+        """Ask again, now, for what nobody has answered, and for what was told to wait."""
         return await ask(order_id, wish, RetryStep(**_names(order_id, wish), step=wish.step), response)
 
     @routes.post("/sagas/{order_id}/skip", status_code=status.HTTP_202_ACCEPTED, tags=["repairs"], responses=taken(404))

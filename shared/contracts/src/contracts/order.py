@@ -143,7 +143,7 @@ class OrderRepair(Value):
 
 
 class RetryStep(OrderRepair, FromOutside):
-    """Ask again, now, for what nobody has answered."""
+    """Ask again, now, for what nobody has answered, and for what was told to wait."""
 
     step: StepName | None = None
     """The step of the saga; if none is named, every step that waits for an answer."""
