@@ -453,15 +453,13 @@ ANYTHING = st.one_of(
     st.builds(PaymentDeclined, **NAMES, code=st.just("no"), message=st.just("")),
     st.builds(PaymentCaptured, **NAMES, amount=st.just(1450), currency=st.just(GBP)),
     st.builds(FulfillmentFailed, **NAMES, reason=st.just(WHY)),
+    st.builds(FulfillmentCancelled, **NAMES, done=st.booleans()),
     st.builds(ReportRefused, **NAMES, **PLACE, report=st.just("ReportShort"), reasons=st.just((WHY,))),
     st.builds(ShipmentCreated, **NAMES, parcels=st.just(())),
     st.builds(ShipmentDispatched, **NAMES, dispatched_at=st.just(NOON)),
     st.builds(ShipmentDelivered, **NAMES, delivered_at=st.just(NOON)),
     st.builds(ShipmentRefused, **NAMES, reason=st.just(WHY)),
-    *(
-        st.builds(model, **NAMES)
-        for model in (PaymentVoided, OrderPicked, OrderPacked, FulfillmentCancelled, ShipmentCancelled)
-    ),
+    *(st.builds(model, **NAMES) for model in (PaymentVoided, OrderPicked, OrderPacked, ShipmentCancelled)),
     st.sampled_from([timedelta(minutes=1), timedelta(minutes=11)]),
 )
 

@@ -224,10 +224,20 @@ def test_goes_on_when_a_person_takes_picking_as_done(scene: Scene) -> None:
     skipped, called_off, ship = scene.take(skip("fulfill"))
     assert kinds((skipped, ship)) == [StepSkipped, CreateShipment]
     assert called_off == step(CancelFulfillment, done=True)  # or people would pick it a second time
-    assert scene.hear(OrderPacked) == scene.hear(FulfillmentCancelled) == ()
+    assert scene.hear(OrderPacked) == scene.hear(FulfillmentCancelled, done=True) == ()
     assert scene.order.status == "shipping"
     assert scene.cancel() == (step(CancelShipment),)
     assert scene.hear(ShipmentCancelled) == (step(CancelFulfillment),)
+
+
+def test_what_answers_a_skip_does_not_confirm_a_later_undo(scene: Scene) -> None:
+    scene.go_to("fulfilling")
+    scene.take(skip("fulfill"))
+    scene.cancel()
+    assert scene.hear(ShipmentCancelled) == (step(CancelFulfillment),)
+    assert scene.hear(FulfillmentCancelled, done=True) == ()
+    assert [task.state for task in scene.order.tasks_of("fulfill")] == ["undoing"]
+    assert scene.hear(FulfillmentCancelled) == (step(VoidPayment),)
 
 
 def test_takes_every_location_of_a_step_as_done(scene: Scene) -> None:

@@ -141,7 +141,7 @@ def _cancel(
         known = known.but(state="packed", lists=tuple(pick_list.all_packed() for pick_list in known.lists), alarm=None)
     elif not command.done and known.state in {"picking", "picked", "packed"}:
         known = _end(known.but(state="cancelled"), pickers)
-    return known, (FulfillmentCancelled(**names_of(known)),)
+    return known, (FulfillmentCancelled(**names_of(known), done=command.done),)
 
 
 def _end(known: Fulfillment, pickers: SimulatedPickers | None) -> Fulfillment:

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from contracts.fulfillment import FulfillmentFailed, FulfillOrder, Pick
+from contracts.fulfillment import FulfillmentCancelled, FulfillmentFailed, FulfillOrder, Pick
 from contracts.inventory import IssueStock, StockBackordered, StockRejected, StockReserved
 from contracts.message import Message, Reason, SkuQuantity
 from contracts.order import (
@@ -163,6 +163,11 @@ def cancellations_refused(order: Order, ending: Ending) -> tuple[CancellationRef
 
 def is_partial(answer: StockReserved) -> bool:
     return bool(answer.missing)
+
+
+def is_undone(answer: FulfillmentCancelled) -> bool:
+    """Whether it was called off to be undone, and not because a person has taken it as done."""
+    return not answer.done
 
 
 def amount_is_the_total(order: Order, answer: PaymentAuthorized | PaymentCaptured) -> bool:

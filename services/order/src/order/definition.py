@@ -93,6 +93,8 @@ class Undo:
     answer: type[SagaStep]
     told: Callable[[Order, Task], Mapping[str, object]] = lambda _order, _task: {}
     """What it says beside that, by its fields."""
+    confirmed: Callable[[Answer], bool] = lambda _answer: True
+    """Whether the answer means that it is undone; if not, it answers what a skip has called off, and is only noted."""
     too_late: tuple[type[SagaStep], ...] = ()
     """What is told when it cannot be undone any more: the step counts as done then, and the saga goes forward again.
 

@@ -50,7 +50,7 @@ class Turn:
                 self._wait(step, task, answer)
             case "refused", "pending" | "waiting" | "undoing":
                 self._refused(step, task, answer)
-            case "undone", "undoing":
+            case "undone", "undoing" if step.undo is not None and step.undo.confirmed(answer):
                 self._undone(task)
             case "done" | "waits", "failed" | "undone":
                 self._undo(step, task)
@@ -59,9 +59,10 @@ class Turn:
                 self._done_after_all(step, answer)
             case "too late", _:
                 self._too_late(step, task, answer)
-            case ("noted", _) | ("refused" | "undone", "done"):
+            case ("noted", _) | ("refused", "done") | ("undone", "done" | "undoing"):
                 # What is done was not refused: this answers a later step, which has no refusal, such as the capture. It
-                # is undone without the saga's asking where a skip has called it off.
+                # is undone without the saga's asking where a skip has called it off, which may be heard while the saga
+                # waits for its own undo.
                 self._note(answer)
 
     def turn_back(self, ending: Ending) -> None:

@@ -68,6 +68,9 @@ class FulfillmentFailed(SagaStep):
 class FulfillmentCancelled(SagaStep):
     """Nothing is being picked or packed any more."""
 
+    done: bool = False
+    """Whether a person has taken the fulfillment as done, as the command says: then it is not undone."""
+
 
 class PickReport(FromOutside):
     """What a person did about one pick list; it names the list by order, revision, attempt and location."""
