@@ -348,7 +348,7 @@ def test_what_is_off_the_shelf_of_a_cancelled_order_is_to_be_put_back_in_each_lo
     assert now(stage).state == "cancelled"
 
 
-@pytest.mark.parametrize("before", [(), (picked(mug=1),), (picked(),), (packed(),)])
+@pytest.mark.parametrize("before", [(), (picked(mug=1),), (picked(),), (packed(),), (picked("YORK"), short())])
 def test_what_a_person_has_taken_as_done_is_put_back_only_when_it_is_undone(before: tuple[Message, ...]) -> None:
     stage = with_people()
     stage.take(fulfill(LEEDS, YORK), *before)
@@ -360,6 +360,18 @@ def test_what_a_person_has_taken_as_done_is_put_back_only_when_it_is_undone(befo
     assert (now(stage).state, states(stage)) == ("cancelled", ["to_put_back", "to_put_back"])
     assert stage.take(cancel(done=True)) == (TAKEN_AS_DONE,)
     assert states(stage) == ["to_put_back", "to_put_back"]
+
+
+def test_a_shortage_that_is_written_off_is_still_known_when_a_person_has_taken_it_as_done() -> None:
+    stage = with_people()
+    stage.take(fulfill(), short())
+    not_found = now(stage).not_found
+    stage.take(cancel(done=True))
+    assert stage.take(short()) == ()
+    assert stage.take(fulfill()) == said(OrderPicked, OrderPacked)
+    stage.take(cancel())
+    assert (now(stage).state, now(stage).not_found) == ("cancelled", not_found)
+    assert failure(stage.take(fulfill())).code == "short_pick"
 
 
 def test_simulated_pickers_do_not_go_on_with_what_a_person_has_taken_as_done() -> None:

@@ -4,7 +4,14 @@ from datetime import timedelta
 
 import pytest
 from chassis.testing.stage import NOON, Rehearsal
-from contracts.fulfillment import CancelFulfillment, FulfillmentCancelled, FulfillOrder, OrderPacked
+from contracts.fulfillment import (
+    CancelFulfillment,
+    FulfillmentCancelled,
+    FulfillmentFailed,
+    FulfillOrder,
+    OrderPacked,
+    Pick,
+)
 from contracts.inventory import (
     ReleaseStock,
     ReserveStock,
@@ -238,6 +245,18 @@ def test_what_answers_a_skip_does_not_confirm_a_later_undo(scene: Scene) -> None
     assert scene.hear(FulfillmentCancelled, done=True) == ()
     assert [task.state for task in scene.order.tasks_of("fulfill")] == ["undoing"]
     assert scene.hear(FulfillmentCancelled) == (step(VoidPayment),)
+
+
+def test_a_shortage_that_crosses_a_skip_is_written_off_when_the_order_is_undone_after_all(scene: Scene) -> None:
+    scene.go_to("fulfilling")
+    scene.take(skip("fulfill"))
+    lacking = Pick(location="LON", lines=(MUGS_IN_BIN,))
+    assert scene.hear(FulfillmentFailed, not_found=(lacking,)) == ()
+    assert scene.order.status == "shipping"
+    scene.cancel()
+    for answer in (ShipmentCancelled, FulfillmentCancelled):
+        scene.hear(answer)
+    assert scene.hear(PaymentVoided) == (step(ReleaseStock, location="LON", not_found=(MUGS,)),)
 
 
 def test_takes_every_location_of_a_step_as_done(scene: Scene) -> None:

@@ -137,8 +137,9 @@ def _cancel(
 ) -> Result:
     if known is None:
         known = Fulfillment.begin(command, "tombstone", now)
-    elif command.done and known.at_work:
-        known = known.but(state="packed", lists=tuple(pick_list.all_packed() for pick_list in known.lists), alarm=None)
+    elif command.done and (known.at_work or known.state == "failed"):
+        lists = tuple(pick_list.taken_as_packed() for pick_list in known.lists)
+        known = known.but(state="packed", lists=lists, alarm=None)
     elif not command.done and known.state in {"picking", "picked", "packed"}:
         known = _end(known.but(state="cancelled"), pickers)
     return known, (FulfillmentCancelled(**names_of(known), done=command.done),)

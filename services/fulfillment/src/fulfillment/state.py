@@ -58,8 +58,15 @@ class PickList(Value):
         """What is in a parcel has been picked, whether or not somebody said so."""
         return self._complete("packed")
 
+    def taken_as_packed(self) -> Self:
+        """The list of an order that ships, whatever became of it: nothing of it is to be put back."""
+        return self.model_copy(update={"lines": self._all_lines_picked(), "state": "packed"})
+
     def _complete(self, state: ListState) -> Self:
-        return self._gone_on(tuple(line.model_copy(update={"picked": line.quantity}) for line in self.lines), state)
+        return self._gone_on(self._all_lines_picked(), state)
+
+    def _all_lines_picked(self) -> tuple[PickLine, ...]:
+        return tuple(line.model_copy(update={"picked": line.quantity}) for line in self.lines)
 
     def _gone_on(self, lines: tuple[PickLine, ...], state: ListState) -> Self:
         """What is taken off the shelf for an order that does not want it any more is to be put back."""
@@ -98,7 +105,7 @@ class Fulfillment(Document):
     special_instructions: str = ""
     """What the customer wants the packers to know."""
     failure: Reason | None = None
-    """Why it failed."""
+    """Why it failed, also where a person has taken it as done since."""
     not_found: tuple[Pick, ...] = ()
     """What of it was not there."""
 

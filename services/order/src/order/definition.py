@@ -81,7 +81,9 @@ class Refused:
     otherwise: Callable[[Order], tuple[SagaStep, ...]] = lambda _order: ()
     """Who else is asked; if nobody, the step has failed."""
     counts_late: bool = False
-    """Whether the order keeps it even while it is being undone, because the undo of another step passes it on."""
+    """Whether the order keeps it even while it is being undone, or where a person has taken the step as done, because
+    the undo of another step passes it on.
+    """
 
 
 @dataclass(frozen=True, slots=True)

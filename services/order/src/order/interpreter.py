@@ -48,7 +48,7 @@ class Turn:
                 self._done(step, task, answer)
             case "waits", "pending":
                 self._wait(step, task, answer)
-            case "refused", "pending" | "waiting" | "undoing":
+            case "refused", "pending" | "waiting" | "undoing" | "done":
                 self._refused(step, task, answer)
             case "undone", "undoing" if step.undo is not None and step.undo.confirmed(answer):
                 self._undone(task)
@@ -59,10 +59,9 @@ class Turn:
                 self._done_after_all(step, answer)
             case "too late", _:
                 self._too_late(step, task, answer)
-            case ("noted", _) | ("refused", "done") | ("undone", "done" | "undoing"):
-                # What is done was not refused: this answers a later step, which has no refusal, such as the capture. It
-                # is undone without the saga's asking where a skip has called it off, which may be heard while the saga
-                # waits for its own undo.
+            case ("noted", _) | ("undone", "done" | "undoing"):
+                # It is undone without the saga's asking where a skip has called it off, which may be heard while the
+                # saga waits for its own undo.
                 self._note(answer)
 
     def turn_back(self, ending: Ending) -> None:
@@ -193,10 +192,16 @@ class Turn:
         self.said.append(step.waits.event(self.order, answer, deadline))
 
     def _refused(self, step: Step, task: Task, answer: SagaStep) -> None:
-        refused, is_late = step.refused, task.state == "undoing" or self.order.ending is not None
+        refused, is_late = step.refused, task.state in {"undoing", "done"} or self.order.ending is not None
         if refused is not None and (refused.counts_late or not is_late):
-            self.order = refused.remember(self.order, answer)
-        if task.state != "undoing":
+            after = refused.remember(self.order, answer)
+            if after != self.order:
+                self.order = after
+        if task.state == "done":
+            # What is done was not refused: this answers a later step, which has no refusal, such as the capture, or it
+            # has crossed a skip.
+            self._note(answer)
+        elif task.state != "undoing":
             self._put(task, "failed")
         if refused is not None and not is_late:
             self._otherwise(step, refused, answer)
