@@ -35,6 +35,7 @@ from contracts.repair import DropDeadLetter, ReleaseParked, RetryDeadLetter
 from contracts.shipping import CreateShipment
 from contracts.topics import REPAIRS
 from contracts.wire import Envelope, decode
+from fulfillment.decide import NOBODY_PICKS
 from oms.audit.auditor import Judged, Verdict
 from oms.audit.stored import compare_order
 from oms.history.replay import Replayer
@@ -232,6 +233,20 @@ async def test_what_a_skipped_step_would_have_told_is_left_to_people_and_said_to
     verdict, _ = judge(shop.log)
     assert {finding.check for finding in verdict.findings} == {"dead letters"}  # of the bug, but not of money or stock
     assert verdict.unchecked == [f"{left} of 1 orders, whose step a person took as done"]
+
+
+async def test_an_order_whose_picking_a_person_took_as_done_is_stored_as_the_log_says(
+    shop: Stage, placed: Place, judge: Judge, replayer: Replayer
+) -> None:
+    shop.send(placed("1", special_instructions=NOBODY_PICKS))
+    await asyncio.sleep(UNTIL_IT_FAILED_S)
+    shop.send(SkipStep(repair_id="r-1", step="fulfill", **ASKED))
+    await shop.settle()
+
+    assert shop.of_type(OrderCompleted)
+    verdict, judged = judge(shop.log)
+    assert (verdict.findings, verdict.waiting) == ([], [])
+    assert [one for order in judged for one in compare_order(order, shop.documents, replayer)] == []
 
 
 async def test_repairs_of_an_order_are_replayed_with_what_followed(

@@ -54,6 +54,8 @@ STATES_AFTER: dict[type[SagaStep], frozenset[str]] = {
     ShipmentDelivered: frozenset({"delivered"}),
 }
 """What a fulfillment or a shipment may be after the last that it said."""
+AFTER_TAKEN_AS_DONE = frozenset({"packed", "tombstone"})
+"""What a fulfillment may be that a person has taken as done."""
 
 
 def keys_of_order(judged: Judged) -> Iterator[tuple[str, str]]:
@@ -90,10 +92,16 @@ def compare_order(judged: Judged, stored: Mapping[str, Documents], replayer: Rep
     for (service, key), message in {_home_of_step(message): message for message in said_first}.items():
         document = stored[service].get(key)
         state = getattr(document, "state", None)
-        if state not in STATES_AFTER[type(message)]:
+        if state not in _states_after(message):
             found = _lack(document) if state is None else f"it is {state}"
             said = f"{found}, but the last that it said is {type(message).__name__}"
             yield Finding("store", f"{service}/{key}", history.order_id, said)
+
+
+def _states_after(message: SagaStep) -> frozenset[str]:
+    """What its fulfillment or shipment may be, if that was the last that it said."""
+    is_taken_as_done = isinstance(message, FulfillmentCancelled) and message.done
+    return AFTER_TAKEN_AS_DONE if is_taken_as_done else STATES_AFTER[type(message)]
 
 
 def _lack(document: Remembered | None) -> str:
