@@ -20,6 +20,8 @@ from contracts.fulfillment import (
     ReportPacked,
     ReportPicked,
     ReportPutBack,
+    ReportRefused,
+    ReportShort,
 )
 from contracts.inventory import BinQuantity
 from contracts.message import Reason
@@ -233,10 +235,29 @@ async def test_a_picker_names_all_that_is_short_and_is_told_what_to_do_about_the
     assert [(line.sku, line.quantity) for line in failed.not_found[0].lines] == [("lamp", 1), ("mug", 2)]
     (attempt,) = (await api.get("/fulfillments/shop:1")).json()["fulfillments"]
     assert attempt["not_found"] == [pick.model_dump(mode="json") for pick in failed.not_found]
-    late = await api.post("/pick-lists/shop:1/1/1/LEEDS/short", json={"reported_by": "Ann", **lamp})
-    assert problem(late) == (409, [])
-    what_then = "Put back what is off the shelf. Correct the stock of what is missing by AdjustStock"
-    assert f"The list is failed. {what_then}" in late.json()["detail"]
+    late = await api.post("/pick-lists/shop:1/1/1/LEEDS/short", json=body | {"found": 0})
+    assert problem(late) == (409, ["sku"])
+    assert late.json()["detail"] == "The list is failed. Put back what is off the shelf."
+    (error,) = late.json()["errors"]
+    assert "correct the stock of mug by AdjustStock" in error["message"]
+    names = {"order_id": "shop:1", "revision": 1, "attempt": 1, "location": "LEEDS"}
+    (refused,) = shelf.stage.take(ReportShort.model_validate_json(json.dumps(names | body | {"found": 0})))
+    assert isinstance(refused, ReportRefused)
+    assert [reason.message for reason in refused.reasons] == [error["message"]]
+
+
+async def test_a_shortage_that_is_written_off_already_may_be_reported_again(
+    shelf: Shelf, api: httpx.AsyncClient
+) -> None:
+    ask(shelf, 1)
+    body = {"reported_by": "Ann", "sku": "mug", "bin": "A-10", "found": 1}
+    for _ in range(2):
+        assert (await api.post("/pick-lists/shop:1/1/1/LEEDS/short", json=body)).status_code == 202
+    failed, *more = shelf.stage.take(*shelf.published)
+    assert isinstance(failed, FulfillmentFailed)
+    assert more == []
+    assert (await api.post("/pick-lists/shop:1/1/1/LEEDS/short", json=body)).status_code == 202
+    assert shelf.stage.take(*shelf.published) == ()
 
 
 async def test_says_since_when_a_fulfillment_is_in_its_state(shelf: Shelf, api: httpx.AsyncClient) -> None:

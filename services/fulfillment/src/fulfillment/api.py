@@ -19,6 +19,7 @@ from contracts.message import (
     Location,
     Name,
     OrderId,
+    Reason,
     Revision,
     SagaNames,
     Sku,
@@ -27,7 +28,7 @@ from contracts.message import (
 from fastapi import APIRouter, Depends, Response, status
 from pydantic import Field
 
-from fulfillment.decide import Report, reasons_against
+from fulfillment.decide import Report, reasons_against, too_late
 from fulfillment.shown import FulfillmentShown, FulfillmentsShown, PickListPage, PickListShown, ReportAccepted
 from fulfillment.state import Fulfillment, ListState, PickList, fulfillment_id
 
@@ -80,8 +81,6 @@ def _list_name(order_id: OrderId, revision: Revision, attempt: Attempt, location
 PathName = Annotated[ListName, Depends(_list_name)]
 OLDEST_FIRST = (("requested_at", 1), ("id", 1))
 PICK_LIST = "/pick-lists/{order_id}/{revision}/{attempt}/{location}"
-TOO_LATE = " Correct the stock of what is missing by AdjustStock, once the order does not hold it any more."
-"""What to do about a shortage that is found when nobody works on the list."""
 
 
 def router(reader: Reader, publisher: Publisher) -> APIRouter:
@@ -159,16 +158,23 @@ async def _list_of(reader: Reader, report: Report) -> tuple[Fulfillment, PickLis
     return fulfillment, pick_list
 
 
-def _too_late(report: Report, fulfillment: Fulfillment, pick_list: PickList) -> Problem | None:
-    """What is answered to a report on a list that nobody is to work on any more, if it is one."""
+def _no_longer_worked_on(report: Report, fulfillment: Fulfillment, pick_list: PickList) -> Problem | None:
+    """What is answered to a report on a list that nobody is to work on any more, if it is one, but for a shortage that
+    counts already.
+    """
     if isinstance(report, ReportPutBack) or (fulfillment.at_work and pick_list.state != "packed"):
         return None
+    reasons: tuple[Reason, ...] = ()
+    if isinstance(report, ReportShort):
+        reasons = tuple(too_late(fulfillment, pick_list, report))
+        if not reasons:
+            return None
     state = pick_list.state if fulfillment.at_work else fulfillment.state
-    what_then = TOO_LATE if isinstance(report, ReportShort) else ""
+    what_then = ""
     if _is_called_off(fulfillment):
-        noted = "" if isinstance(report, ReportShort) else " The report is noted."
-        what_then = f"{noted} Put back what is off the shelf.{what_then}"
-    return Problem(409, "No longer worked on", f"The list is {state}.{what_then}")
+        noted = "" if reasons else " The report is noted."
+        what_then = f"{noted} Put back what is off the shelf."
+    return Problem(409, "No longer worked on", f"The list is {state}.{what_then}", reasons)
 
 
 def _is_called_off(fulfillment: Fulfillment) -> bool:
@@ -182,15 +188,15 @@ async def _accept(reader: Reader, publisher: Publisher, report: Report, response
     hand is told that it is too late: they are to be put back, and listed until they are.
     """
     fulfillment, pick_list = await _list_of(reader, report)
-    too_late = _too_late(report, fulfillment, pick_list)
-    if too_late and (isinstance(report, ReportShort) or not _is_called_off(fulfillment)):
-        raise too_late
+    problem = _no_longer_worked_on(report, fulfillment, pick_list)
+    if problem and (isinstance(report, ReportShort) or not _is_called_off(fulfillment)):
+        raise problem
     if reasons := reasons_against(report, pick_list):
         status_code = 409 if isinstance(report, ReportPutBack) else 422
         raise Problem(status_code, "The report does not fit the list", reasons=reasons)
     message_id = await publisher.publish(report)
-    if too_late:
-        raise too_late
+    if problem:
+        raise problem
     return accepted(ReportAccepted(status_url=f"/fulfillments/{report.order_id}", message_id=message_id), response)
 
 

@@ -207,7 +207,7 @@ def _report(
     if reasons := reasons_against(report, before):
         return known, (_refusal(report, reasons),)
     if isinstance(report, ReportShort) and (before.state == "packed" or not known.at_work):
-        late = tuple(_too_late(known, before, report))
+        late = tuple(too_late(known, before, report))
         return known, (_refusal(report, late),) if late else ()
     if before.state == "packed":
         return known, ()
@@ -224,7 +224,7 @@ def _report(
     return _with(known, before, after)
 
 
-def _too_late(known: Fulfillment, pick_list: PickList, report: ReportShort) -> Iterator[Reason]:
+def too_late(known: Fulfillment, pick_list: PickList, report: ReportShort) -> Iterator[Reason]:
     """Why a shortage on a list that nobody works on does not count, but for the lines that count already."""
     counted = [line for pick in known.not_found if pick.location == pick_list.location for line in pick.lines]
     for path, line in _short_lines(report):
