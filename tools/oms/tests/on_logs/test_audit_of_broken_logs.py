@@ -1,5 +1,6 @@
 """Each kind of damage, done to a log that was whole, is found, and named by the place where it shows."""
 
+import asyncio
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -16,6 +17,7 @@ from contracts.inventory import (
     MovementRefused,
     ReceiveStock,
     ReceiveTransfer,
+    ReleaseStock,
     ReserveStock,
     StockReceived,
     StockReleased,
@@ -391,6 +393,20 @@ async def test_names_what_an_order_waits_for_of_which_another_placing_was_refuse
 
     assert (waiting.about, waiting.state) == ("web:1", "backordered")
     assert waiting.why.startswith("waits at MAN until")
+
+
+async def test_an_order_that_goes_on_without_a_silent_location_is_not_undoing(
+    stage: Callable[[int], Stage], judge: Judge, placed: Place
+) -> None:
+    shop = stage(7)
+    shop.stop("inventory")
+    shop.send(placed("1"))
+    await asyncio.sleep(shop.policy.reserve_within.total_seconds() + 60)
+    assert shop.of_type(ReleaseStock)
+
+    [waiting] = judge(shop.log)[0].waiting
+
+    assert (waiting.about, waiting.state) == ("web:1", "validated")
 
 
 async def test_finds_a_record_sent_to_the_wrong_partition_and_never_sent_on(

@@ -249,6 +249,23 @@ async def test_an_order_whose_picking_a_person_took_as_done_is_stored_as_the_log
     assert [one for order in judged for one in compare_order(order, shop.documents, replayer)] == []
 
 
+async def test_an_order_whose_picking_a_person_took_as_done_is_not_undoing_before_it_is(
+    shop: Stage, placed: Place, judge: Judge
+) -> None:
+    shop.stop("shipping")
+    shop.send(placed("1", special_instructions=NOBODY_PICKS))
+    await asyncio.sleep(UNTIL_IT_FAILED_S)
+    shop.send(SkipStep(repair_id="r-1", step="fulfill", **ASKED))
+    await asyncio.sleep(UNTIL_IT_FAILED_S)
+    [waiting] = judge(shop.log)[0].waiting
+    assert (waiting.about, waiting.state) == ("web:1", "confirmed")
+
+    shop.send(CancelOrder(order_id="web:1", reason="changed my mind", requested_by="Ada"))
+    await asyncio.sleep(1)
+    [waiting] = judge(shop.log)[0].waiting
+    assert (waiting.about, waiting.state) == ("web:1", "undoing")
+
+
 async def test_repairs_of_an_order_are_replayed_with_what_followed(
     shop: Stage, placed: Place, judge: Judge, replayer: Replayer
 ) -> None:

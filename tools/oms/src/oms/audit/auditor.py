@@ -205,7 +205,7 @@ class Auditor:
     def _judge(self, history: History, replay: Replay) -> None:
         self._findings += [*money(history), *once(history), *issued(history)]
         waits = False
-        for said in endings(history):
+        for said in endings(history, replay.document):
             if isinstance(said, Finding):
                 self._findings.append(said)
             else:

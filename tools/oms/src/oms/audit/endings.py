@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from chassis.decision import Document
 from contracts.fulfillment import (
     CancelFulfillment,
     FulfillmentCancelled,
@@ -49,7 +50,7 @@ from contracts.shipping import (
     ShipmentDispatched,
     ShipmentRefused,
 )
-from order.state import MalformedOrder
+from order.state import MalformedOrder, Order
 
 from oms.audit.finding import Finding, Waiting
 from oms.history.logged import STATE_AFTER, History
@@ -67,7 +68,6 @@ ANSWERS: dict[type[SagaStep], tuple[type[SagaStep], ...]] = {
     CancelShipment: (ShipmentCancelled, ShipmentDispatched, ShipmentDelivered),
 }
 """What ends the wait for each command."""
-UNDOING = (ReleaseStock, VoidPayment, CancelFulfillment, CancelShipment)
 OF_A_PLACING = (
     OrderValidated,
     OrderBackordered,
@@ -80,14 +80,14 @@ OF_A_PLACING = (
 """Events that only an order that was placed can have; a cancellation may be refused because nobody placed the order."""
 
 
-def endings(history: History) -> Iterator[Finding | Waiting]:
-    """What has not ended, and what began without being placed."""
+def endings(history: History, rebuilt: Document | None) -> Iterator[Finding | Waiting]:
+    """What has not ended, and what began without being placed; `rebuilt` is the order as the log says that it is."""
     placed = {m.message.revision for m in history.messages if isinstance(m.message, OrderPlaced | MalformedOrder)}
     events = [*history.of(*OF_A_PLACING)]
     # Where another placing was refused, the one that was there before goes on.
     refused = {event.revision for _, event in history.of(PlacementRefused)} - {event.revision for _, event in events}
     for revision in sorted(placed - history.endings().keys() - refused):
-        yield _waiting(history, revision)
+        yield _waiting(history, revision, rebuilt)
     for logged, event in events:
         if event.revision not in placed:
             what = f"says {type(event).__name__} of revision {event.revision}, which nobody placed"
@@ -95,14 +95,14 @@ def endings(history: History) -> Iterator[Finding | Waiting]:
             return
 
 
-def _waiting(history: History, revision: int) -> Waiting:
+def _waiting(history: History, revision: int, rebuilt: Document | None) -> Waiting:
     """How far a placing is, and what it waits for."""
     events = [event for _, event in history.of(*OF_A_PLACING) if event.revision == revision]
     if not events:
         return Waiting(history.order_id, "placed", "the order service has not answered yet")
-    undoing = any(isinstance(m.message, UNDOING) and m.message.revision == revision for m in history.messages)
-    shipped = any(isinstance(event, OrderShipped) for event in events)  # then it goes forward, even if it went back
-    state = "undoing" if undoing and not shipped else STATE_AFTER[type(events[-1])]
+    # What goes forward undoes, too, as what was asked of a location that does not answer: the order itself knows.
+    is_undoing = isinstance(rebuilt, Order) and (rebuilt.revision, rebuilt.status) == (revision, "undoing")
+    state = "undoing" if is_undoing else STATE_AFTER[type(events[-1])]
     reasons = list(_unanswered(history, revision))
     if state == "backordered" and isinstance(events[-1], OrderBackordered):
         reasons = [f"waits at {events[-1].location} until {events[-1].deadline:%Y-%m-%d %H:%M} for stock", *reasons]
