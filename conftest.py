@@ -42,9 +42,10 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the figures that tests recorded: what they print themselves is lost where workers run them."""
+    """Print the figures of tests that measure: what they print themselves is lost where workers run them."""
     done = [*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")]
-    figures = [f"{name}: {figure}" for report in done for name, figure in report.user_properties]
+    measured = [report for report in done if "alone" in report.keywords]
+    figures = [f"{name}: {figure}" for report in measured for name, figure in report.user_properties]
     if figures:
         terminalreporter.section("figures")
         for line in figures:
