@@ -432,6 +432,50 @@ async def test_an_alarm_that_came_due_while_the_process_was_frozen_rings_after_t
     assert process.steps.count("claim") == 1
 
 
+async def test_an_alarm_that_came_due_while_a_new_owner_caught_up_rings_after_the_answers_that_came_meanwhile(
+    toys: SimpleNamespace, world: World
+) -> None:
+    order_id, *others = toys.orders_on(world, 0, 1 + 3 * LIMITS.batch_max_messages)
+    process = world.start(toys.counter)
+    world.send(toys.ask(order_id, "alarm 60"))
+    await asyncio.sleep(3)
+    process.crash()
+    for attempt, other in enumerate(others, 1):
+        world.send(PaymentVoided(order_id=other, revision=1, attempt=1), source="payment/0@a", sequence=attempt)
+    process = world.start(toys.counter)
+    is_back = asyncio.Event()
+
+    async def wait(name: str) -> None:
+        if name == "append":
+            await is_back.wait()
+
+    process.before = wait
+    await asyncio.sleep(1)
+    voided = PaymentVoided(order_id=order_id, revision=1, attempt=1)
+    world.send(voided, source="payment/0@a", sequence=len(others) + 1)
+    await asyncio.sleep(120)
+    is_back.set()
+    await asyncio.sleep(20)
+    assert world.read(toys.counter, toys.Tally, order_id).heard == ("alarm 60", "voided 1", "rang")
+
+
+async def test_alarms_ring_though_every_batch_is_held_up(toys: SimpleNamespace, world: World) -> None:
+    order_id, *others = toys.orders_on(world, 0, 100)
+    process = world.start(toys.counter)
+    world.send(toys.ask(order_id, "alarm 60"))
+    await asyncio.sleep(3)
+
+    async def slowly(name: str) -> None:
+        if name == "append":
+            await asyncio.sleep(HELD_UP_S + 1)
+
+    process.before = slowly
+    for number, other in enumerate(others, 1):
+        world.send(PaymentVoided(order_id=other, revision=1, attempt=1), source="payment/0@a", sequence=number)
+        await asyncio.sleep(5)
+    assert world.read(toys.counter, toys.Tally, order_id).heard == ("alarm 60", "rang")
+
+
 @pytest.mark.parametrize("step", ["append", "load"])
 async def test_calls_are_answered_though_every_batch_is_held_up(toys: SimpleNamespace, world: World, step: str) -> None:
     bank = Bank(yes)

@@ -194,7 +194,7 @@ class Partition:
         for topic, (begin, _) in spans.items():
             # From now on it is known what must be there, though nothing of it was taken yet.
             held.tail.progress.positions.setdefault(topic, begin)
-        self._unheard.note({topic: end for topic, (_, end) in spans.items()})
+        self._unheard.begin({topic: end for topic, (_, end) in spans.items()})
         self._inbox.open(topics)
         state = "running" if gap is None else "gap"
         if gap is None and past is not None:
@@ -318,10 +318,7 @@ class Partition:
                 return taken
             alarm = alarms.next() if self._has_caught_up() else None
             moments = [when for when in (alarm, under_way.next_room()) if when is not None]
-            if not moments:
-                await self._inbox.wait(None)
-                continue
-            wait_s = min(MOST_SLEEP_S, max(0.0, (min(moments) - now).total_seconds()))
+            wait_s = max(0.0, min([MOST_SLEEP_S, *((when - now).total_seconds() for when in moments)]))
             until = asyncio.get_running_loop().time() + wait_s
             await self._inbox.wait(wait_s)
             await self._look_up_after(until)

@@ -22,25 +22,42 @@ class Unheard:
         self._logger = logger(partition=partition)
         self._ends: Mapping[str, int] = {}
         """By topic, up to where it must be heard, unless it is."""
+        self._is_to_look = False
+        """Whether there may be more than that."""
+        self._has_looked = False
+        """Whether that is what a look found, after which deadlines count once: where everything takes long, each look
+        would lead to the next one, and no deadline would ever pass."""
 
-    def note(self, ends: Mapping[str, int]) -> None:
-        """All up to there must be heard, of our own services: strangers give no answers, and could keep deadlines
-        waiting.
-        """
-        self._ends = {topic: end for topic, end in ends.items() if not BY_NAME[topic].open}
+    def begin(self, ends: Mapping[str, int]) -> None:
+        """The partition was taken over, and its topics reach up to there."""
+        self._ends = _of_our_own(ends)
+        self._is_to_look = self._has_looked = False
 
     def is_over(self, positions: Mapping[str, int]) -> bool:
-        """Whether who has come so far has heard all of it."""
+        """Whether a deadline counts for who has come so far."""
+        if self._is_heard(positions) and not self._is_to_look:
+            self._has_looked = False
+            return True
+        return False
+
+    async def look_after(self, since: float, positions: Mapping[str, int]) -> None:
+        """Nothing was taken since then, by the event loop's clock: if that was long ago, see what there is by now, as
+        soon as what is unheard anyway is heard.
+        """
+        held_up_s = asyncio.get_running_loop().time() - since
+        if held_up_s >= HELD_UP_S and not self._has_looked:
+            self._logger.warning("held up; deadlines wait for what came meanwhile", seconds=round(held_up_s))
+            self._is_to_look = True
+        if self._is_to_look and self._is_heard(positions):
+            self._ends = _of_our_own(await self._feed.ends(self._topics))
+            self._is_to_look, self._has_looked = False, True
+
+    def _is_heard(self, positions: Mapping[str, int]) -> bool:
         if self._ends:
             self._ends = {topic: end for topic, end in self._ends.items() if positions.get(topic, 0) < end}
         return not self._ends
 
-    async def look_after(self, since: float, positions: Mapping[str, int]) -> None:
-        """Nothing was taken since then, by the event loop's clock: if that was long ago, see what there is by now.
 
-        Not where something is unheard anyway: where all takes long, deadlines would never come to count.
-        """
-        held_up_s = asyncio.get_running_loop().time() - since
-        if held_up_s >= HELD_UP_S and self.is_over(positions):
-            self._logger.warning("held up; deadlines wait for what came meanwhile", seconds=round(held_up_s))
-            self.note(await self._feed.ends(self._topics))
+def _of_our_own(ends: Mapping[str, int]) -> Mapping[str, int]:
+    """Strangers give no answers, and could keep deadlines waiting."""
+    return {topic: end for topic, end in ends.items() if not BY_NAME[topic].open}
