@@ -260,6 +260,18 @@ async def test_a_shortage_that_is_written_off_already_may_be_reported_again(
     assert shelf.stage.take(*shelf.published) == ()
 
 
+async def test_of_a_late_shortage_that_is_none_or_of_another_list_that_is_said_first(
+    shelf: Shelf, api: httpx.AsyncClient
+) -> None:
+    ask(shelf, 1)
+    names = {"order_id": "shop:1", "revision": 1, "attempt": 1, "location": "LEEDS", "reported_by": "Ann"}
+    shelf.stage.take(ReportPacked.model_validate(names))
+    body = {"reported_by": "Ann", "sku": "mug", "bin": "A-10", "found": 3}
+    for wrong, path in (({}, "found"), ({"also": [{"sku": "hat", "bin": "", "found": 0}], "found": 0}, "also[0].sku")):
+        answer = await api.post("/pick-lists/shop:1/1/1/LEEDS/short", json=body | wrong)
+        assert problem(answer) == (422, [path])
+
+
 async def test_says_since_when_a_fulfillment_is_in_its_state(shelf: Shelf, api: httpx.AsyncClient) -> None:
     async def since() -> list[str]:
         shown = (await api.get("/fulfillments/shop:1")).json()["fulfillments"]

@@ -166,6 +166,8 @@ def _no_longer_worked_on(report: Report, fulfillment: Fulfillment, pick_list: Pi
         return None
     reasons: tuple[Reason, ...] = ()
     if isinstance(report, ReportShort):
+        if reasons_against(report, pick_list):
+            return None  # it fits no list at all, which is said first, as on Kafka
         reasons = tuple(too_late(fulfillment, pick_list, report))
         if not reasons:
             return None
