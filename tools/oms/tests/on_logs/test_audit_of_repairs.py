@@ -265,6 +265,12 @@ async def test_an_order_whose_picking_a_person_took_as_done_is_not_undoing_befor
     [waiting] = judge(shop.log)[0].waiting
     assert (waiting.about, waiting.state) == ("web:1", "undoing")
 
+    shop.stop("fulfillment")
+    shop.upgrade("shipping")
+    await asyncio.sleep(UNTIL_IT_FAILED_S)
+    [waiting] = judge(shop.log)[0].waiting
+    assert "CancelFulfillment of " in waiting.why
+
 
 async def test_repairs_of_an_order_are_replayed_with_what_followed(
     shop: Stage, placed: Place, judge: Judge, replayer: Replayer

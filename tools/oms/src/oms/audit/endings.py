@@ -111,18 +111,24 @@ def _waiting(history: History, revision: int, rebuilt: Document | None) -> Waiti
 
 def _unanswered(history: History, revision: int) -> Iterator[str]:
     steps = [(logged, step) for logged, step in history.of(SagaStep) if step.revision == revision]
-    answered = {(type(step), step.attempt, _location(step)) for _, step in steps}
+    answered = {(type(step), step.attempt, _location(step), _is_done(step)) for _, step in steps}
     named: set[str] = set()
     for logged, step in steps:
         answers = ANSWERS.get(type(step))
-        if answers is None or any((answer, step.attempt, _location(step)) in answered for answer in answers):
+        name_of_answer = (step.attempt, _location(step), _is_done(step))
+        if answers is None or any((answer, *name_of_answer) in answered for answer in answers):
             continue
-        if (StockBackordered, step.attempt, _location(step)) in answered and isinstance(step, ReserveStock):
+        if (StockBackordered, *name_of_answer) in answered and isinstance(step, ReserveStock):
             continue
         name = " ".join(filter(None, [type(step).__name__, _location(step)]))
         if name not in named:
             named.add(name)
             yield f"{name} of {logged.envelope.time:%Y-%m-%d %H:%M:%S} is not answered"
+
+
+def _is_done(step: SagaStep) -> bool:
+    """Whether it is about a step that a person took as done: that is no undo, and its answer answers none."""
+    return getattr(step, "done", False)
 
 
 def _location(step: SagaStep) -> str:

@@ -115,10 +115,15 @@ def _cancel(
             except Unreachable as failure:  # each of the others would be waited for as long
                 before[order_id] = silent = ("not asked", str(failure))
         until = monotonic() + wait_s
-        came_to = {
-            order_id: known if isinstance(known, tuple) else _outcome(desk, known, asking, until)
-            for order_id, known in before.items()
-        }
+        came_to: dict[str, Result] = {}
+        silent = None
+        for order_id, known in before.items():
+            try:
+                came_to[order_id] = (
+                    known if isinstance(known, tuple) else silent or _outcome(desk, known, asking, until)
+                )
+            except Unreachable as failure:
+                came_to[order_id] = silent = ("not answered", f"it is on its topic, but {failure}")
     if as_json:
         shown = [{"order_id": order_id, "outcome": one, "detail": said} for order_id, (one, said) in came_to.items()]
         print_json({"cancellations": [{**one, "by": asking, "reason": why} for one in shown]})
@@ -141,12 +146,13 @@ def _ask(desk: Desk, order_id: str, by: str, reason: str) -> Shown | Result:
 
 
 def _outcome(desk: Desk, before: Shown, by: str, until: float) -> Result:
+    """What came of the request, as soon as that is seen, and at last that it is not. Raises Unreachable."""
     order_id = before["order_id"]
     while True:
         try:
             order = desk.get(ORDER, f"/orders/{order_id}")
-        except (Declined, Unreachable) as silent:
-            return "not answered", f"it is on its topic, but {silent}"
+        except Declined as declined:
+            return "not answered", f"it is on its topic, but {declined}"
         decided = _decided(before, order, by)
         if decided is not None:
             return decided
