@@ -66,7 +66,7 @@ def as_json(orders: int, sides: Sequence[Side]) -> dict[str, Any]:
 
 
 def table(orders: int, sides: Sequence[Side]) -> Table:
-    shown = Table(f"{orders} orders", "at its best", "orders/s", "wall", "CPU an order", "ours to theirs", box=None)
+    shown = Table(f"{orders} orders", "orders/s", "wall, s", "CPU ms/order", "ours to theirs", box=None)
     times = ratios(sides)
     for side in sides:
         if side.trouble or not side.runs:
@@ -74,20 +74,23 @@ def table(orders: int, sides: Sequence[Side]) -> Table:
             continue
         shape, runs = side.best
         shown.add_row(
-            side.name,
-            "" if shape is None else str(shape),
-            _told([run.orders_per_s for run in runs], ".0f"),
-            f"{_told([run.wall_s for run in runs], '.1f')} s",
-            f"{_told([run.cpu_us_per_order for run in runs], '.0f')} µs",
-            _told(times[side.name], ".1f") if side.name in times else "",
+            side.name if shape is None else f"{side.name} {shape}",
+            _told([run.orders_per_s for run in runs]),
+            _told([run.wall_s for run in runs]),
+            _told([run.cpu_us_per_order / 1000 for run in runs]),
+            _told(times[side.name]) if side.name in times else "",
         )
     return shown
 
 
-def _told(figures: Sequence[float], form: str) -> str:
-    """Their median, and between what they lie, if there are several."""
-    told = f"{median(figures):{form}}"
-    return told if len(figures) == 1 else f"{told} ({min(figures):{form}} to {max(figures):{form}})"
+def _told(figures: Sequence[float]) -> str:
+    """Their median, with the least and the most if there are several."""
+    told = _short(median(figures))
+    return told if len(figures) == 1 else f"{told} ({_short(min(figures))}, {_short(max(figures))})"
+
+
+def _short(figure: float) -> str:
+    return f"{figure:.0f}" if figure >= 10 else f"{figure:.1f}"
 
 
 def _figures(shape: Shape | None, runs: Sequence[Run]) -> Mapping[str, object]:
