@@ -166,8 +166,6 @@ def _no_longer_worked_on(report: Report, fulfillment: Fulfillment, pick_list: Pi
         return None
     reasons: tuple[Reason, ...] = ()
     if isinstance(report, ReportShort):
-        if reasons_against(report, pick_list):
-            return None  # it fits no list at all, which is said first, as on Kafka
         reasons = tuple(too_late(fulfillment, pick_list, report))
         if not reasons:
             return None
@@ -190,12 +188,15 @@ async def _accept(reader: Reader, publisher: Publisher, report: Report, response
     hand is told that it is too late: they are to be put back, and listed until they are.
     """
     fulfillment, pick_list = await _list_of(reader, report)
-    problem = _no_longer_worked_on(report, fulfillment, pick_list)
+    unfit = reasons_against(report, pick_list)
+    # Of a shortage it is said first that it fits no list, as on Kafka: only one that does can be too late.
+    is_no_shortage = bool(unfit) and isinstance(report, ReportShort)
+    problem = None if is_no_shortage else _no_longer_worked_on(report, fulfillment, pick_list)
     if problem and (isinstance(report, ReportShort) or not _is_called_off(fulfillment)):
         raise problem
-    if reasons := reasons_against(report, pick_list):
+    if unfit:
         status_code = 409 if isinstance(report, ReportPutBack) else 422
-        raise Problem(status_code, "The report does not fit the list", reasons=reasons)
+        raise Problem(status_code, "The report does not fit the list", reasons=unfit)
     message_id = await publisher.publish(report)
     if problem:
         raise problem
